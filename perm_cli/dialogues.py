@@ -1,0 +1,41 @@
+"""The dialogue: what a seeker and a supporter said to each other, and what is known around it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["seeker", "supporter"]
+Turns = Literal["all", "last"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Hold what one side said; `analysis` is the supporter's understanding, kept from the seeker."""
+
+    role: Role
+    text: str
+    analysis: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialogue:
+    """
+    Hold one conversation.
+
+    `system` names who wrote the supporter turns; `id` and `system` together are unique in an input, so
+    several systems may answer the same dialogue.
+    """
+
+    id: str
+    turns: tuple[Turn, ...]
+    scenario: str = ""
+    persona: str = ""
+    system: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def judged_turns(dialogue: Dialogue, which: Turns) -> Iterator[int]:
+    """Yield the places, counted from 1, of the supporter turns to judge."""
+    places = [place for place, turn in enumerate(dialogue.turns, 1) if turn.role == "supporter"]
+    yield from places if which == "all" else places[-1:]

@@ -1,0 +1,94 @@
+"""
+What can go wrong, drawn by who can mend it.
+
+    PermError                 the user can mend it: one line on standard error, exit code 1
+    ├── InputError            dialogues that cannot be read; carries every problem found
+    ├── AssetError            a rubric or a prompt template is broken
+    ├── SettingsError         an option, perm.toml or an environment variable is wrong or missing
+    ├── RunError              the run folder is in use, unwritable or not a run folder
+    └── JudgeUnusable         no call to this judge can succeed: wrong key, unknown model, nobody there
+
+    CallFailed                one call went wrong; it becomes a rating without a score, never an exit
+
+Anything else that is raised is a bug and keeps its traceback.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHOWN_PROBLEMS = 20
+
+
+class PermError(Exception):
+    """Tell the user where, what and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Locate one thing wrong in an input file: `line` counts from 1, 0 means the file as a whole."""
+
+    source: str
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.source}:{self.line}" if self.line else self.source
+        return ": ".join(part for part in (place, self.field, self.message) if part)
+
+
+class InputError(PermError):
+    """Carry the problems found in the dialogues, the first twenty of them spelled out."""
+
+    def __init__(self, problems: Sequence[Problem], count: int) -> None:
+        self.problems = tuple(problems)
+        self.count = count
+        lines = [str(problem) for problem in self.problems]
+        if count > len(lines):
+            lines.append(f"… and {count - len(lines)} more")
+        found = "1 problem" if count == 1 else f"{count} problems"
+        lines.append(f"{found} found; no call was made and nothing was written")
+        super().__init__("\n".join(lines))
+
+
+class AssetError(PermError):
+    """Name the rubric or template file, the line and the reason."""
+
+
+class SettingsError(PermError):
+    """Name the setting, what was found and what was expected."""
+
+
+class RunError(PermError):
+    """Say why a run folder cannot be used."""
+
+
+class JudgeUnusable(PermError):  # noqa: N818 - the name says what it means to the run
+    """Stop the run: every further call would fail the same way."""
+
+
+class CallFailed(Exception):  # noqa: N818 - it is data, not an error of the program
+    """
+    Report one call that went wrong.
+
+    `transient` calls may succeed later and are retried; `retry_after_s` is the wait the endpoint asked for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        transient: bool,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        parameter: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.kind = kind
+        self.transient = transient
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.parameter = parameter
+        self.attempts = 1

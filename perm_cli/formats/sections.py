@@ -1,0 +1,31 @@
+"""The policy's answer in the paper's form: an `# Analysis` section, then a `# Response` section."""
+
+import re
+from dataclasses import dataclass
+
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*\**(analysis|response)\**[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold a policy's answer taken apart: what the seeker reads, and the analysis if there is one."""
+
+    response: str
+    analysis: str | None
+
+
+def read_answer(text: str) -> Answer:
+    """
+    Take an answer apart at its headings.
+
+    An answer without headings is all response. One with an analysis and no response section said nothing
+    to the seeker: its response is empty. Thinking blocks belong to neither.
+    """
+    text = _THINKING.sub("", text)
+    headings = list(_HEADING.finditer(text))
+    if not headings:
+        return Answer(text.strip(), None)
+    ends = [heading.start() for heading in headings[1:]] + [len(text)]
+    parts = {h.group(1).lower(): text[h.end() : end].strip() for h, end in zip(headings, ends, strict=True)}
+    return Answer(parts.get("response", ""), parts.get("analysis") or None)
