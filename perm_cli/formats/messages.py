@@ -17,14 +17,14 @@ _SILENT = frozenset({"system", "developer", "tool", "function"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Message:
-    __pydantic_config__ = ConfigDict(extra="ignore", strict=True)
+    __pydantic_config__ = ConfigDict(extra="ignore")
     role: str
     content: str | list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    __pydantic_config__ = ConfigDict(extra="ignore", strict=True)
+    __pydantic_config__ = ConfigDict(extra="ignore")
     messages: Annotated[list[_Message], Field(min_length=1)]
     id: NonBlank | None = None
     scenario: str | None = None

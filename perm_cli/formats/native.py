@@ -11,7 +11,7 @@ from perm_cli.formats.rows import NonBlank, RoleMap, RowError, checked_dialogue,
 
 SAYS = "one object a line with id and turns"
 ROLES: RoleMap = {"seeker": "seeker", "supporter": "supporter"}
-_STRICT = ConfigDict(extra="forbid", strict=True)
+_STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,13 +22,13 @@ _OUTPUTS = ("output", "completion", "response")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Persona:
-    __pydantic_config__ = ConfigDict(extra="ignore", strict=True)
+    __pydantic_config__ = ConfigDict(extra="ignore")
     identity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    __pydantic_config__ = ConfigDict(extra="ignore", strict=True)
+    __pydantic_config__ = ConfigDict(extra="ignore")
     persona: _Persona
     scenario: str
     dialogue: Annotated[list[NonBlank], Field(min_length=1)]
