@@ -25,17 +25,18 @@ _ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=/?[A-Z_]{3,}\])")
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Hold a fenced block and the code that the next fence continues from."""
+    """Hold a fenced block and the digest over it and all fences before it, which its code begins."""
 
     block: str
-    code: str
+    digest: bytes
 
 
-def fenced(label: str, text: str, after: str = "") -> Fence:
-    """Fence `text` under `label`; `after` is the code of the fence before it."""
+def fenced(label: str, text: str, after: bytes = b"") -> Fence:
+    """Fence `text` under `label`; `after` is the digest of the fence before it."""
     body = _quoted(text)
-    code = blake2b(f"{after}\x00{label}\x00{body}".encode(), digest_size=8).hexdigest()
-    return Fence(f"[{label} | begin {code}]\n{body}\n[end {code}]", code)
+    digest = blake2b(b"\x00".join((after, label.encode(), body.encode())), digest_size=16).digest()
+    code = digest[:8].hex()
+    return Fence(f"[{label} | begin {code}]\n{body}\n[end {code}]", digest)
 
 
 def _quoted(text: str) -> str:

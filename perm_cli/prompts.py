@@ -14,7 +14,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    meta,
+)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from perm_cli.dialogues import Dialogue, Turn, Turns, judged_turns
@@ -26,30 +33,51 @@ Answer = Literal["json", "lines"]
 """How the judge is asked to write its verdict: a JSON object, or named lines for judges that cannot do that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """Hold one rendered request; `turn` is the place, counted from 1, of the supporter turn it asks about."""
+    """Hold one rendered request: what is the same for a whole dimension, then what is this dialogue's."""
+
+    instructions: str
+    case: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """
+    Hold what one dimension asks about one supporter turn, `turn` being its place counted from 1.
+
+    `digest` is a hash over everything that the rendered prompt depends on: equal digests, equal prompts. It
+    is known without rendering, so a resumed run renders only what it still has to ask.
+    """
 
     dialogue_id: str
     system: str
     turn: int
     dimension: Dimension
-    instructions: str
-    case: str
+    view: Mapping[str, Any]
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Hold what one perspective sees of a dialogue: fenced blocks, and `None` for what the dialogue lacks."""
+    """Hold a dialogue up to one supporter turn as fenced texts; `None` stands for what it lacks."""
 
     turns: tuple[str, ...]
     judged: int
-    backdrop: Mapping[Sight, str | None]
+    talk: bytes
+    backdrop: Mapping[Sight, Fence | None]
 
     def seen_by(self, dimension: Dimension) -> dict[str, Any]:
         """Return the parts that `dimension` may see; any other name is undefined to its template."""
-        seen: dict[str, Any] = {name: self.backdrop[name] for name in dimension.sees}
+        seen: dict[str, Any] = {
+            name: fence.block if (fence := self.backdrop[name]) else None for name in dimension.sees
+        }
         return seen | {"turns": self.turns, "judged": self.judged}
+
+    def digest_for(self, dimension: Dimension) -> bytes:
+        """Return a hash over what `dimension` sees."""
+        seen = [fence.digest if (fence := self.backdrop[name]) else b"" for name in sorted(dimension.sees)]
+        return b"\x00".join((self.talk, self.judged.to_bytes(4), *seen))
 
 
 class PromptBook:
@@ -70,34 +98,34 @@ class PromptBook:
             name: self._instructions(dimension, answer) for name, dimension in pack.dimensions.items()
         }
         self.templates = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.jinja"))}
+        self._digests = {name: self._digest(dimension) for name, dimension in pack.dimensions.items()}
         self._try_out()
 
     @property
     def digest(self) -> str:
-        """Return a hash over the text of all templates."""
-        text = "\x00".join(f"{name}\x00{text}" for name, text in self.templates.items())
-        return blake2b(text.encode(), digest_size=8).hexdigest()
+        """Return a hash over all that prompts are made of, apart from the dialogues."""
+        return blake2b(b"".join(self._digests.values()), digest_size=8).hexdigest()
 
-    def prompts(self, dialogue: Dialogue, which: Turns = "all") -> Iterator[Prompt]:
-        """Yield the prompts of the chosen supporter turns, turn by turn, the dimensions in the pack's order."""
+    def questions(
+        self, dialogue: Dialogue, which: Turns = "all", only: DimensionName | None = None
+    ) -> Iterator[Question]:
+        """Yield what to ask of the chosen supporter turns, turn by turn, the dimensions in the pack's order."""
+        dimensions = [self.pack.dimensions[only]] if only else list(self.pack.dimensions.values())
         for view in _views(dialogue, which):
-            for dimension in self.pack.dimensions.values():
-                yield self._prompt(dialogue, view, dimension)
+            for dimension in dimensions:
+                yield Question(
+                    dialogue_id=dialogue.id,
+                    system=dialogue.system,
+                    turn=view.judged,
+                    dimension=dimension,
+                    view=view.seen_by(dimension),
+                    digest=self._digests[dimension.name] + view.digest_for(dimension),
+                )
 
-    def prompts_of(self, name: DimensionName, dialogue: Dialogue, which: Turns = "all") -> Iterator[Prompt]:
-        """Yield the prompts of one dimension for the chosen supporter turns."""
-        for view in _views(dialogue, which):
-            yield self._prompt(dialogue, view, self.pack.dimensions[name])
-
-    def _prompt(self, dialogue: Dialogue, view: View, dimension: Dimension) -> Prompt:
-        return Prompt(
-            dialogue_id=dialogue.id,
-            system=dialogue.system,
-            turn=view.judged,
-            dimension=dimension,
-            instructions=self.instructions[dimension.name],
-            case=str(self._modules[dimension.name].case(view.seen_by(dimension))),
-        )
+    def prompt(self, question: Question) -> Prompt:
+        """Render a question."""
+        name = question.dimension.name
+        return Prompt(self.instructions[name], str(self._modules[name].case(question.view)))
 
     def _module(self, dimension: Dimension) -> Any:
         name = dimension.template
@@ -117,6 +145,15 @@ class PromptBook:
             if not hasattr(module, macro):
                 raise AssetError(f"{path}:1: no macro {macro!r} found, expected instructions and case")
         return module
+
+    def _digest(self, dimension: Dimension) -> bytes:
+        """Return a hash over the instructions and over the templates that the case is rendered from."""
+        names, texts = [dimension.template], [self.instructions[dimension.name]]
+        for name in names:  # grows while it is walked
+            texts.append(self.templates[name])
+            referenced = meta.find_referenced_templates(self._environment.parse(texts[-1]))
+            names += [each for each in referenced if each and each not in names]
+        return blake2b("\x00".join(texts).encode(), digest_size=16).digest()
 
     def _instructions(self, dimension: Dimension, answer: Answer) -> str:
         return str(self._called(dimension, "instructions", dimension, answer))
@@ -164,27 +201,21 @@ _SPECIMENS = (
 
 
 def _views(dialogue: Dialogue, which: Turns) -> Iterator[View]:
-    code, backdrop = "", {}
-    for name, text in (("scenario", dialogue.scenario), ("persona", dialogue.persona)):
-        backdrop[name] = fenced(_LABELS[name], text, code) if text.strip() else None
-    blocks: list[Fence] = []
+    scenario = _fenced_if_any("background: the situation", dialogue.scenario)
+    persona = _fenced_if_any("background: the seeker", dialogue.persona)
+    fences: list[Fence] = []
     for place, turn in enumerate(dialogue.turns, 1):
-        code = blocks[-1].code if blocks else ""
-        blocks.append(fenced(f"turn {place}, {turn.role}", turn.text, code))
+        before = fences[-1].digest if fences else b""
+        fences.append(fenced(f"turn {place}, {turn.role}", turn.text, before))
+    blocks = tuple(fence.block for fence in fences)
     for place in judged_turns(dialogue, which):
-        analysis = dialogue.turns[place - 1].analysis
-        sights: dict[Sight, str | None] = {
-            "scenario": _block(backdrop["scenario"]),
-            "persona": _block(backdrop["persona"]),
-            "analysis": _block(fenced(f"the supporter's analysis before turn {place}", analysis, blocks[place - 1].code))
-            if analysis
-            else None,
-        }
-        yield View(tuple(block.block for block in blocks[:place]), place, sights)
+        talk = fences[place - 1].digest
+        label = f"the supporter's analysis before turn {place}"
+        analysis = _fenced_if_any(label, dialogue.turns[place - 1].analysis or "", talk)
+        yield View(
+            blocks[:place], place, talk, {"scenario": scenario, "persona": persona, "analysis": analysis}
+        )
 
 
-_LABELS = {"scenario": "background: the situation", "persona": "background: the seeker"}
-
-
-def _block(fence: Fence | None) -> str | None:
-    return fence.block if fence else None
+def _fenced_if_any(label: str, text: str, after: bytes = b"") -> Fence | None:
+    return fenced(label, text, after) if text.strip() else None

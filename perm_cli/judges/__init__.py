@@ -1,0 +1,148 @@
+"""
+Judges: models that answer prompts.
+
+Three routes end at one seam (`seam.Judge`): OpenAI-compatible endpoints over our own HTTP client, the embedded
+engine over the same client, and everything else over LiteLLM.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from perm_cli.errors import SettingsError
+from perm_cli.judges.chat import ChatJudge
+from perm_cli.judges.http import HttpTransport
+from perm_cli.judges.local import is_local, missing_parts, running_engine, weights_of
+from perm_cli.judges.prices import price_of
+from perm_cli.judges.providers import LiteLLMTransport, missing_variables
+from perm_cli.judges.settings import JudgeSettings, read_key
+
+_TIMEOUT_S = 120.0
+_LOCAL_TIMEOUT_S = 900.0
+_CONCURRENCY = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Provider:
+    """Say where an OpenAI-compatible provider is, and which variables hold its address and its key."""
+
+    url: str
+    url_env: str
+    key_env: str
+    needs_key: bool = True
+
+
+_COMPATIBLE = {
+    "openai": _Provider(url="https://api.openai.com/v1", url_env="OPENAI_BASE_URL", key_env="OPENAI_API_KEY"),
+    "openrouter": _Provider(
+        url="https://openrouter.ai/api/v1", url_env="OPENROUTER_API_BASE", key_env="OPENROUTER_API_KEY"
+    ),
+    "deepseek": _Provider(
+        url="https://api.deepseek.com/v1", url_env="DEEPSEEK_API_BASE", key_env="DEEPSEEK_API_KEY"
+    ),
+    "hosted_vllm": _Provider(
+        url="http://127.0.0.1:8000/v1",
+        url_env="HOSTED_VLLM_API_BASE",
+        key_env="HOSTED_VLLM_API_KEY",
+        needs_key=False,
+    ),
+    "ollama": _Provider(
+        url="http://127.0.0.1:11434/v1", url_env="OLLAMA_API_BASE", key_env="OLLAMA_API_KEY", needs_key=False
+    ),
+    "lm_studio": _Provider(
+        url="http://127.0.0.1:1234/v1", url_env="LM_STUDIO_API_BASE", key_env="LM_STUDIO_API_KEY", needs_key=False
+    ),
+}
+_COMPATIBLE["ollama_chat"] = _COMPATIBLE["ollama"]
+
+# With --base-url, these still speak their own language; any other name is taken for an OpenAI-compatible server's.
+_OWN_LANGUAGE = frozenset(
+    "ai21 anthropic azure azure_ai bedrock bedrock_converse clarifai cloudflare cohere cohere_chat databricks gemini "
+    "gigachat huggingface oci palm predibase replicate sagemaker sagemaker_chat snowflake triton vertex_ai watsonx".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Say how a judge is reached: over LiteLLM if there is no `url`."""
+
+    model: str
+    url: str | None
+    key_env: str | None
+    needs_key: bool
+
+
+def route_of(settings: JudgeSettings) -> Route:
+    """
+    Work out how to reach a judge that is not local.
+
+    A key meant for one host is not sent to another: with a base URL of one's own, only the variable named by
+    `api_key_env` is read.
+    """
+    provider, _, rest = settings.model.partition("/")
+    known = _COMPATIBLE.get(provider)
+    if settings.base_url and provider not in _OWN_LANGUAGE:
+        model = rest if known else settings.model
+        return Route(model=model, url=settings.base_url, key_env=settings.api_key_env, needs_key=False)
+    if known and rest:
+        url = os.environ.get(known.url_env) or known.url
+        if known is _COMPATIBLE["ollama"] and not url.rstrip("/").endswith("/v1"):
+            url = f"{url.rstrip('/')}/v1"
+        return Route(
+            model=rest, url=url, key_env=settings.api_key_env or known.key_env, needs_key=known.needs_key
+        )
+    return Route(model=settings.model, url=None, key_env=settings.api_key_env, needs_key=bool(settings.api_key_env))
+
+
+def missing(settings: JudgeSettings) -> list[str]:
+    """Return what this judge lacks before it can be called: a key, an extra, weights."""
+    if is_local(settings.model):
+        return missing_parts(settings.model)
+    route = route_of(settings)
+    named = route.key_env if route.needs_key or settings.api_key_env else None
+    if named and not read_key(named):
+        return [f"the API key: export {named}=…"]
+    if route.url is None and not settings.api_key_env and not settings.base_url:
+        return [f"the API key: export {name}=…" for name in missing_variables(settings.model)]
+    return []
+
+
+def default_concurrency(settings: JudgeSettings) -> int:
+    """Return how many calls may be in flight."""
+    return settings.concurrency or (1 if is_local(settings.model) else _CONCURRENCY)
+
+
+def caveat_of(settings: JudgeSettings) -> str | None:
+    """Return what this judge's verdicts are known not to be worth."""
+    return weights_of(settings.model).caveat if is_local(settings.model) else None
+
+
+def identity_of(settings: JudgeSettings) -> dict[str, object]:
+    """Return what a rating depends on besides its prompt; of local weights their content, not their place."""
+    identity = settings.identity()
+    return identity | {"model": f"local:{weights_of(settings.model).sha256}"} if is_local(settings.model) else identity
+
+
+@asynccontextmanager
+async def open_judge(settings: JudgeSettings) -> AsyncIterator[ChatJudge]:
+    """Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks."""
+    lacking = missing(settings)
+    if lacking:
+        raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking)}")
+    async with AsyncExitStack() as stack:
+        transport: HttpTransport | LiteLLMTransport
+        if is_local(settings.model):
+            weights = weights_of(settings.model)
+            url = stack.enter_context(running_engine(weights))
+            transport = HttpTransport(url, weights.path.stem, None, settings.timeout_s or _LOCAL_TIMEOUT_S)
+        else:
+            route = route_of(settings)
+            key = read_key(route.key_env) if route.key_env else None
+            timeout_s = settings.timeout_s or _TIMEOUT_S
+            if route.url:
+                transport = HttpTransport(route.url, route.model, key, timeout_s)
+            else:
+                transport = LiteLLMTransport(route.model, settings.base_url, key, timeout_s)
+        stack.push_async_callback(transport.close)
+        yield ChatJudge(settings, transport, price_of(settings))

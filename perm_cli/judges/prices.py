@@ -1,0 +1,43 @@
+"""What judges cost: their own price from the settings, else LiteLLM's price list, read without importing LiteLLM."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from perm_cli.judges.settings import JudgeSettings, Price
+
+_LIST = "model_prices_and_context_window_backup.json"
+_PER_MILLION = 1e6
+
+
+def price_of(settings: JudgeSettings) -> Price | None:
+    """
+    Return the judge's price, None if nobody knows it.
+
+    A judge at an address of one's own has the price the settings give it and no other, whatever its model is called.
+    """
+    if settings.price or settings.base_url:
+        return settings.price
+    prices = _price_list()
+    entry = prices.get(settings.model) or prices.get(settings.model.partition("/")[2]) or {}
+    listed, output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
+    if listed is None or output is None:
+        return None
+    cached = entry.get("cache_read_input_token_cost")
+    return Price(
+        input=listed * _PER_MILLION,
+        output=output * _PER_MILLION,
+        cached=None if cached is None else cached * _PER_MILLION,
+    )
+
+
+@cache
+def _price_list() -> dict[str, Any]:
+    found = importlib.util.find_spec("litellm")
+    if found is None or not found.origin:
+        return {}
+    path = Path(found.origin).parent / _LIST
+    return dict(orjson.loads(path.read_bytes())) if path.is_file() else {}

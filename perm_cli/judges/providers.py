@@ -1,0 +1,99 @@
+"""
+The LiteLLM route: every provider whose API is not OpenAI-shaped.
+
+LiteLLM is imported on first use: it takes seconds, and asks the network for a price list unless told not to
+before the import. Its own retries stay off, since with tenacity installed one failing call would be five.
+"""
+
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
+from perm_cli.judges.http import raise_for_status, retry_after_s
+from perm_cli.terminal import one_line
+
+_MALICIOUS = frozenset({"1.82.7", "1.82.8", "1.107.0"})
+_SHOWN = 300
+
+
+class LiteLLMTransport:
+    """Send payloads through LiteLLM; `dropped` names parameters the provider has no word for."""
+
+    def __init__(self, model: str, base_url: str | None, key: str | None, timeout_s: float) -> None:
+        self.where = base_url or model
+        self._litellm = _imported()
+        self._known = frozenset(self._litellm.get_supported_openai_params(model=model) or ())
+        self.dropped: frozenset[str] = frozenset()
+        self._model = model
+        self._key = key
+        self._address = {"api_base": base_url} if base_url else {}
+        self._timeout_s = timeout_s
+
+    async def close(self) -> None:
+        """Close LiteLLM's connections."""
+        await self._litellm.close_litellm_async_clients()
+
+    async def send(self, payload: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the answer's body; raise `CallFailed` or `JudgeUnusable`."""
+        litellm = self._litellm
+        if self._known:
+            self.dropped |= payload.keys() - self._known - {"messages"}
+        try:
+            answer = await litellm.acompletion(
+                model=self._model,
+                **payload,
+                **self._address,
+                **({"api_key": self._key} if self._key else {}),
+                timeout=self._timeout_s,
+                num_retries=0,
+                max_retries=0,
+                drop_params=True,
+            )
+        except litellm.exceptions.Timeout as error:
+            raise CallFailed(f"no answer within {self._timeout_s:g} s", kind="timeout", transient=True) from error
+        except litellm.exceptions.ContentPolicyViolationError as error:
+            raise CallFailed(self._said(error), kind="refused", transient=False) from error
+        except litellm.exceptions.ContextWindowExceededError as error:
+            raise CallFailed(self._said(error), kind="too_long", transient=False) from error
+        except litellm.exceptions.APIConnectionError as error:
+            raise CallFailed(self._said(error), kind="connection", transient=True) from error
+        except litellm.exceptions.UnsupportedParamsError as error:
+            raise CallFailed(self._said(error), kind="rejected", transient=False) from error
+        except tuple(litellm.LITELLM_EXCEPTION_TYPES) as error:
+            self._refuse(error)
+        return dict(answer.model_dump())
+
+    def _refuse(self, error: Any) -> None:
+        headers = getattr(error, "litellm_response_headers", None) or {}
+        status = int(getattr(error, "status_code", None) or 500)
+        if "LLM Provider NOT provided" in str(error):
+            message = f"{self._model!r} names no provider LiteLLM knows, expected a name such as anthropic/claude-sonnet-4-5"
+            raise JudgeUnusable(message) from error
+        try:
+            raise_for_status(status, "", self._said(error), self.where, self._model, None, retry_after_s(headers))
+        except (CallFailed, JudgeUnusable) as failure:
+            raise failure from error
+
+    def _said(self, error: BaseException) -> str:
+        text = str(error)
+        return one_line(text.replace(self._key, "***") if self._key else text, _SHOWN)
+
+
+def missing_variables(model: str) -> list[str]:
+    """Return the environment variables LiteLLM wants for `model` and does not find."""
+    answer = _imported().validate_environment(model=model)
+    return [] if answer["keys_in_environment"] else list(answer["missing_keys"])
+
+
+def _imported() -> Any:
+    version = importlib.metadata.version("litellm")
+    if version in _MALICIOUS:
+        raise SettingsError(f"litellm {version} found, a release with malicious code; expected another: pip install -U litellm")
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    import litellm  # noqa: PLC0415 - seconds, and only this route needs it
+
+    litellm.suppress_debug_info = True
+    litellm.telemetry = False
+    return litellm

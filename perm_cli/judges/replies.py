@@ -1,0 +1,58 @@
+"""Read an OpenAI-shaped chat completion, whichever route it came by, into a `Reply`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from perm_cli.errors import CallFailed
+from perm_cli.judges.seam import Reply, TokenChoice
+from perm_cli.judges.settings import Price
+
+
+def read_reply(body: Mapping[str, Any], price: Price | None, attempts: int) -> Reply:
+    """Return the first choice of a completion; raise `CallFailed` if there is none."""
+    choices = body.get("choices")
+    if not isinstance(choices, Sequence) or not choices or not isinstance(choices[0], Mapping):
+        raise CallFailed("an answer without choices", kind="malformed", transient=True)
+    choice = choices[0]
+    message, usage = _object(choice.get("message")), _object(body.get("usage"))
+    tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    details = _object(usage.get("prompt_tokens_details"))
+    cached = _count(details.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens"))
+    return Reply(
+        text=_text(message.get("content")),
+        finish_reason="refusal" if message.get("refusal") else str(choice.get("finish_reason") or "stop"),
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        cached_tokens=cached,
+        cost_usd=price.cost_usd(tokens_in, tokens_out, cached) if price else None,
+        model_served=str(body.get("model") or ""),
+        attempts=attempts,
+        tokens=_tokens(choice.get("logprobs")),
+    )
+
+
+def _text(content: object) -> str:
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
+    return content if isinstance(content, str) else ""
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: object) -> int:
+    return max(value, 0) if isinstance(value, int) else 0
+
+
+def _tokens(logprobs: object) -> tuple[TokenChoice, ...]:
+    content = _object(logprobs).get("content")
+    if not isinstance(content, list):
+        return ()
+    return tuple(
+        TokenChoice(
+            bytes(token["bytes"]) if token.get("bytes") else str(token.get("token") or "").encode(),
+            tuple((str(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
+        )
+        for token in content
+    )

@@ -1,0 +1,152 @@
+"""Judges as they are asked for: on the command line and under names in `perm.toml` or `[tool.perm]`."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from perm_cli.errors import SettingsError
+
+Structured = Literal["auto", "schema", "json", "text"]
+ScoreMode = Literal["mode", "expected", "mean"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Hold what a judge costs, in US dollars a million tokens; cached input costs as much as any unless said."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    input: float
+    output: float
+    cached: float | None = None
+
+    def cost_usd(self, tokens_in: int, tokens_out: int, cached_tokens: int = 0) -> float:
+        """Return the price of a call."""
+        cached = self.input if self.cached is None else self.cached
+        fresh = max(tokens_in - cached_tokens, 0)
+        return (fresh * self.input + cached_tokens * cached + tokens_out * self.output) / 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    """
+    Say which model judges and how it is called.
+
+    `concurrency` and `timeout_s` are None where the route's own default holds. `params` go into every request
+    as they are, as do `temperature` and `max_tokens`.
+    """
+
+    name: str
+    model: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    temperature: float = 0.3
+    max_tokens: int = 1024
+    concurrency: int | None = None
+    timeout_s: float | None = None
+    structured: Structured = "auto"
+    logprobs: bool = False
+    price: Price | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def provider(self) -> str:
+        """Return what stands before the first slash of the model's name, or nothing."""
+        return self.model.partition("/")[0] if "/" in self.model else ""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a rating depends on besides its prompt: which model, asked how."""
+        names = ("model", "base_url", "temperature", "max_tokens", "structured", "logprobs", "params")
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _JudgeTable:
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    model: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    concurrency: int | None = None
+    timeout_s: float | None = None
+    structured: Structured | None = None
+    price: Price | None = None
+    params: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    judge: str | None = None
+    judges: dict[str, _JudgeTable] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Hold what a settings file says: the judge to take when none is named, and judges by name."""
+
+    path: Path | None = None
+    judge: str | None = None
+    judges: Mapping[str, JudgeSettings] = field(default_factory=dict)
+
+
+def load_configuration(path: Path | None = None) -> Configuration:
+    """Read `path`, or the nearest `perm.toml` or `[tool.perm]` from here upwards; raise `SettingsError`."""
+    found = (path, _table(path)) if path else _nearest()
+    if found is None:
+        return Configuration()
+    file, table = found
+    try:
+        checked = TypeAdapter(_File).validate_python(table)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        raise SettingsError(f"{file}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from error
+    judges = {name: _named(name, judge) for name, judge in (checked.judges or {}).items()}
+    return Configuration(path=file, judge=checked.judge, judges=judges)
+
+
+def judge_settings(name: str | None, configuration: Configuration, **overrides: Any) -> JudgeSettings:
+    """Return the judge called `name`, a configured one or any model; overrides that are None say nothing."""
+    name = name or configuration.judge
+    if not name:
+        raise SettingsError(
+            "--judge: nothing found, expected a model such as openai/gpt-4o-mini, `local`, or judge = … in perm.toml"
+        )
+    known = configuration.judges.get(name) or JudgeSettings(name=name, model=name)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return replace(known, **given)
+
+
+def read_key(variable: str) -> str | None:
+    """Return the API key in an environment variable, without the line end that copying adds."""
+    return os.environ.get(variable, "").strip() or None
+
+
+def _named(name: str, table: _JudgeTable) -> JudgeSettings:
+    given = {each.name: getattr(table, each.name) for each in fields(table)}
+    return JudgeSettings(name=name, **{key: value for key, value in given.items() if value is not None})
+
+
+def _nearest() -> tuple[Path, Any] | None:
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        for file in (folder / "perm.toml", folder / "pyproject.toml"):
+            if file.is_file() and (table := _table(file)) is not None:
+                return file, table
+    return None
+
+
+def _table(file: Path) -> Any:
+    try:
+        with file.open("rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror} found, expected a settings file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}, expected TOML") from error
+    return table.get("tool", {}).get("perm") if file.name == "pyproject.toml" else table

@@ -1,0 +1,265 @@
+"""
+The rating: what one judge gives on one dimension of one supporter turn, or the reason why there is none.
+
+`rate` asks, reads, and where a reply cannot be read asks once more; nothing that goes wrong here becomes a score.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from time import perf_counter
+from typing import Any, Literal
+
+import orjson
+
+from perm_cli.errors import CallFailed
+from perm_cli.judges.seam import Judge, Reply, Request
+from perm_cli.prompts import Prompt, Question
+from perm_cli.rubrics import Dimension
+from perm_cli.terminal import one_line
+from perm_cli.verdicts import Verdict, read_verdict
+
+Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
+
+GROWTH = 4
+_LEAST_MASS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """
+    Hold one line of `ratings.jsonl`.
+
+    Only a `scored` rating has a score: 1 to 5, or 0 to 100 for the bystander. `settings` names the entry of
+    `run.json` that it was made under. `distribution` holds the judge's probabilities over the levels, and under
+    `missing` the share it gave to anything else. `error` says of a failed call its `kind`, its `message` and
+    whether it is `transient`, that is, may succeed another time. Tokens, cost and latency cover every attempt.
+    """
+
+    key: str
+    settings: str
+    dialogue_id: str
+    system: str
+    turn: int
+    dimension: str
+    judge: str
+    sample: int
+    status: Status
+    score: float | None = None
+    items: Mapping[str, int] | None = None
+    distribution: Mapping[str, float] | None = None
+    rationale: str = ""
+    note: str = ""
+    raw: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    latency_s: float = 0.0
+    model_served: str = ""
+    attempts: int = 0
+    error: Mapping[str, Any] | None = None
+    at: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether asking again would be paying twice: all but calls that may succeed another time."""
+        if self.status == "failed":
+            return not (self.error or {}).get("transient", True)
+        return self.status != "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingRules:
+    """Say how ratings are made: under which settings, by whom, from how many readings, scored how."""
+
+    settings: str
+    judge: str
+    max_tokens: int
+    expected: bool = False
+    reask: int = 1
+    seeded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Hold a question with the number of its sample, counted from 0, and the key of its rating."""
+
+    question: Question
+    sample: int
+    key: str
+
+
+def key_of(question: Question, identity: bytes, sample: int) -> str:
+    """Return the key of a rating: a hash over its prompt, its judge's identity and the sample."""
+    return blake2b(b"\x00".join((question.digest, identity, sample.to_bytes(4))), digest_size=16).hexdigest()
+
+
+def schema_of(dimension: Dimension) -> dict[str, Any]:
+    """Return the JSON schema of a verdict, the rationale before the numbers."""
+    levels = {"type": "integer", "enum": list(range(dimension.low, dimension.high + 1))}
+    names = [item.name for item in dimension.items] or ["score"]
+    properties: dict[str, Any] = {"rationale": {"type": "string"}} | dict.fromkeys(names, levels)
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> Rating:
+    """Return the rating; only `JudgeUnusable` and bugs are raised."""
+    started = perf_counter()
+    spent = _Spent()
+    request = Request(
+        prompt=prompt,
+        schema=schema_of(call.question.dimension),
+        seed=call.sample if rules.seeded else None,
+    )
+    try:
+        reply, verdict = await _verdict(judge, call, request, rules, spent)
+    except CallFailed as failure:
+        outcome = _failed(failure, spent)
+    else:
+        outcome = _read(reply, verdict, call.question.dimension, rules)
+    return Rating(
+        key=call.key,
+        settings=rules.settings,
+        dialogue_id=call.question.dialogue_id,
+        system=call.question.system,
+        turn=call.question.turn,
+        dimension=call.question.dimension.name,
+        judge=rules.judge,
+        sample=call.sample,
+        latency_s=round(perf_counter() - started, 4),
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        tokens_in=spent.tokens_in,
+        tokens_out=spent.tokens_out,
+        cached_tokens=spent.cached_tokens,
+        cost_usd=spent.cost_usd,
+        attempts=spent.attempts,
+        **outcome,
+    )
+
+
+@dataclass(slots=True)
+class _Spent:
+    """Add up what all attempts at a rating used; it was billed whatever came of it."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    attempts: int = 0
+
+    def add(self, reply: Reply) -> None:
+        self.tokens_in += reply.tokens_in
+        self.tokens_out += reply.tokens_out
+        self.cached_tokens += reply.cached_tokens
+        self.attempts += reply.attempts
+        if reply.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + reply.cost_usd
+
+
+async def _verdict(
+    judge: Judge, call: Call, request: Request, rules: RatingRules, spent: _Spent
+) -> tuple[Reply, Verdict]:
+    """Ask until the reply can be read: once more with more room if it was cut, `reask` times if it is garbled."""
+    asked_again = 0
+    while True:
+        reply = await judge.ask(request)
+        spent.add(reply)
+        verdict = read_verdict(reply.text, call.question.dimension, reply.finish_reason)
+        if verdict.status == "truncated" and request.max_tokens is None:
+            request = replace(request, max_tokens=rules.max_tokens * GROWTH)
+        elif verdict.status == "unparseable" and asked_again < rules.reask:
+            asked_again += 1
+        else:
+            return reply, verdict
+
+
+def _failed(failure: CallFailed, spent: _Spent) -> dict[str, Any]:
+    spent.attempts += failure.attempts
+    if failure.kind == "refused":
+        return {"status": "refused", "note": failure.message}
+    error = {"kind": failure.kind, "message": failure.message, "transient": failure.transient}
+    return {"status": "failed", "error": error}
+
+
+def _read(reply: Reply, verdict: Verdict, dimension: Dimension, rules: RatingRules) -> dict[str, Any]:
+    chances = level_chances(reply, verdict, dimension) if rules.expected else None
+    score: float | None = verdict.score
+    if chances and verdict.status == "scored":
+        score = sum(int(level) * share for level, share in chances.items() if level != "missing")
+    return {
+        "status": verdict.status,
+        "score": score,
+        "items": verdict.items,
+        "distribution": chances,
+        "rationale": verdict.rationale,
+        "note": one_line(verdict.note),
+        "raw": reply.text,
+        "model_served": reply.model_served,
+    }
+
+
+def level_chances(reply: Reply, verdict: Verdict, dimension: Dimension) -> dict[str, float] | None:
+    """
+    Return the judge's probability of each level at the verdict's place, summing to 1, and the `missing` mass.
+
+    None without log-probabilities there. Items have no single place, so the bystander has none either.
+    """
+    token = _token_at(reply, verdict.position)
+    if token is None or dimension.items:
+        return None
+    shares: dict[str, float] = {}
+    for text, logprob in token.alternatives:
+        level = text.strip(" \"'*:")
+        if level.isdecimal() and dimension.low <= int(level) <= dimension.high:
+            shares[str(int(level))] = shares.get(str(int(level)), 0.0) + math.exp(min(logprob, 0.0))
+    mass = sum(shares.values())
+    if mass < _LEAST_MASS:
+        return None
+    chances = {level: share / mass for level, share in sorted(shares.items())}
+    return chances | {"missing": max(1.0 - mass, 0.0)}
+
+
+def _token_at(reply: Reply, position: int | None) -> Any:
+    if position is None or not reply.tokens:
+        return None
+    wanted = len(reply.text[:position].encode(errors="replace"))
+    written = b"".join(token.text for token in reply.tokens)
+    # Tokens of the thinking may stand before those of the text.
+    start = written.rfind(reply.text.encode(errors="replace"))
+    if start < 0:
+        return None
+    place = 0
+    for token in reply.tokens:
+        place += len(token.text)
+        if place > start + wanted:
+            return token
+    return None
+
+
+def rating_line(rating: Rating) -> bytes:
+    """Return the rating as one line of JSON; text that no encoding holds loses the characters at fault."""
+    try:
+        return orjson.dumps(rating, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        mended = {
+            name: getattr(rating, name).encode(errors="replace").decode()
+            for name in ("raw", "rationale", "note", "model_served", "dialogue_id", "system")
+        }
+        return orjson.dumps(replace(rating, **mended), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def read_rating(line: bytes) -> Rating | None:
+    """Return the rating a line holds, None if the line is damaged."""
+    try:
+        row = orjson.loads(line)
+        return Rating(**row)
+    except (orjson.JSONDecodeError, TypeError):
+        return None

@@ -1,0 +1,199 @@
+"""
+The reward: three empathy scores, the bystander's sum and the length fused into one number a supporter turn.
+
+The formulas are PERM's (arXiv 2601.10532, section on reward modeling, and its released code):
+
+    empathy   = 3 / Σ(5/s), the harmonic mean of s/5        (also: mean, weighted-mean, geometric)
+    bystander = c · (b/100 - 1)                              c = 0.5
+    length    = -p · max(0, t - 768)                         p = 0.001, off unless asked for
+    reward    = empathy + bystander + length
+
+A score that is missing is never guessed: the record then holds the lowest and highest reward it allows.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Literal, get_args
+
+from perm_cli.errors import SettingsError
+from perm_cli.judges.settings import ScoreMode
+from perm_cli.ratings import Rating
+from perm_cli.rubrics import DIMENSIONS, EMPATHY
+
+FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
+FUSIONS: tuple[FusionName, ...] = get_args(FusionName)
+
+TOP = 5.0
+BOUNDS: Mapping[str, tuple[float, float]] = {name: (1.0, TOP) for name in EMPATHY} | {"bystander": (0.0, 100.0)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """
+    Say how scores become a reward.
+
+    `bystander_coef` 0 leaves the bystander out, and its missing score then leaves nothing open. `length_penalty`
+    is what each token over `length_limit` costs; 0 leaves the length out.
+    """
+
+    fusion: FusionName = "harmonic"
+    bystander_coef: float = 0.5
+    length_penalty: float = 0.0
+    length_limit: int = 768
+    tokenizer: str = "cl100k_base"
+    weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(EMPATHY, 1.0))
+    score: ScoreMode = "mode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reward:
+    """
+    Hold one line of `rewards.jsonl`: one supporter turn as one judge under one set of settings sees it.
+
+    `reward` and its parts are None where a score they need is missing; `missing` says which and why.
+    `reward_low` and `reward_high` are what it could be at worst and at best.
+    """
+
+    dialogue_id: str
+    system: str
+    turn: int
+    judge: str
+    settings: str
+    reward: float | None
+    reward_low: float
+    reward_high: float
+    empathy: float | None
+    bystander_term: float | None
+    length_term: float
+    resonation: float | None
+    expression: float | None
+    reception: float | None
+    bystander: float | None
+    missing: Mapping[str, str]
+    completion_tokens: int | None = None
+    caveat: str | None = None
+
+
+def empathy_of(scores: Sequence[float], fusion: FusionName, weights: Sequence[float] = ()) -> float:
+    """Fuse scores on the scale of 1 to 5 into a number between 0.2 and 1."""
+    shares = [score / TOP for score in scores]
+    match fusion:
+        case "harmonic":
+            return len(shares) / sum(1 / share for share in shares)
+        case "geometric":
+            return math.prod(shares) ** (1 / len(shares))
+        case "mean":
+            return sum(shares) / len(shares)
+        case "weighted-mean":
+            return sum(w * share for w, share in zip(weights, shares, strict=True)) / sum(weights)
+
+
+def bystander_term(score: float, coefficient: float) -> float:
+    """Return what the bystander's sum of 0 to 100 takes off: between minus the coefficient and 0."""
+    return coefficient * (score / 100 - 1)
+
+
+def length_term(completion_tokens: int, recipe: Recipe) -> float:
+    """Return what the tokens over the limit take off."""
+    return -recipe.length_penalty * max(0, completion_tokens - recipe.length_limit)
+
+
+def read_weights(text: str) -> dict[str, float]:
+    """Read `resonation=1,expression=2,reception=1`; raise `SettingsError` unless all three are positive numbers."""
+    weights: dict[str, float] = {}
+    for pair in text.split(","):
+        name, _, number = pair.partition("=")
+        try:
+            weights[name.strip()] = float(number)
+        except ValueError:
+            weights[name.strip()] = math.nan
+    good = set(weights) == set(EMPATHY) and all(0 < weight < math.inf for weight in weights.values())
+    if not good:
+        raise SettingsError(f"--weights: {text!r} found, expected {','.join(f'{name}=NUMBER' for name in EMPATHY)}")
+    return weights
+
+
+def rewards_of(
+    ratings: Iterable[Rating], recipe: Recipe, lengths: Callable[[str, str, int], int] | None = None, caveat: str | None = None
+) -> list[Reward]:
+    """
+    Fuse ratings into rewards, one a supporter turn, judge and settings, in order of dialogue and turn.
+
+    Of ratings for the same question and sample the last one counts. `lengths` gives the tokens of a dialogue's
+    turn (`dialogue_id`, `system`, `turn`); it is needed for a length penalty only.
+    """
+    cells: dict[tuple[str, str, int, str, str], dict[tuple[str, int], Rating]] = {}
+    for rating in ratings:
+        cell = (rating.dialogue_id, rating.system, rating.turn, rating.judge, rating.settings)
+        cells.setdefault(cell, {})[rating.dimension, rating.sample] = rating
+    return [_reward(cell, list(found.values()), recipe, lengths, caveat) for cell, found in cells.items()]
+
+
+def _reward(
+    cell: tuple[str, str, int, str, str],
+    ratings: Sequence[Rating],
+    recipe: Recipe,
+    lengths: Callable[[str, str, int], int] | None,
+    caveat: str | None,
+) -> Reward:
+    dialogue_id, system, turn, judge, settings = cell
+    scores: dict[str, float | None] = {}
+    missing: dict[str, str] = {}
+    for name in DIMENSIONS:
+        given = [rating for rating in ratings if rating.dimension == name]
+        scores[name] = _one_score([r.score for r in given if r.score is not None], recipe.score)
+        if scores[name] is None:
+            missing[name] = given[0].status if given else "not rated"
+    tokens = lengths(dialogue_id, system, turn) if lengths and recipe.length_penalty else None
+    low, high = (_total(_filled(scores, end), recipe, tokens) for end in (0, 1))
+    needed = set(EMPATHY) | ({"bystander"} if recipe.bystander_coef else set())
+    empathy = [score for name in EMPATHY if (score := scores[name]) is not None]
+    seen_by = scores["bystander"]
+    return Reward(
+        dialogue_id=dialogue_id,
+        system=system,
+        turn=turn,
+        judge=judge,
+        settings=settings,
+        reward=None if needed & missing.keys() else low,
+        reward_low=low,
+        reward_high=high,
+        empathy=None if len(empathy) < len(EMPATHY) else empathy_of(empathy, recipe.fusion, _weights(recipe)),
+        bystander_term=None if seen_by is None else bystander_term(seen_by, recipe.bystander_coef),
+        length_term=0.0 if tokens is None else length_term(tokens, recipe),
+        resonation=scores["resonation"],
+        expression=scores["expression"],
+        reception=scores["reception"],
+        bystander=seen_by,
+        missing=missing,
+        completion_tokens=tokens,
+        caveat=caveat,
+    )
+
+
+def _one_score(scores: Sequence[float], mode: ScoreMode) -> float | None:
+    """Return one score for all samples: their mean, or in `mode` the most frequent, the lower one of a tie."""
+    if not scores:
+        return None
+    if mode != "mode":
+        return fmean(scores)
+    counts = Counter(scores)
+    return min(counts, key=lambda score: (-counts[score], score))
+
+
+def _filled(scores: Mapping[str, float | None], end: int) -> dict[str, float]:
+    """Put the lowest (0) or highest (1) possible score where one is missing."""
+    return {name: BOUNDS[name][end] if score is None else score for name, score in scores.items()}
+
+
+def _total(scores: Mapping[str, float], recipe: Recipe, tokens: int | None) -> float:
+    empathy = empathy_of([scores[name] for name in EMPATHY], recipe.fusion, _weights(recipe))
+    taken = bystander_term(scores["bystander"], recipe.bystander_coef)
+    return empathy + taken + (0.0 if tokens is None else length_term(tokens, recipe))
+
+
+def _weights(recipe: Recipe) -> list[float]:
+    return [recipe.weights[name] for name in EMPATHY]
