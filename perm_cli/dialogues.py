@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Role = Literal["seeker", "supporter"]
-Turns = Literal["all", "last"]
+from perm_cli.words import Role, Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

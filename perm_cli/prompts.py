@@ -24,10 +24,11 @@ from jinja2 import (
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from perm_cli.dialogues import Dialogue, Turn, Turns, judged_turns
+from perm_cli.dialogues import Dialogue, Turn, judged_turns
 from perm_cli.errors import AssetError
 from perm_cli.fences import Fence, fenced
-from perm_cli.rubrics import Dimension, DimensionName, Pack, Sight
+from perm_cli.rubrics import Dimension, Pack, Sight
+from perm_cli.words import DimensionName, Turns
 
 Answer = Literal["json", "lines"]
 """How the judge is asked to write its verdict: a JSON object, or named lines for judges that cannot do that."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -20,8 +20,7 @@ from perm_cli.prompts import Prompt, Question
 from perm_cli.rubrics import Dimension
 from perm_cli.terminal import one_line
 from perm_cli.verdicts import Verdict, read_verdict
-
-Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
+from perm_cli.words import Status
 
 GROWTH = 4
 _LEAST_MASS = 0.01
@@ -194,13 +193,16 @@ def _read(reply: Reply, verdict: Verdict, dimension: Dimension, rules: RatingRul
     score: float | None = verdict.score
     if chances and verdict.status == "scored":
         score = sum(int(level) * share for level, share in chances.items() if level != "missing")
+    note = verdict.note
+    if rules.expected and score is not None and not chances and not dimension.items:
+        note = "no log-probabilities at the verdict: the stated score stands"
     return {
         "status": verdict.status,
         "score": score,
         "items": verdict.items,
         "distribution": chances,
         "rationale": verdict.rationale,
-        "note": one_line(verdict.note),
+        "note": one_line(note),
         "raw": reply.text,
         "model_served": reply.model_served,
     }

@@ -16,15 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Literal, get_args
 
 from perm_cli.errors import SettingsError
-from perm_cli.judges.settings import ScoreMode
 from perm_cli.ratings import Rating
-from perm_cli.rubrics import DIMENSIONS, EMPATHY
+from perm_cli.words import DIMENSIONS, EMPATHY, FusionName, ScoreMode, Status
 
-FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
-FUSIONS: tuple[FusionName, ...] = get_args(FusionName)
+Lengths = Callable[[str, str, int], int]
 
 TOP = 5.0
 BOUNDS: Mapping[str, tuple[float, float]] = {name: (1.0, TOP) for name in EMPATHY} | {"bystander": (0.0, 100.0)}
@@ -117,36 +114,44 @@ def read_weights(text: str) -> dict[str, float]:
 
 
 def rewards_of(
-    ratings: Iterable[Rating], recipe: Recipe, lengths: Callable[[str, str, int], int] | None = None, caveat: str | None = None
+    ratings: Iterable[Rating],
+    recipe: Recipe,
+    lengths: Lengths | None = None,
+    caveats: Mapping[str, str] | None = None,
 ) -> list[Reward]:
     """
     Fuse ratings into rewards, one a supporter turn, judge and settings, in order of dialogue and turn.
 
     Of ratings for the same question and sample the last one counts. `lengths` gives the tokens of a dialogue's
-    turn (`dialogue_id`, `system`, `turn`); it is needed for a length penalty only.
+    turn (`dialogue_id`, `system`, `turn`); it is needed for a length penalty only. `caveats` says of settings
+    by their id what their judge is not worth.
     """
-    cells: dict[tuple[str, str, int, str, str], dict[tuple[str, int], Rating]] = {}
+    cells: dict[_Cell, dict[tuple[str, int], _Outcome]] = {}
     for rating in ratings:
         cell = (rating.dialogue_id, rating.system, rating.turn, rating.judge, rating.settings)
-        cells.setdefault(cell, {})[rating.dimension, rating.sample] = rating
-    return [_reward(cell, list(found.values()), recipe, lengths, caveat) for cell, found in cells.items()]
+        cells.setdefault(cell, {})[rating.dimension, rating.sample] = (rating.status, rating.score)
+    return [_reward(cell, cells[cell], recipe, lengths, caveats or {}) for cell in sorted(cells)]
+
+
+_Cell = tuple[str, str, int, str, str]
+_Outcome = tuple[Status, float | None]
 
 
 def _reward(
-    cell: tuple[str, str, int, str, str],
-    ratings: Sequence[Rating],
+    cell: _Cell,
+    outcomes: Mapping[tuple[str, int], _Outcome],
     recipe: Recipe,
-    lengths: Callable[[str, str, int], int] | None,
-    caveat: str | None,
+    lengths: Lengths | None,
+    caveats: Mapping[str, str],
 ) -> Reward:
     dialogue_id, system, turn, judge, settings = cell
     scores: dict[str, float | None] = {}
     missing: dict[str, str] = {}
     for name in DIMENSIONS:
-        given = [rating for rating in ratings if rating.dimension == name]
-        scores[name] = _one_score([r.score for r in given if r.score is not None], recipe.score)
+        given = [outcome for (dimension, _), outcome in outcomes.items() if dimension == name]
+        scores[name] = _one_score([score for _, score in given if score is not None], recipe.score)
         if scores[name] is None:
-            missing[name] = given[0].status if given else "not rated"
+            missing[name] = given[0][0] if given else "not rated"
     tokens = lengths(dialogue_id, system, turn) if lengths and recipe.length_penalty else None
     low, high = (_total(_filled(scores, end), recipe, tokens) for end in (0, 1))
     needed = set(EMPATHY) | ({"bystander"} if recipe.bystander_coef else set())
@@ -170,7 +175,7 @@ def _reward(
         bystander=seen_by,
         missing=missing,
         completion_tokens=tokens,
-        caveat=caveat,
+        caveat=caveats.get(settings),
     )
 
 

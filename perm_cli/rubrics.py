@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from perm_cli.errors import AssetError
+from perm_cli.words import DIMENSIONS, DimensionName
 
-DimensionName = Literal["resonation", "expression", "reception", "bystander"]
-EMPATHY: tuple[DimensionName, ...] = ("resonation", "expression", "reception")
-DIMENSIONS: tuple[DimensionName, ...] = get_args(DimensionName)
 Perspective = Literal["supporter", "seeker", "bystander"]
 Sight = Literal["scenario", "persona", "analysis"]
 

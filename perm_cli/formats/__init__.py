@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 import orjson
 
-from perm_cli.dialogues import Dialogue, Role, Turns, judged_turns
+from perm_cli.dialogues import Dialogue, judged_turns
 from perm_cli.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
 from perm_cli.formats import messages, native, paper
 from perm_cli.formats.rows import RoleMap, RowError, shown
 from perm_cli.formats.sources import Line, Remark, Source, read_lines
 from perm_cli.terminal import one_line
+from perm_cli.words import FormatName, Role, Turns
 
 
 class Format(Protocol):
@@ -40,7 +41,7 @@ FORMATS: Mapping[str, Format] = {"native": native, "messages": messages, "paper"
 class Reading:
     """Say how to read: a format's name or `auto`, role names of the files, and which turns count."""
 
-    format: str = "auto"
+    format: FormatName = "auto"
     roles: RoleMap | None = None
     turns: Turns = "all"
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from perm_cli.dialogues import Dialogue, Role
+from perm_cli.dialogues import Dialogue
 from perm_cli.terminal import one_line
+from perm_cli.words import Role
 
 NonBlank = Annotated[str, StringConstraints(pattern=r"\S")]
 RoleMap = Mapping[str, Role]

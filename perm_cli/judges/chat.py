@@ -34,9 +34,14 @@ _UNREACHED = frozenset({"connection", "not_json"})
 
 
 class Transport(Protocol):
-    """Carry one payload to an endpoint and its OpenAI-shaped answer back."""
+    """
+    Carry one payload to an endpoint and its OpenAI-shaped answer back.
+
+    `where` names the endpoint in messages, `dropped` the parameters it was never sent.
+    """
 
     where: str
+    dropped: frozenset[str]
 
     async def send(self, payload: dict[str, Any]) -> Mapping[str, Any]:
         """Return the answer's body; raise `CallFailed` or `JudgeUnusable`."""
@@ -61,16 +66,19 @@ class ChatJudge:
             reraise=True,
         )
 
+    def effective(self) -> dict[str, Any]:
+        """Return how the endpoint was in the end asked, for the record."""
+        dropped = self.dialect.dropped | self._transport.dropped
+        return {"form": self.dialect.form, "token_field": self.dialect.token_field, "dropped": sorted(dropped)}
+
     async def ask(self, request: Request) -> Reply:
         """Return the reply, after as many tries as the dialect and the weather need."""
-        tries = 0
         while True:
             dialect = self.dialect
             payload = payload_of(request, self.settings, dialect)
             try:
                 reply = await self._send(payload)
             except CallFailed as failure:
-                tries += failure.attempts
                 if failure.kind != "rejected":
                     raise
                 self._adapt(dialect, payload, failure)

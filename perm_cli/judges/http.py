@@ -30,6 +30,7 @@ class HttpTransport:
 
     def __init__(self, base_url: str, model: str, key: str | None, timeout_s: float) -> None:
         self.where = base_url
+        self.dropped: frozenset[str] = frozenset()
         self._model = model
         self._key = key
         self._url = f"{checked_url(base_url)}/chat/completions"

@@ -5,14 +5,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
-
-Structured = Literal["auto", "schema", "json", "text"]
-ScoreMode = Literal["mode", "expected", "mean"]
+from perm_cli.words import Structured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,180 @@
+"""
+The command line: options in, one call a layer, results out.
+
+A command's body lives in the module of its name and is imported when the command runs, so that `perm --help`
+loads neither an HTTP client nor a data frame.
+
+Exit codes: 0 done · 1 something for the user to mend · 2 wrong usage · 3 done, but coverage below --min-coverage ·
+130 interrupted.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perm_cli import __version__
+from perm_cli.cli.options import (
+    AsJson,
+    Config,
+    DialogueOptions,
+    Files,
+    JudgeOptions,
+    RewardOptions,
+    RunPath,
+    with_options,
+)
+from perm_cli.errors import PermError
+from perm_cli.words import DimensionName
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="perm",
+    help="Score how empathetic a reply is, from every side of the conversation, with any language model as the judge.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+rubrics_app = typer.Typer(help="Look at the rubrics.", no_args_is_help=True, rich_markup_mode=None)
+judges_app = typer.Typer(help="Look at the configured judges.", rich_markup_mode=None)
+app.add_typer(rubrics_app, name="rubrics")
+app.add_typer(judges_app, name="judges")
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is said in a line and never shown as a traceback."""
+    try:
+        app()
+    except PermError as error:
+        print(f"perm: {error}", file=sys.stderr)  # noqa: T201 - consoles wrap lines, and errors are read by machines too
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("perm: interrupted", file=sys.stderr)  # noqa: T201 - as above
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has seen enough
+        sys.exit(0)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if asked:
+        typer.echo(f"perm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def perm(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Score how empathetic a reply is, from every side of the conversation, with any language model as the judge."""
+
+
+@app.command()
+@with_options
+def score(
+    files: Files,
+    dialogues: DialogueOptions,
+    judge: JudgeOptions,
+    reward: RewardOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder.  [default: runs/ with a name of file, judge and time]", show_default=False),
+    ] = None,
+    min_coverage: Annotated[
+        float, typer.Option(min=0, max=1, help="Exit with 3 if fewer of the ratings have a score.")
+    ] = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Rate every supporter turn and fuse the ratings into rewards.
+
+    The same command on the same folder goes on where it stopped and pays for nothing twice.
+    """
+    from perm_cli.cli import score as body  # noqa: PLC0415 - see above
+
+    raise typer.Exit(body.run(files, dialogues, judge, reward, body.Output(out=out, min_coverage=min_coverage, as_json=as_json)))
+
+
+@app.command()
+@with_options
+def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json: AsJson = False) -> None:
+    """Say what `perm score` would call, send and cost. Makes no call and needs no key."""
+    from perm_cli.cli import plan as body  # noqa: PLC0415 - see above
+
+    body.run(files, dialogues, judge, as_json=as_json)
+
+
+@app.command()
+@with_options
+def reward(run: RunPath, reward: RewardOptions, as_json: AsJson = False) -> None:
+    """Fuse the ratings of a run again, another way. Makes no call."""
+    from perm_cli.cli import reward as body  # noqa: PLC0415 - see above
+
+    body.run(run, reward, as_json=as_json)
+
+
+@app.command()
+@with_options
+def prompts(
+    files: Files,
+    dialogues: DialogueOptions,
+    dimension: Annotated[
+        DimensionName | None, typer.Option(help="Show this dimension only.", show_default=False)
+    ] = None,
+    dialogue_id: Annotated[str | None, typer.Option("--id", help="Show this dialogue only.", show_default=False)] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="As sent with --structured text.")] = False,
+) -> None:
+    """Print exactly what the judge would be sent."""
+    from perm_cli.cli import prompts as body  # noqa: PLC0415 - see above
+
+    body.run(files, dialogues, dimension, dialogue_id, lines=lines)
+
+
+@rubrics_app.command("list")
+def list_rubrics(
+    rubrics: Annotated[Path | None, typer.Option(help="Folder of rubrics.", show_default=False)] = None,
+) -> None:
+    """List the dimensions: who is asked what."""
+    from perm_cli.cli import rubrics as body  # noqa: PLC0415 - see above
+
+    body.list_dimensions(rubrics)
+
+
+@rubrics_app.command("show")
+def show_rubric(
+    dimension: Annotated[DimensionName, typer.Argument(help="The dimension to show.")],
+    rubrics: Annotated[Path | None, typer.Option(help="Folder of rubrics.", show_default=False)] = None,
+) -> None:
+    """Print a dimension's rubric."""
+    from perm_cli.cli import rubrics as body  # noqa: PLC0415 - see above
+
+    body.show_dimension(dimension, rubrics)
+
+
+@judges_app.callback(invoke_without_command=True)
+def judges(context: typer.Context, config: Config = None) -> None:
+    """List the configured judges and what each still lacks."""
+    if context.invoked_subcommand is None:
+        from perm_cli.cli import judges as body  # noqa: PLC0415 - see above
+
+        body.list_judges(config)
+
+
+@judges_app.command("check")
+@with_options
+def check_judge(
+    name: Annotated[str, typer.Argument(help="A configured judge, or a model as for --judge.")],
+    base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.", show_default=False)] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the API key.", show_default=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Make one call and say what the endpoint can do."""
+    from perm_cli.cli import judges as body  # noqa: PLC0415 - see above
+
+    body.check_judge(name, base_url, api_key_env, config)

@@ -1,0 +1,88 @@
+"""`perm judges`: who can judge here, and what an endpoint can do."""
+
+import asyncio
+from pathlib import Path
+from time import perf_counter
+
+from perm_cli.assets import shipped
+from perm_cli.cli.console import output, say
+from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.errors import CallFailed, JudgeUnusable
+from perm_cli.judges import caveat_of, missing, open_judge
+from perm_cli.judges.dialects import Dialect
+from perm_cli.judges.seam import Reply, Request
+from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.prompts import PromptBook
+from perm_cli.ratings import schema_of
+from perm_cli.rubrics import load_rubrics
+from perm_cli.terminal import one_line
+from perm_cli.verdicts import Verdict, read_verdict
+
+_TRIAL = Dialogue(
+    id="trial",
+    turns=(
+        Turn(role="seeker", text="I did not get the job, and I had already told everyone."),
+        Turn(role="supporter", text="That stings twice: the job, and now having to tell them."),
+    ),
+)
+
+
+def list_judges(config: Path | None) -> None:
+    """Print a line a judge: its model, and what it lacks."""
+    configuration = load_configuration(config)
+    judges = {"local": JudgeSettings(name="local", model="local"), **configuration.judges}
+    console = output()
+    for name, settings in judges.items():
+        lacking = missing(settings)
+        chosen = " (default)" if name == configuration.judge else ""
+        state = f"missing {'; '.join(lacking)}" if lacking else "ready"
+        say(console, f"{one_line(name)}{chosen}  {one_line(settings.model)}  {state}")
+    if not configuration.judges:
+        say(console, "no judges are configured; any LiteLLM model name works as --judge, and [judges.NAME] in perm.toml names one")
+
+
+def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
+    """Make one call and print what came of it, a line each."""
+    settings = judge_settings(
+        name, load_configuration(config), base_url=base_url, api_key_env=api_key_env, logprobs=True
+    )
+    started = perf_counter()
+    reply, verdict, dialect = asyncio.run(_try(settings))
+    console = output()
+    for line in _findings(reply, verdict, dialect):
+        say(console, line)
+    say(console, f"answer             {perf_counter() - started:.1f} s, {reply.tokens_in} tokens in, {reply.tokens_out} out")
+    caveat = caveat_of(settings)
+    if caveat:
+        say(console, caveat)
+
+
+async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
+    book = PromptBook(load_rubrics(shipped("rubrics")), shipped("prompts"))
+    question = next(book.questions(_TRIAL, only="reception"))
+    request = Request(prompt=book.prompt(question), schema=schema_of(question.dimension))
+    async with open_judge(settings) as judge:
+        try:
+            reply = await judge.ask(request)
+        except CallFailed as failure:
+            raise JudgeUnusable(f"{settings.name}: {failure.message}") from failure
+        return reply, read_verdict(reply.text, question.dimension, reply.finish_reason), judge.dialect
+
+
+def _findings(reply: Reply, verdict: Verdict, dialect: Dialect) -> list[str]:
+    refused = "no, the endpoint refuses it"
+    forms = {"schema": ("yes", "not tried, the schema is better"), "json": (refused, "yes"), "text": (refused, refused)}
+    schema, json_mode = forms[dialect.form]
+    if verdict.status == "scored":
+        said = f"a score of {verdict.score}"
+    else:
+        said = f"no score: {verdict.status} ({verdict.note})"
+        schema = "accepted, but the reply does not follow it" if dialect.form == "schema" else schema
+    return [
+        f"model              {one_line(reply.model_served) or 'not named in the answer'}",
+        f"JSON schema        {schema}",
+        f"JSON mode          {json_mode}",
+        f"log-probabilities  {'yes' if reply.tokens else 'no: --score expected is not possible'}",
+        f"refused            {', '.join(sorted(dialect.dropped)) or 'no parameter'}",
+        f"verdict            {said}",
+    ]

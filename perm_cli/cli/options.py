@@ -1,0 +1,116 @@
+"""The options that commands share. Nothing heavy is imported here: `perm --help` reads this module."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from typer import Argument, Option
+
+from perm_cli.words import FormatName, FusionName, ScoreMode, Structured, Turns
+
+_DIALOGUES = "Dialogues"
+_JUDGE = "Judge"
+_REWARD = "Reward"
+
+Files = Annotated[list[str], Argument(help="JSONL files, also .gz; `-` is standard input.", show_default=False)]
+RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
+AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
+Config = Annotated[
+    Path | None,
+    Option(help="Settings file.  [default: the nearest perm.toml or \\[tool.perm]]", show_default=False),
+]
+JudgeName = Annotated[
+    str | None,
+    Option(
+        help="A LiteLLM model name such as openai/gpt-4o-mini, a name from perm.toml, `local`, or `local:FILE.gguf`.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialogueOptions:
+    """Say how dialogues are read."""
+
+    format: Annotated[FormatName, Option(help="What the rows look like.")] = "auto"
+    roles: Annotated[
+        str | None, Option(help="Role names of the files, as in seeker=user,supporter=assistant.", show_default=False)
+    ] = None
+    turns: Annotated[Turns, Option(help="Which supporter turns to judge, each with the talk up to it.")] = "all"
+    rubrics: Annotated[Path | None, Option(help="Folder of rubrics.  [default: the shipped ones]", show_default=False)] = None
+    prompts: Annotated[Path | None, Option(help="Folder of templates.  [default: the shipped ones]", show_default=False)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeOptions:
+    """Say who judges, and how it is asked."""
+
+    judge: JudgeName = None
+    base_url: Annotated[
+        str | None, Option(help="Address of an OpenAI-compatible server, up to /v1.", show_default=False)
+    ] = None
+    api_key_env: Annotated[
+        str | None, Option(help="Environment variable that holds the API key.", show_default=False)
+    ] = None
+    temperature: Annotated[float | None, Option(min=0, help="Sampling temperature.  [default: 0.3]")] = None
+    max_tokens: Annotated[int | None, Option(min=1, help="Longest reply, in tokens.  [default: 1024]")] = None
+    concurrency: Annotated[int | None, Option(min=1, help="Calls in flight.  [default: 32; 1 for local]")] = None
+    timeout: Annotated[float | None, Option(min=0.001, help="Seconds for a call.  [default: 120; 900 for local]")] = None
+    structured: Annotated[
+        Structured | None, Option(help="Form of the verdict.  [default: auto, the best the endpoint takes]")
+    ] = None
+    score: Annotated[
+        ScoreMode, Option(help="mode: as stated; expected: weighed by log-probabilities; mean: of all samples.")
+    ] = "mode"
+    samples: Annotated[int, Option(min=1, help="Ratings of each question.")] = 1
+    reask: Annotated[int, Option(min=0, help="How often an unreadable reply is asked again.")] = 1
+    config: Config = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardOptions:
+    """Say how scores become a reward."""
+
+    fusion: Annotated[FusionName, Option(help="How the three empathy scores are fused.")] = "harmonic"
+    bystander_coef: Annotated[float, Option(min=0, help="Weight of the bystander term.")] = 0.5
+    length_penalty: Annotated[
+        float, Option(min=0, help="Taken off for each token over the limit (0.001 in the paper).")
+    ] = 0.0
+    length_limit: Annotated[int, Option(min=0, help="Tokens a completion may have.")] = 768
+    tokenizer: Annotated[str, Option(help="What counts the tokens: cl100k_base or a tokenizer.json.")] = "cl100k_base"
+    weights: Annotated[
+        str | None,
+        Option(help="For weighted-mean: resonation=1,expression=1,reception=1.", show_default=False),
+    ] = None
+
+
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Spell out a command's parameters that are option groups, one option a field."""
+    hints = get_type_hints(function, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        group = groups.get(parameter.name)
+        parameters += _fields_of(group) if group else [parameter.replace(annotation=hints[parameter.name])]
+
+    @wraps(function)
+    def command(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+        function(**given)
+
+    signature = inspect.Signature([each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters])
+    command.__signature__ = signature  # type: ignore[attr-defined]  # what Typer reads
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def _fields_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name]) for each in fields(group)
+    ]

@@ -1,0 +1,92 @@
+"""From options to what the layers below take."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from perm_cli.assets import shipped
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.errors import SettingsError
+from perm_cli.formats import Reading, read_roles
+from perm_cli.formats.sources import Source, forget, source_of
+from perm_cli.judges.http import checked_url
+from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.prompts import Answer, PromptBook
+from perm_cli.rewards import Recipe, read_weights
+from perm_cli.rubrics import load_rubrics
+from perm_cli.scoring import Order
+from perm_cli.words import ScoreMode
+
+
+@contextmanager
+def opened_sources(files: Sequence[str]) -> Iterator[list[Source]]:
+    """Open the inputs for the time of the `with` block."""
+    sources = [source_of(name) for name in dict.fromkeys(files)]
+    try:
+        yield sources
+    finally:
+        for source in sources:
+            forget(source)
+
+
+def reading_of(options: DialogueOptions) -> Reading:
+    """Return how dialogues are read."""
+    roles = read_roles(options.roles) if options.roles else None
+    return Reading(format=options.format, roles=roles, turns=options.turns)
+
+
+def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: JudgeOptions) -> Order:
+    """Return what is to be rated."""
+    if judge.score == "mean" and judge.samples == 1:
+        raise SettingsError("--score mean: one sample found, expected --samples 2 or more")
+    return Order(
+        sources=sources,
+        reading=reading_of(dialogues),
+        judge=settings_of(judge),
+        rubrics=dialogues.rubrics or shipped("rubrics"),
+        prompts=dialogues.prompts or shipped("prompts"),
+        score=judge.score,
+        samples=judge.samples,
+        reask=judge.reask,
+    )
+
+
+def settings_of(options: JudgeOptions) -> JudgeSettings:
+    """Return the judge with everything said about it, on the command line before what perm.toml says."""
+    return judge_settings(
+        options.judge,
+        load_configuration(options.config),
+        base_url=checked_url(options.base_url) if options.base_url else None,
+        api_key_env=options.api_key_env,
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        concurrency=options.concurrency,
+        timeout_s=options.timeout,
+        structured=options.structured,
+        logprobs=options.score == "expected" or None,
+    )
+
+
+def book_of(options: DialogueOptions, answer: Answer) -> PromptBook:
+    """Return the prompts."""
+    return PromptBook(load_rubrics(_folder(options.rubrics, "rubrics")), _folder(options.prompts, "prompts"), answer)
+
+
+def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
+    """Return how scores become a reward."""
+    weights = {"weights": read_weights(options.weights)} if options.weights else {}
+    if options.weights and options.fusion != "weighted-mean":
+        raise SettingsError(f"--weights: found with --fusion {options.fusion}, expected --fusion weighted-mean")
+    return Recipe(
+        fusion=options.fusion,
+        bystander_coef=options.bystander_coef,
+        length_penalty=options.length_penalty,
+        length_limit=options.length_limit,
+        tokenizer=options.tokenizer,
+        score=score,
+        **weights,
+    )
+
+
+def _folder(chosen: Path | None, name: str) -> Path:
+    return chosen or shipped(name)

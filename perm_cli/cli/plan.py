@@ -1,0 +1,44 @@
+"""`perm plan`: what a run would cost, without a call."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import orjson
+
+from perm_cli.cli.console import output, say
+from perm_cli.cli.options import DialogueOptions, JudgeOptions
+from perm_cli.cli.orders import opened_sources, order_of
+from perm_cli.plans import CACHED_FROM, Plan, plan_of
+from perm_cli.scoring import prepare
+
+
+def run(files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, *, as_json: bool) -> None:
+    """Do what the command says."""
+    with opened_sources(files) as sources:
+        plan = plan_of(prepare(order_of(sources, dialogues, judge)))
+    if as_json:
+        sys.stdout.write(orjson.dumps(asdict(plan), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+        return
+    for line in _lines(plan):
+        say(output(), line)
+
+
+def _lines(plan: Plan) -> list[str]:
+    low_in, high_in = plan.tokens_in
+    low_out, high_out = plan.tokens_out
+    cost = "no price is known for this judge; give one in perm.toml: price = { input = …, output = … }"
+    if plan.cost_usd:
+        cost = f"{plan.cost_usd[0]:.4f} to {plan.cost_usd[1]:.4f} USD, nothing cached"
+    note = ""
+    if plan.shortest_prefix < CACHED_FROM:
+        note = f" (hosted providers cache prefixes from {CACHED_FROM:,} tokens; the shortest here has {plan.shortest_prefix:,})"
+    return [
+        f"dialogues          {plan.dialogues:,}",
+        f"supporter turns    {plan.turns:,}",
+        f"calls              {plan.calls:,}",
+        f"prompt tokens      {low_in:,} to {high_in:,}",
+        f"completion tokens  {low_out:,} to {high_out:,}",
+        f"prefix cache       can serve {plan.cacheable:.0%} of the prompt tokens{note}",
+        f"cost               {cost}",
+    ]

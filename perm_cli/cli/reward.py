@@ -1,0 +1,15 @@
+"""`perm reward`: fuse the ratings of a run again."""
+
+from pathlib import Path
+
+from perm_cli.cli.fusing import fuse, show
+from perm_cli.cli.options import RewardOptions
+from perm_cli.cli.orders import recipe_of
+from perm_cli.runs import open_run
+
+
+def run(path: Path, options: RewardOptions, *, as_json: bool) -> None:
+    """Do what the command says."""
+    with open_run(path, create=False) as folder:
+        summary = fuse(folder, recipe_of(options))
+    show(summary, as_json=as_json)

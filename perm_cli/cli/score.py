@@ -1,0 +1,155 @@
+"""`perm score`: rate, fuse, show."""
+
+import asyncio
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from perm_cli import __version__
+from perm_cli.cli.console import messages, say
+from perm_cli.cli.fusing import fuse, show
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.orders import opened_sources, order_of, recipe_of
+from perm_cli.errors import RunError, SettingsError
+from perm_cli.judges import caveat_of, missing, open_judge
+from perm_cli.progress import ProgressLine, shown_progress
+from perm_cli.runs import RunFolder, open_run
+from perm_cli.scoring import Job, Stop, interruptible, make_ratings, prepare, settings_record
+
+DONE, COVERAGE_TOO_LOW, INTERRUPTED = 0, 3, 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Say where results go and when they are too few."""
+
+    out: Path | None
+    min_coverage: float
+    as_json: bool
+
+
+def run(
+    files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, reward: RewardOptions, output: Output
+) -> int:
+    """Do what the command says; return its exit code."""
+    console = messages()
+    recipe = recipe_of(reward, judge.score)
+    with opened_sources(files) as sources:
+        order = order_of(sources, dialogues, judge)
+        lacking = missing(order.judge)
+        if lacking:
+            raise SettingsError(f"--judge {order.judge.name}: missing {'; '.join(lacking)}")
+        job = prepare(order)
+        _announce(job, console)
+        with open_run(output.out or _default_out(job)) as folder:
+            wanted = _rate(job, folder, console)
+            if wanted is None:
+                say(console, f"stopped; what is rated is kept. To go on: {_same_command(folder.path, output.out)}")
+                return INTERRUPTED
+            summary = fuse(folder, recipe, wanted)
+            if folder.damaged:
+                say(console, f"{folder.path}/ratings.jsonl: {folder.damaged} damaged lines passed over; run again to redo them")
+    show(summary, as_json=output.as_json)
+    if summary.coverage < output.min_coverage:
+        say(console, f"coverage {summary.coverage:.1%} is below --min-coverage {output.min_coverage:.0%}")
+        return COVERAGE_TOO_LOW
+    return DONE
+
+
+def _rate(job: Job, folder: RunFolder, console: Console) -> set[str] | None:
+    """Make the ratings; return the keys wanted, None if interrupted."""
+    record = _open_record(job, folder)
+    settled = folder.settled_keys()
+    with shown_progress(console, job.ratings, min(len(settled), job.ratings)) as progress:
+        try:
+            wanted, told = _event_loop()(_make(job, folder, progress, console))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            wanted, told = None, {}
+        finally:
+            spending = progress.spending
+            record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
+            record |= {"cost_usd": spending.cost_usd}
+    folder.record["settings"][job.settings] |= told
+    folder.write_record()
+    return wanted
+
+
+async def _make(
+    job: Job, folder: RunFolder, progress: ProgressLine, console: Console
+) -> tuple[set[str] | None, dict[str, Any]]:
+    stop = Stop()
+
+    def announce() -> None:
+        say(console, "finishing the calls in flight; press Ctrl-C again to drop them")
+
+    with interruptible(stop, announce):
+        async with open_judge(job.order.judge) as judge:
+            wanted = await make_ratings(job, judge, folder, progress, stop)
+            return None if stop.requested else wanted, {"effective": judge.effective()}
+
+
+def _event_loop() -> Any:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+def _open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
+    """Enter the settings and this command into the run's record before anything is paid for."""
+    entry = settings_record(job) | {"caveat": caveat_of(job.order.judge)}
+    folder.record["settings"][job.settings] = folder.record["settings"].get(job.settings, {}) | entry
+    command: dict[str, Any] = {
+        "command": shlex.join(["perm", *sys.argv[1:]]),
+        "version": __version__,
+        "settings": job.settings,
+        "inputs": [
+            {
+                "name": census.source.name,
+                "format": census.format,
+                "dialogues": census.dialogues,
+                "supporter_turns": census.supporter_turns,
+            }
+            for census in job.censuses
+        ],
+        "ratings": job.ratings,
+        "started": _now(),
+    }
+    folder.record["commands"].append(command)
+    try:
+        folder.write_record()
+        folder.keep_dialogues(job.read())
+    except OSError as error:
+        raise RunError(f"{folder.path}: {error.strerror} found, expected a folder that can be written") from error
+    return command
+
+
+def _announce(job: Job, console: Console) -> None:
+    for census in job.censuses:
+        what = f"{census.format} format, {census.dialogues:,} dialogues, {census.supporter_turns:,} supporter turns"
+        say(console, f"{census.source.name}: {what}")
+        for remark in census.remarks:
+            say(console, str(remark))
+
+
+def _default_out(job: Job) -> Path:
+    names = (job.censuses[0].source.stem, job.order.judge.name)
+    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:40] for name in names]
+    return Path("runs") / "-".join([*filter(None, slugs), datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")])
+
+
+def _same_command(path: Path, out: Path | None) -> str:
+    added = [] if out else ["--out", str(path)]
+    return shlex.join(["perm", *sys.argv[1:], *added])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

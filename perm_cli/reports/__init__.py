@@ -1,0 +1,1 @@
+"""What a run is shown as: a summary in numbers, tables in the terminal."""

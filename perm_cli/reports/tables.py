@@ -1,0 +1,98 @@
+"""Tables for the terminal. Whatever a dialogue or a judge wrote goes in as plain text, never as markup."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from perm_cli.reports.summary import Curve, Measure, Summary, SystemSummary
+from perm_cli.terminal import one_line
+
+SHOWN_CURVES = 20
+_BARS = " ▁▂▄▆█"
+_NAMES = {"bystander_term": "  bystander term", "length_term": "  length term", "empathy": "  empathy"}
+
+
+def summary_table(summary: Summary) -> RenderableType:
+    """Return the systems with their measures, the reward last with its parts above it."""
+    several = len({(system.judge, system.settings) for system in summary.systems}) > 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("system", *(["judge", "settings"] if several else []), "measure"):
+        table.add_column(name, no_wrap=name == "measure")
+    for name in ("mean", "95 % interval", "coverage"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for system in summary.systems:
+        head = [_name(system), *([one_line(system.judge, 30), system.settings] if several else [])]
+        for place, measure in enumerate(_shown(system, summary)):
+            cells = head if place == 0 else [""] * len(head)
+            table.add_row(
+                *[Text(cell) for cell in (*cells, *_cells(measure))], style="bold" if measure.name == "reward" else ""
+            )
+        if system.measures[-1].coverage < 1:
+            bounds = f"{system.reward_low:+.3f} … {system.reward_high:+.3f}"
+            table.add_row(*[Text("") for _ in head], Text("  if all missing were worst … best"), Text(""), Text(bounds))
+        table.add_section()
+    return table
+
+
+def curve_table(curves: Sequence[Curve]) -> RenderableType:
+    """Return a line a dialogue: its reward, and how the seeker's reception went from turn to turn."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("dialogue", "system"):
+        table.add_column(name)
+    table.add_column("reward", justify="right")
+    table.add_column("reception over the turns", no_wrap=True)
+    for curve in curves[:SHOWN_CURVES]:
+        reward = "-" if curve.reward is None else f"{curve.reward:+.3f}"
+        cells = (one_line(curve.dialogue_id, 40), one_line(curve.system, 30) or "-", reward, _sparkline(curve))
+        table.add_row(*[Text(cell) for cell in cells])
+    left = len(curves) - SHOWN_CURVES
+    return Group(table, Text(f"… and {left} more in rewards.jsonl")) if left > 0 else table
+
+
+def closing_lines(summary: Summary) -> list[str]:
+    """Return what must be known about the numbers: what is missing, what it cost, and whether to believe them."""
+    spending = summary.spending
+    failures = ", ".join(f"{count} {name}" for name, count in sorted(spending.statuses.items()) if name != "scored")
+    scored = spending.statuses["scored"]
+    lines = [f"{scored:,} of {summary.expected:,} ratings scored ({summary.coverage:.1%})" + (f"; {failures}" * bool(failures))]
+    cost = "cost unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
+    tokens = spending.tokens
+    cached = f", {tokens['cached'] / tokens['in']:.0%} of the prompt from cache" if tokens["cached"] else ""
+    lines.append(f"{tokens['calls']:,} calls, {tokens['in']:,} tokens in, {tokens['out']:,} out{cached}, {cost}")
+    lines.append(f"run: {summary.run}")
+    return lines
+
+
+def render(console: Console, *parts: RenderableType) -> None:
+    """Print the parts."""
+    for part in parts:
+        console.print(part)
+
+
+def _name(system: SystemSummary) -> str:
+    return f"{one_line(system.system, 30) or '-'} ({system.dialogues} dialogues, {system.turns} turns)"
+
+
+def _shown(system: SystemSummary, summary: Summary) -> list[Measure]:
+    left_out = set() if summary.recipe.length_penalty else {"length_term"}
+    return [measure for measure in system.measures if measure.name not in left_out]
+
+
+def _cells(measure: Measure) -> tuple[str, str, str, str]:
+    decimals = 1 if measure.name == "bystander" else 2 if measure.name in {"resonation", "expression", "reception"} else 3
+    sign = "+" if decimals == 3 else ""  # noqa: PLR2004 - parts of the reward
+    estimate = measure.estimate
+    mean = "-" if estimate.mean is None else f"{estimate.mean:{sign}.{decimals}f}"
+    interval = "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
+    return _NAMES.get(measure.name, measure.name), mean, interval, f"{measure.coverage:.0%}"
+
+
+def _sparkline(curve: Curve) -> str:
+    bars = "".join("·" if score is None else _BARS[round(score)] for score in curve.reception)
+    ends = [score for score in curve.reception if score is not None]
+    if not ends:
+        return bars
+    return f"{bars} {ends[0]:g}" if len(ends) == 1 else f"{bars} {ends[0]:.3g} → {ends[-1]:.3g}"

@@ -1,0 +1,176 @@
+"""
+The run folder: everything a command did, safe to be stopped anywhere.
+
+    run.json         the settings ratings were made under, by id, and every command that worked on the folder
+    dialogues.jsonl  the dialogues as they were read, in the native format
+    ratings.jsonl    one rating a line, on disk as it arrives; never rewritten
+    rewards.jsonl    one supporter turn and judge a line, written anew by every fusion
+    summary.json, summary.csv
+
+A last line cut by a crash is set aside in `ratings.damaged`, and its rating made again.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import orjson
+from filelock import FileLock, Timeout
+
+from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.errors import RunError
+from perm_cli.ratings import Rating, rating_line, read_rating
+from perm_cli.rewards import Reward
+
+_FORMAT = 1
+_KNOWN = frozenset({"run.json", "ratings.jsonl"})
+_FLUSH = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+
+
+class RunFolder:
+    """Read and write the files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record: dict[str, Any] = _read_record(path / "run.json")
+        self.damaged = 0
+        self._ratings: int | None = None
+
+    def ratings(self) -> Iterator[Rating]:
+        """Yield the ratings in the order they arrived; damaged lines are counted and passed over."""
+        self.damaged = 0
+        path = self.path / "ratings.jsonl"
+        if not path.exists():
+            return
+        with path.open("rb") as stream:
+            for line in stream:
+                rating = read_rating(line)
+                if rating is None:
+                    self.damaged += 1
+                else:
+                    yield rating
+
+    def settled_keys(self) -> set[str]:
+        """Return the keys of the ratings that are not to be paid for again."""
+        keys = set()
+        for rating in self.ratings():
+            (keys.add if rating.is_settled else keys.discard)(rating.key)
+        return keys
+
+    def append(self, rating: Rating) -> None:
+        """Put a rating on disk: one write, so that a crash loses at most the line being written."""
+        if self._ratings is None:
+            self._ratings = os.open(self.path / "ratings.jsonl", _FLUSH, 0o644)
+        line = rating_line(rating)
+        if os.write(self._ratings, line) != len(line):
+            raise RunError(f"{self.path}/ratings.jsonl: a line was written in part only: is the disk full?")
+
+    def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
+        """Add the dialogues that the folder does not hold yet."""
+        path = self.path / "dialogues.jsonl"
+        with path.open("a+b") as stream:
+            stream.seek(0)
+            held = {_digest(line) for line in stream}
+            for dialogue in dialogues:
+                line = orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE)
+                if _digest(line) not in held:
+                    stream.write(line)
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Yield the dialogues of the run; of one that was edited, the last version comes last."""
+        path = self.path / "dialogues.jsonl"
+        if path.exists():
+            with path.open("rb") as stream:
+                for line in stream:
+                    row = orjson.loads(line)
+                    yield Dialogue(**row | {"turns": tuple(Turn(**turn) for turn in row["turns"])})
+
+    def write_record(self) -> None:
+        """Write `run.json`."""
+        self.write("run.json", orjson.dumps(self.record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+    def write_rewards(self, rewards: Iterable[Reward]) -> None:
+        """Write `rewards.jsonl` anew."""
+        self.write("rewards.jsonl", b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rewards))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all."""
+        target = self.path / name
+        draft = target.with_name(f".{name}.part")
+        draft.write_bytes(content)
+        draft.replace(target)
+
+    def close(self) -> None:
+        """Bring the ratings safely to disk."""
+        if self._ratings is not None:
+            os.fsync(self._ratings)
+            os.close(self._ratings)
+            self._ratings = None
+
+
+@contextmanager
+def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
+    """Open a run folder for one process; raise `RunError` if it is in use, unwritable or something else."""
+    _check(path, create=create)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with FileLock(path / ".lock", timeout=0):
+            _set_aside_cut_line(path)
+            folder = RunFolder(path)
+            try:
+                yield folder
+            finally:
+                folder.close()
+    except Timeout as error:
+        raise RunError(f"{path}: in use by another perm; wait for it or choose another --out") from error
+    except OSError as error:
+        raise RunError(f"{error.filename or path}: {error.strerror or error}; what is rated so far is kept") from error
+
+
+def _check(path: Path, *, create: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: a file found, expected a run folder")
+    names = {each.name for each in path.iterdir()} - {".lock"} if path.is_dir() else set()
+    if names and not names & _KNOWN:
+        raise RunError(f"{path}: a folder with other files found, expected a run folder or an empty one")
+    if not create and not names:
+        raise RunError(f"{path}: no run found, expected a folder that perm score has written")
+
+
+def _set_aside_cut_line(path: Path) -> None:
+    ratings = path / "ratings.jsonl"
+    if not ratings.exists() or not ratings.stat().st_size:
+        return
+    with ratings.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read(1) == b"\n":
+            return
+        stream.seek(0)
+        whole = 0
+        for line in stream:
+            if line.endswith(b"\n"):
+                whole += len(line)
+        stream.seek(whole)
+        cut = stream.read()
+        with (path / "ratings.damaged").open("ab") as aside:
+            aside.write(cut + b"\n")
+        stream.truncate(whole)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"perm_run": _FORMAT, "settings": {}, "commands": []}
+    try:
+        record = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise RunError(f"{path}: wrong JSON found ({error}), expected the record of a run") from error
+    if not isinstance(record, Mapping) or record.get("perm_run") != _FORMAT:
+        raise RunError(f"{path}: an unknown kind of record found, expected perm_run {_FORMAT}")
+    return dict(record)
+
+
+def _digest(line: bytes) -> bytes:
+    return blake2b(line, digest_size=8).digest()

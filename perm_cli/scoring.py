@@ -1,0 +1,220 @@
+"""
+From dialogues to ratings: what to ask is worked out, what is rated already is left out, the rest fans out.
+
+Everything that can be checked is checked by `prepare`, before a folder is made or a call paid for. The first
+call goes alone, so that a wrong key or an unknown model costs one call and not a thousand.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.errors import JudgeUnusable, SettingsError
+from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues
+from perm_cli.formats.sources import Source
+from perm_cli.judges import default_concurrency, identity_of
+from perm_cli.judges.local import is_local
+from perm_cli.judges.seam import Judge
+from perm_cli.judges.settings import JudgeSettings
+from perm_cli.prompts import PromptBook
+from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
+from perm_cli.rubrics import load_rubrics
+from perm_cli.runs import RunFolder
+from perm_cli.words import DimensionName, ScoreMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Say what is to be rated: which dialogues, by which judge, with which rubrics and templates, how often."""
+
+    sources: Sequence[Source]
+    reading: Reading
+    judge: JudgeSettings
+    rubrics: Path
+    prompts: Path
+    score: ScoreMode = "mode"
+    samples: int = 1
+    reask: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Hold an order that has passed every check, and what it comes to."""
+
+    order: Order
+    censuses: Sequence[Census]
+    book: PromptBook
+    identity: bytes
+    settings: str
+
+    @property
+    def dialogues(self) -> int:
+        """Return the number of dialogues."""
+        return sum(census.dialogues for census in self.censuses)
+
+    @property
+    def turns(self) -> int:
+        """Return the number of supporter turns to rate."""
+        return sum(census.supporter_turns for census in self.censuses)
+
+    @property
+    def ratings(self) -> int:
+        """Return the number of ratings asked for."""
+        return self.turns * len(self.book.pack.dimensions) * self.order.samples
+
+    def read(self) -> Iterator[Dialogue]:
+        """Yield the dialogues, from the files."""
+        return read_dialogues(self.order.sources, self.order.reading)
+
+
+class Watch(Protocol):
+    """Look on while ratings come in."""
+
+    def rated(self, rating: Rating) -> None:
+        """Take note of a rating."""
+
+
+@dataclass(slots=True)
+class Stop:
+    """Ask the runner to finish what is in flight and begin nothing more."""
+
+    requested: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """Hold the state that the workers of one run share."""
+
+    wanted: set[str] = field(default_factory=set)
+    fatal: JudgeUnusable | None = None
+    chances_seen: bool = False
+
+
+def prepare(order: Order) -> Job:
+    """Check everything that can be checked without a call; raise `PermError` with what is wrong."""
+    if order.samples < 1:
+        raise SettingsError(f"--samples: {order.samples} found, expected 1 or more")
+    answer = "lines" if order.judge.structured == "text" else "json"
+    book = PromptBook(load_rubrics(order.rubrics), order.prompts, answer)
+    censuses = check_dialogues(order.sources, order.reading)
+    identity = orjson.dumps(identity_of(order.judge), option=orjson.OPT_SORT_KEYS)
+    settings = blake2b(identity + book.digest.encode(), digest_size=6).hexdigest()
+    return Job(order=order, censuses=censuses, book=book, identity=identity, settings=settings)
+
+
+def calls_of(job: Job) -> Iterator[Call]:
+    """
+    Yield every call the job needs, whether made before or not.
+
+    An embedded judge has one prompt cache, so it gets all questions of a dimension before the next dimension's.
+    """
+    passes: Sequence[DimensionName | None] = (None,)
+    if is_local(job.order.judge.model):
+        passes = tuple(job.book.pack.dimensions)
+    for only in passes:
+        for dialogue in job.read():
+            for question in job.book.questions(dialogue, job.order.reading.turns, only):
+                for sample in range(job.order.samples):
+                    yield Call(question=question, sample=sample, key=key_of(question, job.identity, sample))
+
+
+def settings_record(job: Job) -> dict[str, Any]:
+    """Return what `run.json` keeps of the settings: all that another machine would need."""
+    return {
+        "judge": asdict(job.order.judge),
+        "rubrics": {name: dimension.text for name, dimension in job.book.pack.dimensions.items()},
+        "rubrics_digest": job.book.pack.digest,
+        "prompts": dict(job.book.templates),
+        "prompts_digest": job.book.digest,
+    }
+
+
+async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop) -> set[str]:
+    """
+    Make the ratings that the folder lacks, each on disk as it arrives; return the keys of all the job wants.
+
+    `stop` lets what is in flight finish. Raise `JudgeUnusable` as soon as no call can succeed.
+    """
+    state = Progress()
+    pending = _pending(calls_of(job), folder.settled_keys(), state)
+    rules = RatingRules(
+        settings=job.settings,
+        judge=job.order.judge.name,
+        max_tokens=job.order.judge.max_tokens,
+        expected=job.order.judge.logprobs,
+        reask=job.order.reask,
+        seeded=job.order.samples > 1,
+    )
+
+    async def work(calls: Iterator[Call]) -> None:
+        for call in calls:
+            if stop.requested or state.fatal:
+                return
+            try:
+                rating = await rate(judge, call, job.book.prompt(call.question), rules)
+            except JudgeUnusable as error:
+                state.fatal = error
+                return
+            folder.append(rating)
+            watch.rated(rating)
+            _look_for_chances(rating, job, state)
+
+    await work(iter([call] if (call := next(pending, None)) else []))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(default_concurrency(job.order.judge)):
+            group.create_task(work(pending))
+    if state.fatal:
+        raise state.fatal
+    return state.wanted
+
+
+def _pending(calls: Iterator[Call], settled: set[str], state: Progress) -> Iterator[Call]:
+    for call in calls:
+        state.wanted.add(call.key)
+        if call.key not in settled:
+            yield call
+
+
+def _look_for_chances(rating: Rating, job: Job, state: Progress) -> None:
+    """Stop a run that asks for expectations of a judge that gives no probabilities, before it costs more."""
+    if not job.order.judge.logprobs or state.chances_seen or rating.status != "scored" or rating.items:
+        return
+    state.chances_seen = rating.distribution is not None
+    if not state.chances_seen and job.order.samples == 1:
+        state.fatal = JudgeUnusable(
+            f"{rating.judge} gives no log-probabilities, so --score expected has nothing to go by; "
+            "use --score mean --samples 5"
+        )
+
+
+@contextmanager
+def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
+    """Turn the first interrupt into a wish to stop, which `announce` confirms, and the second into an end."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def interrupt() -> None:
+        if stop.requested and task:
+            task.cancel()
+        stop.requested = True
+        announce()
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+    except NotImplementedError:  # Windows: an interrupt ends the program at once, and what is rated is on disk
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,16 @@
+"""The closed sets of words that options, files and modules share; light to import, so that help costs nothing."""
+
+from typing import Literal, get_args
+
+Role = Literal["seeker", "supporter"]
+Turns = Literal["all", "last"]
+DimensionName = Literal["resonation", "expression", "reception", "bystander"]
+Structured = Literal["auto", "schema", "json", "text"]
+ScoreMode = Literal["mode", "expected", "mean"]
+FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
+Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
+FormatName = Literal["auto", "native", "messages", "paper"]
+
+DIMENSIONS: tuple[DimensionName, ...] = get_args(DimensionName)
+EMPATHY: tuple[DimensionName, ...] = ("resonation", "expression", "reception")
+FUSIONS: tuple[FusionName, ...] = get_args(FusionName)
