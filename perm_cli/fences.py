@@ -9,6 +9,7 @@ an author would have to write a text that contains its own hash.
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
+from string import ascii_lowercase
 
 # What neither reader nor judge can see, or what changes the order in which others are read: controls,
 # zero-width and direction marks, Unicode tags. Joiners stay between letters that need them.
@@ -22,6 +23,10 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # [INST], [TOOL_CALLS]. A space behind the bracket leaves them readable and keeps tokenisers from seeing one.
 _ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=/?[A-Z_]{3,}\])")
 
+_CODE_LETTERS = 12
+# Part of every digest: to be raised when the same text comes to be fenced another way.
+_LAYOUT = b"1"
+
 
 @dataclass(frozen=True, slots=True)
 class Fence:
@@ -34,11 +39,20 @@ class Fence:
 def fenced(label: str, text: str, after: bytes = b"") -> Fence:
     """Fence `text` under `label`; `after` is the digest of the fence before it."""
     body = _quoted(text)
-    digest = blake2b(b"\x00".join((after, label.encode(), body.encode())), digest_size=16).digest()
-    code = digest[:8].hex()
+    digest = blake2b(b"\x00".join((_LAYOUT, after, label.encode(), body.encode())), digest_size=16).digest()
+    code = _spelled(digest)
     return Fence(f"[{label} | begin {code}]\n{body}\n[end {code}]", digest)
 
 
 def _quoted(text: str) -> str:
     visible = _ROLE_MARKER.sub(r"\g<0> ", _INVISIBLE.sub("", _SURROGATE.sub("\ufffd", text)))
     return "\n".join(f"| {line}" for line in visible.splitlines()) or "|"
+
+
+def _spelled(digest: bytes) -> str:
+    """Return the first 56 bits as letters only: tokenisers cut digits into one token each."""
+    number, letters = int.from_bytes(digest[:7]), []
+    for _ in range(_CODE_LETTERS):
+        number, letter = divmod(number, len(ascii_lowercase))
+        letters.append(ascii_lowercase[letter])
+    return "".join(letters)

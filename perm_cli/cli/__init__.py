@@ -94,27 +94,28 @@ def score(
 
     The same command on the same folder goes on where it stopped and pays for nothing twice.
     """
-    from perm_cli.cli import score as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.score import Output, run  # noqa: PLC0415 - see above
 
-    raise typer.Exit(body.run(files, dialogues, judge, reward, body.Output(out=out, min_coverage=min_coverage, as_json=as_json)))
+    output = Output(out=out, min_coverage=min_coverage, as_json=as_json)
+    raise typer.Exit(run(files, dialogues, judge, reward, output))
 
 
 @app.command()
 @with_options
 def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json: AsJson = False) -> None:
     """Say what `perm score` would call, send and cost. Makes no call and needs no key."""
-    from perm_cli.cli import plan as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.plan import run as body  # noqa: PLC0415 - see above
 
-    body.run(files, dialogues, judge, as_json=as_json)
+    body(files, dialogues, judge, as_json=as_json)
 
 
 @app.command()
 @with_options
 def reward(run: RunPath, reward: RewardOptions, as_json: AsJson = False) -> None:
     """Fuse the ratings of a run again, another way. Makes no call."""
-    from perm_cli.cli import reward as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.reward import run as body  # noqa: PLC0415 - see above
 
-    body.run(run, reward, as_json=as_json)
+    body(run, reward, as_json=as_json)
 
 
 @app.command()
@@ -129,9 +130,9 @@ def prompts(
     lines: Annotated[bool, typer.Option("--lines", help="As sent with --structured text.")] = False,
 ) -> None:
     """Print exactly what the judge would be sent."""
-    from perm_cli.cli import prompts as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.prompts import run as body  # noqa: PLC0415 - see above
 
-    body.run(files, dialogues, dimension, dialogue_id, lines=lines)
+    body(files, dialogues, dimension, dialogue_id, lines=lines)
 
 
 @rubrics_app.command("list")
@@ -139,9 +140,9 @@ def list_rubrics(
     rubrics: Annotated[Path | None, typer.Option(help="Folder of rubrics.", show_default=False)] = None,
 ) -> None:
     """List the dimensions: who is asked what."""
-    from perm_cli.cli import rubrics as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.rubrics import list_dimensions  # noqa: PLC0415 - see above
 
-    body.list_dimensions(rubrics)
+    list_dimensions(rubrics)
 
 
 @rubrics_app.command("show")
@@ -150,18 +151,18 @@ def show_rubric(
     rubrics: Annotated[Path | None, typer.Option(help="Folder of rubrics.", show_default=False)] = None,
 ) -> None:
     """Print a dimension's rubric."""
-    from perm_cli.cli import rubrics as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.rubrics import show_dimension  # noqa: PLC0415 - see above
 
-    body.show_dimension(dimension, rubrics)
+    show_dimension(dimension, rubrics)
 
 
 @judges_app.callback(invoke_without_command=True)
 def judges(context: typer.Context, config: Config = None) -> None:
     """List the configured judges and what each still lacks."""
     if context.invoked_subcommand is None:
-        from perm_cli.cli import judges as body  # noqa: PLC0415 - see above
+        from perm_cli.cli.judges import list_judges  # noqa: PLC0415 - see above
 
-        body.list_judges(config)
+        list_judges(config)
 
 
 @judges_app.command("check")
@@ -175,6 +176,6 @@ def check_judge(
     config: Config = None,
 ) -> None:
     """Make one call and say what the endpoint can do."""
-    from perm_cli.cli import judges as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.judges import check_judge as body  # noqa: PLC0415 - see above
 
-    body.check_judge(name, base_url, api_key_env, config)
+    body(name, base_url, api_key_env, config)

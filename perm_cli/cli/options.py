@@ -20,7 +20,7 @@ RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm scor
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
 Config = Annotated[
     Path | None,
-    Option(help="Settings file.  [default: the nearest perm.toml or \\[tool.perm]]", show_default=False),
+    Option(help="Settings file.  [default: the nearest perm.toml or [tool.perm]]", show_default=False),
 ]
 JudgeName = Annotated[
     str | None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from perm_cli.errors import SettingsError
 from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.http import HttpTransport
-from perm_cli.judges.local import is_local, missing_parts, running_engine, weights_of
+from perm_cli.judges.local import EngineTransport, is_local, missing_parts, running_engine, weights_of
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.providers import LiteLLMTransport, missing_variables
 from perm_cli.judges.settings import JudgeSettings, read_key
@@ -135,7 +135,7 @@ async def open_judge(settings: JudgeSettings) -> AsyncIterator[ChatJudge]:
         if is_local(settings.model):
             weights = weights_of(settings.model)
             url = stack.enter_context(running_engine(weights))
-            transport = HttpTransport(url, weights.path.stem, None, settings.timeout_s or _LOCAL_TIMEOUT_S)
+            transport = EngineTransport(url, weights.path.stem, None, settings.timeout_s or _LOCAL_TIMEOUT_S)
         else:
             route = route_of(settings)
             key = read_key(route.key_env) if route.key_env else None

