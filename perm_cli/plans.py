@@ -63,6 +63,8 @@ def plan_of(job: Job) -> Plan:
         shortest_prefix=min(static.values()),
         price=price,
         cost_usd=(
-            (price.cost_usd(tokens_in[0], tokens_out[0]), price.cost_usd(tokens_in[1], tokens_out[1])) if price else None
+            (price.cost_usd(tokens_in[0], tokens_out[0]), price.cost_usd(tokens_in[1], tokens_out[1]))
+            if price
+            else None
         ),
     )

@@ -90,7 +90,10 @@ class PromptBook:
 
     def __init__(self, pack: Pack, folder: Path, answer: Answer = "json") -> None:
         self._environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(folder), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+            loader=FileSystemLoader(folder),
+            undefined=StrictUndefined,
+            autoescape=False,
+            keep_trailing_newline=True,
         )
         self.pack = pack
         self.folder = folder
@@ -213,9 +216,7 @@ def _views(dialogue: Dialogue, which: Turns) -> Iterator[View]:
         talk = fences[place - 1].digest
         label = f"the supporter's analysis before turn {place}"
         analysis = _fenced_if_any(label, dialogue.turns[place - 1].analysis or "", talk)
-        yield View(
-            blocks[:place], place, talk, {"scenario": scenario, "persona": persona, "analysis": analysis}
-        )
+        yield View(blocks[:place], place, talk, {"scenario": scenario, "persona": persona, "analysis": analysis})
 
 
 def _fenced_if_any(label: str, text: str, after: bytes = b"") -> Fence | None:

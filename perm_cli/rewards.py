@@ -24,7 +24,7 @@ from perm_cli.words import DIMENSIONS, EMPATHY, FusionName, ScoreMode, Status
 Lengths = Callable[[str, str, int], int]
 
 TOP = 5.0
-BOUNDS: Mapping[str, tuple[float, float]] = {name: (1.0, TOP) for name in EMPATHY} | {"bystander": (0.0, 100.0)}
+BOUNDS: Mapping[str, tuple[float, float]] = {**dict.fromkeys(EMPATHY, (1.0, TOP)), "bystander": (0.0, 100.0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,7 +169,11 @@ def _contradictions(found: _DimensionFile, name: str) -> list[tuple[bool, str, s
             f"analysis found for the {found.perspective}, expected it for the supporter only: nobody else knows it",
         ),
         (wants_items and not found.items, "items", "nothing found, expected the five items of the bystander"),
-        (wants_items and len(found.items or {}) != len(_ITEM_NAMES), "items", f"expected all of {_ITEM_NAMES}"),
+        (
+            wants_items and len(found.items or {}) != len(_ITEM_NAMES),
+            "items",
+            f"expected all of {_ITEM_NAMES}",
+        ),
         (wants_items and bool(found.levels), "levels", "levels found beside items, expected items only"),
         (not wants_items and bool(found.items), "items", f"items found, expected levels for {name}"),
         (

@@ -55,7 +55,7 @@ class RunFolder:
 
     def settled_keys(self) -> set[str]:
         """Return the keys of the ratings that are not to be paid for again."""
-        keys = set()
+        keys: set[str] = set()
         for rating in self.ratings():
             (keys.add if rating.is_settled else keys.discard)(rating.key)
         return keys

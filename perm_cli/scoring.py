@@ -24,7 +24,7 @@ from perm_cli.judges import default_concurrency, identity_of
 from perm_cli.judges.local import is_local
 from perm_cli.judges.seam import Judge
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts import PromptBook
+from perm_cli.prompts import Answer, PromptBook
 from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
@@ -102,7 +102,7 @@ def prepare(order: Order) -> Job:
     """Check everything that can be checked without a call; raise `PermError` with what is wrong."""
     if order.samples < 1:
         raise SettingsError(f"--samples: {order.samples} found, expected 1 or more")
-    answer = "lines" if order.judge.structured == "text" else "json"
+    answer: Answer = "lines" if order.judge.structured == "text" else "json"
     book = PromptBook(load_rubrics(order.rubrics), order.prompts, answer)
     censuses = check_dialogues(order.sources, order.reading)
     identity = orjson.dumps(identity_of(order.judge), option=orjson.OPT_SORT_KEYS)

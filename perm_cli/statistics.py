@@ -38,8 +38,7 @@ def bootstrap_means(values: NDArray[np.float64], resamples: int = RESAMPLES, see
         held = present[picked].sum(axis=0)
         np.divide(filled[picked].sum(axis=0), held, out=drawn[resample], where=held > 0)
     return [
-        _estimate(filled[:, column].sum(), int(counts[column]), drawn[:, column])
-        for column in range(values.shape[1])
+        _estimate(filled[:, column].sum(), int(counts[column]), drawn[:, column]) for column in range(values.shape[1])
     ]
 
 

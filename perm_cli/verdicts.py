@@ -24,23 +24,24 @@ _MARKUP_AFTER = rf"(?:{_BLANK}|[*_#>`~\"'|•])*+"  # a minus sign behind the la
 _LABEL_WORDS = r"(?:(?:my|the|your|final|overall|total|empathy|resonation|expression|reception)\s+)*"
 _SCORE_LABEL = re.compile(
     rf"^{_MARKUP}{_LABEL_WORDS}(?:score|rating)\b{_MARKUP}"
-    rf"(?:[:：=]{_MARKUP_AFTER}\n{{0,2}}|\|?is{_BLANK}+(?=\d)|(?<=\|)|(?<=\|{_BLANK})|\n{{1,2}}(?={_MARKUP_AFTER}\d))"  # noqa: RUF001 - judges write the full-width colon
+    rf"(?:[:：=]{_MARKUP_AFTER}\n{{0,2}}|\|?is{_BLANK}+(?=\d)|(?<=\|)|(?<=\|{_BLANK})|\n{{1,2}}(?={_MARKUP_AFTER}\d))"
     rf"{_MARKUP_AFTER}(?P<value>[^\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _SCORE_TAG = re.compile(r"<score>(?P<value>[^<]{0,40})</score>|\\boxed\{(?P<boxed>[^}]{0,40})\}", re.IGNORECASE)
 _VALUE = re.compile(
-    r"^[\s*_`\"'(\[<{]*(?P<number>[+\-−–]?\d{1,9}(?:[.,]\d{1,9})?)"  # noqa: RUF001 - and other minus signs
+    r"^[\s*_`\"'(\[<{]*(?P<number>[+\-−–]?\d{1,9}(?:[.,]\d{1,9})?)"
     r"[\s*_`\"')\]>}]*(?:(?:/|out\s+of|of)[\s*_`\"'(\[]*(?P<top>\d{1,9})(?:\.0+)?(?![\d.,]*\d))?"
     r"(?P<rest>[^\d]*)$",
     re.IGNORECASE,
 )
-_REASON = re.compile(rf"^{_MARKUP}(?:reason(?:ing)?|rationale|理由)[*_]*{_BLANK}*[:：]", re.IGNORECASE | re.MULTILINE)  # noqa: RUF001
+_REASON = re.compile(rf"^{_MARKUP}(?:reason(?:ing)?|rationale|理由)[*_]*{_BLANK}*[:：]", re.IGNORECASE | re.MULTILINE)
 _THINKING_TAG = re.compile(r"<(?P<end>/?)(?:think(?:ing)?|reasoning|thought)\s*>", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"^\W*(?:(?:i['’]?m|i am|we are|we['’]re)\s+(?:so\s+|very\s+)?sorry|sorry|i\s+apologi[sz]e|as\s+an\s+ai|i\s+(?:must\s+)?(?:decline|refuse)"  # noqa: RUF001
-    r"|i\s*(?:can(?:no|['’])t|cannot|can\s+not|won['’]t|will\s+not|am\s+(?:not\s+able|unable)|['’]m\s+(?:not\s+able|unable)))\b"  # noqa: RUF001
-    r"[^\n]{0,300}",
+    r"^\W*(?:(?:i['’]?m|i am|we are|we['’]re)\s+(?:so\s+|very\s+)?sorry|sorry|i\s+apologi[sz]e|as\s+an\s+ai"
+    r"|i\s+(?:must\s+)?(?:decline|refuse)"
+    r"|i\s*(?:can(?:no|['’])t|cannot|can\s+not|won['’]t|will\s+not)"
+    r"|i(?:\s+am|['’]m)\s+(?:not\s+able|unable))\b",
     re.IGNORECASE,
 )
 _RATIONALE_KEYS = ("rationale", "reason", "reasoning", "explanation", "assessment", "justification")
@@ -210,16 +211,22 @@ def _read_items(text: str, objects: list[_Object], dimension: Dimension, *, cut:
 
 
 def _item_label(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^{_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?{name}\b[^\n:：=|]{{0,30}}[:：=|](?P<value>[^\n]*)", re.IGNORECASE | re.MULTILINE)  # noqa: RUF001, E501
+    return re.compile(
+        rf"^{_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?{name}\b[^\n:：=|]{{0,30}}[:：=|](?P<value>[^\n]*)",
+        re.IGNORECASE | re.MULTILINE,
+    )
 
 
 def _head(text: str) -> str:
     """Return the number an item's line begins with, without the remark after it."""
-    match = re.match(r"[\s*_`\"'(\[]*[+\-−–]?\d[\d.,]*[\s*_`\"')\]]*(?:(?:/|out\s+of|of)[\s*_`\"'(\[]*\d+)?(?!\s*[-–—/]\s*\d)", text)  # noqa: RUF001, E501
+    match = re.match(
+        r"[\s*_`\"'(\[]*[+\-−–]?\d[\d.,]*[\s*_`\"')\]]*(?:(?:/|out\s+of|of)[\s*_`\"'(\[]*\d+)?(?!\s*[-–—/]\s*\d)",
+        text,
+    )
     return match.group() if match else text
 
 
-_TOTAL = re.compile(r"^[\s*_#>\-]*total[^\n:：\d]{0,20}[:：][^\n\d]{0,10}(\d{1,4})", re.IGNORECASE | re.MULTILINE)  # noqa: RUF001
+_TOTAL = re.compile(r"^[\s*_#>\-]*total[^\n:：\d]{0,20}[:：][^\n\d]{0,10}(\d{1,4})", re.IGNORECASE | re.MULTILINE)
 
 
 def _total_note(text: str, objects: list[_Object], total: int) -> str:
@@ -255,7 +262,7 @@ def _number(text: str, dimension: Dimension, offset: int = 0) -> _Stated:
     match = _VALUE.match(text)
     if not match or (match["top"] and int(match["top"]) != dimension.high):
         return _Stated("unparseable")
-    number = match["number"].replace(",", ".").replace("−", "-").replace("–", "-")  # noqa: RUF001
+    number = match["number"].replace(",", ".").replace("−", "-").replace("–", "-")
     return replace(_placed(float(number), dimension), position=offset + match.start("number"))
 
 

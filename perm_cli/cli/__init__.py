@@ -48,17 +48,17 @@ def main() -> None:
     try:
         app()
     except PermError as error:
-        print(f"perm: {error}", file=sys.stderr)  # noqa: T201 - consoles wrap lines, and errors are read by machines too
+        print(f"perm: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("perm: interrupted", file=sys.stderr)  # noqa: T201 - as above
+        print("perm: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has seen enough
         sys.exit(0)
 
 
-def _version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so
+def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"perm {__version__}")
         raise typer.Exit
@@ -126,7 +126,9 @@ def prompts(
     dimension: Annotated[
         DimensionName | None, typer.Option(help="Show this dimension only.", show_default=False)
     ] = None,
-    dialogue_id: Annotated[str | None, typer.Option("--id", help="Show this dialogue only.", show_default=False)] = None,
+    dialogue_id: Annotated[
+        str | None, typer.Option("--id", help="Show this dialogue only.", show_default=False)
+    ] = None,
     lines: Annotated[bool, typer.Option("--lines", help="As sent with --structured text.")] = False,
 ) -> None:
     """Print exactly what the judge would be sent."""
@@ -169,7 +171,9 @@ def judges(context: typer.Context, config: Config = None) -> None:
 @with_options
 def check_judge(
     name: Annotated[str, typer.Argument(help="A configured judge, or a model as for --judge.")],
-    base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.", show_default=False)] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of an OpenAI-compatible server.", show_default=False)
+    ] = None,
     api_key_env: Annotated[
         str | None, typer.Option(help="Environment variable that holds the API key.", show_default=False)
     ] = None,

@@ -38,7 +38,10 @@ def list_judges(config: Path | None) -> None:
         state = f"missing {'; '.join(lacking)}" if lacking else "ready"
         say(console, f"{one_line(name)}{chosen}  {one_line(settings.model)}  {state}")
     if not configuration.judges:
-        say(console, "no judges are configured; any LiteLLM model name works as --judge, and [judges.NAME] in perm.toml names one")
+        say(
+            console,
+            "no judges are configured; --judge takes any LiteLLM model name, [judges.NAME] in perm.toml names one",
+        )
 
 
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
@@ -51,7 +54,10 @@ def check_judge(name: str, base_url: str | None, api_key_env: str | None, config
     console = output()
     for line in _findings(reply, verdict, dialect):
         say(console, line)
-    say(console, f"answer             {perf_counter() - started:.1f} s, {reply.tokens_in} tokens in, {reply.tokens_out} out")
+    say(
+        console,
+        f"answer             {perf_counter() - started:.1f} s, {reply.tokens_in} tokens in, {reply.tokens_out} out",
+    )
     caveat = caveat_of(settings)
     if caveat:
         say(console, caveat)
@@ -71,7 +77,11 @@ async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
 
 def _findings(reply: Reply, verdict: Verdict, dialect: Dialect) -> list[str]:
     refused = "no, the endpoint refuses it"
-    forms = {"schema": ("yes", "not tried, the schema is better"), "json": (refused, "yes"), "text": (refused, refused)}
+    forms = {
+        "schema": ("yes", "not tried, the schema is better"),
+        "json": (refused, "yes"),
+        "text": (refused, refused),
+    }
     schema, json_mode = forms[dialect.form]
     if verdict.status == "scored":
         said = f"a score of {verdict.score}"

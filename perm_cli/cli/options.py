@@ -37,11 +37,16 @@ class DialogueOptions:
 
     format: Annotated[FormatName, Option(help="What the rows look like.")] = "auto"
     roles: Annotated[
-        str | None, Option(help="Role names of the files, as in seeker=user,supporter=assistant.", show_default=False)
+        str | None,
+        Option(help="Role names of the files, as in seeker=user,supporter=assistant.", show_default=False),
     ] = None
     turns: Annotated[Turns, Option(help="Which supporter turns to judge, each with the talk up to it.")] = "all"
-    rubrics: Annotated[Path | None, Option(help="Folder of rubrics.  [default: the shipped ones]", show_default=False)] = None
-    prompts: Annotated[Path | None, Option(help="Folder of templates.  [default: the shipped ones]", show_default=False)] = None
+    rubrics: Annotated[
+        Path | None, Option(help="Folder of rubrics.  [default: the shipped ones]", show_default=False)
+    ] = None
+    prompts: Annotated[
+        Path | None, Option(help="Folder of templates.  [default: the shipped ones]", show_default=False)
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +63,15 @@ class JudgeOptions:
     temperature: Annotated[float | None, Option(min=0, help="Sampling temperature.  [default: 0.3]")] = None
     max_tokens: Annotated[int | None, Option(min=1, help="Longest reply, in tokens.  [default: 1024]")] = None
     concurrency: Annotated[int | None, Option(min=1, help="Calls in flight.  [default: 32; 1 for local]")] = None
-    timeout: Annotated[float | None, Option(min=0.001, help="Seconds for a call.  [default: 120; 900 for local]")] = None
+    timeout: Annotated[float | None, Option(min=0.001, help="Seconds for a call.  [default: 120; 900 for local]")] = (
+        None
+    )
     structured: Annotated[
         Structured | None, Option(help="Form of the verdict.  [default: auto, the best the endpoint takes]")
     ] = None
     score: Annotated[
-        ScoreMode, Option(help="mode: as stated; expected: weighed by log-probabilities; mean: of all samples.")
+        ScoreMode,
+        Option(help="mode: as stated; expected: weighed by log-probabilities; mean: of all samples."),
     ] = "mode"
     samples: Annotated[int, Option(min=1, help="Ratings of each question.")] = 1
     reask: Annotated[int, Option(min=0, help="How often an unreadable reply is asked again.")] = 1
@@ -90,7 +98,7 @@ class RewardOptions:
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """Spell out a command's parameters that are option groups, one option a field."""
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(function).parameters.values():
         group = groups.get(parameter.name)

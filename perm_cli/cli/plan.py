@@ -32,7 +32,7 @@ def _lines(plan: Plan) -> list[str]:
         cost = f"{plan.cost_usd[0]:.4f} to {plan.cost_usd[1]:.4f} USD, nothing cached"
     note = ""
     if plan.shortest_prefix < CACHED_FROM:
-        note = f" (hosted providers cache prefixes from {CACHED_FROM:,} tokens; the shortest here has {plan.shortest_prefix:,})"
+        note = f" (providers keep prefixes from {CACHED_FROM:,} tokens; the shortest here is {plan.shortest_prefix:,})"
     return [
         f"dialogues          {plan.dialogues:,}",
         f"supporter turns    {plan.turns:,}",

@@ -4,11 +4,11 @@ import asyncio
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -23,6 +23,8 @@ from perm_cli.progress import ProgressLine, shown_progress
 from perm_cli.runs import RunFolder, open_run
 from perm_cli.scoring import Job, Stop, interruptible, make_ratings, prepare, settings_record
 
+T = TypeVar("T")
+
 DONE, COVERAGE_TOO_LOW, INTERRUPTED = 0, 3, 130
 
 
@@ -36,7 +38,11 @@ class Output:
 
 
 def run(
-    files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, reward: RewardOptions, output: Output
+    files: Sequence[str],
+    dialogues: DialogueOptions,
+    judge: JudgeOptions,
+    reward: RewardOptions,
+    output: Output,
 ) -> int:
     """Do what the command says; return its exit code."""
     console = messages()
@@ -51,11 +57,17 @@ def run(
         with open_run(output.out or _default_out(job)) as folder:
             wanted = _rate(job, folder, console)
             if wanted is None:
-                say(console, f"stopped; what is rated is kept. To go on: {_same_command(folder.path, output.out)}")
+                say(
+                    console,
+                    f"stopped; what is rated is kept. To go on: {_same_command(folder.path, output.out)}",
+                )
                 return INTERRUPTED
             summary = fuse(folder, recipe, wanted)
             if folder.damaged:
-                say(console, f"{folder.path}/ratings.jsonl: {folder.damaged} damaged lines passed over; run again to redo them")
+                say(
+                    console,
+                    f"{folder.path}/ratings.jsonl: {folder.damaged} damaged lines passed over; run again to redo them",
+                )
     show(summary, as_json=output.as_json)
     if summary.coverage < output.min_coverage:
         say(console, f"coverage {summary.coverage:.1%} is below --min-coverage {output.min_coverage:.0%}")
@@ -69,7 +81,7 @@ def _rate(job: Job, folder: RunFolder, console: Console) -> set[str] | None:
     settled = folder.settled_keys()
     with shown_progress(console, job.ratings, min(len(settled), job.ratings)) as progress:
         try:
-            wanted, told = _event_loop()(_make(job, folder, progress, console))
+            wanted, told = _run(_make(job, folder, progress, console))
         except (KeyboardInterrupt, asyncio.CancelledError):
             wanted, told = None, {}
         finally:
@@ -95,12 +107,12 @@ async def _make(
             return None if stop.requested else wanted, {"effective": judge.effective()}
 
 
-def _event_loop() -> Any:
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
-        return asyncio.run
-    return uvloop.run
+        return asyncio.run(coroutine)
+    return uvloop.run(coroutine)
 
 
 def _open_record(job: Job, folder: RunFolder) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]
     for index, source in enumerate(sources):
         dialogues = turns = 0
         remarks: list[Remark] = []
-        name = reading.format
+        name: str = reading.format
         broken = count
         for item in _items(source, reading):
             match item:
@@ -138,7 +138,7 @@ def _repeated(
 
 
 def _items(source: Source, reading: Reading) -> Iterator[_Found | Problem | Remark]:
-    name = reading.format
+    name: str = reading.format
     for item in read_lines(source):
         if not isinstance(item, Line):
             yield item

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.formats.rows import NonBlank, RoleMap, RowError, checked_dialogue, checked_row, mapped_role, shown
+from perm_cli.formats.rows import (
+    NonBlank,
+    RoleMap,
+    RowError,
+    checked_dialogue,
+    checked_row,
+    mapped_role,
+    shown,
+)
 from perm_cli.formats.sections import read_answer
 
 SAYS = "one object a line with messages"
@@ -71,7 +79,7 @@ def _turn(message: _Message, field: str, roles: RoleMap) -> Turn | None:
 
 
 def _text(content: str | list[dict[str, Any]] | None, field: str) -> str:
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    parts: list[dict[str, Any]] = content if isinstance(content, list) else [{"type": "text", "text": content}]
     for part in parts:
         if part.get("type") != "text" or not isinstance(part.get("text"), str):
             raise RowError([(field, f"{shown(part.get('type'))} part found, expected text only")])

