@@ -66,7 +66,7 @@ class HttpTransport:
 
     def _body(self, status: int, headers: Mapping[str, str], raw: bytes) -> Mapping[str, Any]:
         body = _json(raw)
-        if status == 200 and body is not None and "error" not in body:  # noqa: PLR2004 - HTTP
+        if status == 200 and body and not body.get("error"):  # noqa: PLR2004 - HTTP
             return body
         error = body.get("error", body) if body else {}
         error = error if isinstance(error, Mapping) else {"message": error}

@@ -1,0 +1,1 @@
+"""Tests of perm: one file a module."""

@@ -1,0 +1,39 @@
+"""What every test starts from: a clean environment, and the shipped rubrics and prompts."""
+
+from pathlib import Path
+
+import pytest
+
+from perm_cli.assets import shipped
+from perm_cli.prompts import PromptBook
+from perm_cli.rubrics import Pack, load_rubrics
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep keys, addresses and proxies of this machine out, and stay in a folder of the test's own."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def pack() -> Pack:
+    """Return the shipped rubrics."""
+    return load_rubrics(shipped("rubrics"))
+
+
+@pytest.fixture(scope="session")
+def book(pack: Pack) -> PromptBook:
+    """Return the shipped prompts."""
+    return PromptBook(pack, shipped("prompts"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of data that stands beside the project, where there is one."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder ../shared with real data is not here")
+    return SHARED
