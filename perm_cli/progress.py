@@ -18,10 +18,10 @@ _REFRESH_HZ = 4
 class ProgressLine:
     """Count ratings and say how far the run is. Counting is cheap; words are made only when they are shown."""
 
-    def __init__(self, expected: int, already: int, write: Callable[[str], None] | None) -> None:
+    def __init__(self, expected: int, write: Callable[[str], None] | None) -> None:
         self.spending = Spending()
         self._expected = expected
-        self._already = already
+        self._kept = 0
         self._write = write
         self._started = monotonic()
         self._next = self._started + _PLAIN_EVERY_S
@@ -33,16 +33,20 @@ class ProgressLine:
             self._next = monotonic() + _PLAIN_EVERY_S
             self._write(str(self))
 
+    def kept(self) -> None:
+        """Take note of a rating that was made before."""
+        self._kept += 1
+
     def __str__(self) -> str:
         elapsed = max(monotonic() - self._started, 1e-6)
         made = self.spending.rated
         rate = made / elapsed
-        left = max(self._expected - self._already - made, 0)
+        left = max(self._expected - self._kept - made, 0)
         failed = ", ".join(f"{n} {name}" for name, n in sorted(self.spending.statuses.items()) if name != "scored")
         tokens = self.spending.tokens
         cost = self.spending.cost_usd
         parts = [
-            f"{self._already + made:,}/{self._expected:,} ratings",
+            f"{self._kept + made:,}/{self._expected:,} ratings",
             f"{rate:.1f}/s",
             f"{(tokens['in'] + tokens['out']) / 1000:,.0f}k tokens",
             "" if not cost else f"{cost:.4f} USD",
@@ -56,13 +60,13 @@ class ProgressLine:
 
 
 @contextmanager
-def shown_progress(console: Console, expected: int, already: int) -> Iterator[ProgressLine]:
+def shown_progress(console: Console, expected: int) -> Iterator[ProgressLine]:
     """Show progress on `console` for the time of the `with` block."""
     if not console.is_terminal:
-        line = ProgressLine(expected, already, lambda text: console.print(Text(text), soft_wrap=True))
+        line = ProgressLine(expected, lambda text: console.print(Text(text), soft_wrap=True))
         yield line
         return
-    line = ProgressLine(expected, already, None)
+    line = ProgressLine(expected, None)
     with Live(get_renderable=line.__rich__, console=console, refresh_per_second=_REFRESH_HZ, transient=True):
         yield line
 

@@ -88,6 +88,13 @@ class RunFolder:
                     row = orjson.loads(line)
                     yield Dialogue(**row | {"turns": tuple(Turn(**turn) for turn in row["turns"])})
 
+    def dialogue_ranks(self) -> dict[tuple[str, str], int]:
+        """Return the place of every dialogue, by id and system, in the order in which they were read."""
+        ranks: dict[tuple[str, str], int] = {}
+        for dialogue in self.dialogues():
+            ranks.setdefault((dialogue.id, dialogue.system), len(ranks))
+        return ranks
+
     def write_record(self) -> None:
         """Write `run.json`."""
         self.write("run.json", orjson.dumps(self.record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

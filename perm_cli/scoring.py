@@ -81,6 +81,9 @@ class Watch(Protocol):
     def rated(self, rating: Rating) -> None:
         """Take note of a rating."""
 
+    def kept(self) -> None:
+        """Take note of a rating that was made before and is not made again."""
+
 
 @dataclass(slots=True)
 class Stop:
@@ -90,7 +93,7 @@ class Stop:
 
 
 @dataclass(slots=True)
-class Progress:
+class _State:
     """Hold the state that the workers of one run share."""
 
     wanted: set[str] = field(default_factory=set)
@@ -143,8 +146,8 @@ async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, 
 
     `stop` lets what is in flight finish. Raise `JudgeUnusable` as soon as no call can succeed.
     """
-    state = Progress()
-    pending = _pending(calls_of(job), folder.settled_keys(), state)
+    state = _State()
+    pending = _pending(calls_of(job), folder.settled_keys(), state, watch)
     rules = RatingRules(
         settings=job.settings,
         judge=job.order.judge.name,
@@ -176,14 +179,16 @@ async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, 
     return state.wanted
 
 
-def _pending(calls: Iterator[Call], settled: set[str], state: Progress) -> Iterator[Call]:
+def _pending(calls: Iterator[Call], settled: set[str], state: _State, watch: Watch) -> Iterator[Call]:
     for call in calls:
         state.wanted.add(call.key)
-        if call.key not in settled:
+        if call.key in settled:
+            watch.kept()
+        else:
             yield call
 
 
-def _look_for_chances(rating: Rating, job: Job, state: Progress) -> None:
+def _look_for_chances(rating: Rating, job: Job, state: _State) -> None:
     """Stop a run that asks for expectations of a judge that gives no probabilities, before it costs more."""
     if not job.order.judge.logprobs or state.chances_seen or rating.status != "scored" or rating.items:
         return

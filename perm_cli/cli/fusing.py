@@ -20,7 +20,9 @@ def fuse(folder: RunFolder, recipe: Recipe, wanted: Collection[str] | None = Non
     for rating in latest.values():
         spending.add(rating)
     lengths = _lengths(folder, recipe) if recipe.length_penalty else None
+    ranks = folder.dialogue_ranks()
     rewards = rewards_of(latest.values(), recipe, lengths, _caveats(folder))
+    rewards.sort(key=lambda reward: ranks.get((reward.dialogue_id, reward.system), len(ranks)))
     expected = len(latest) if wanted is None else len(wanted)
     summary = summarise(rewards, spending, expected, str(folder.path), recipe)
     folder.write_rewards(rewards)

@@ -78,8 +78,7 @@ def run(
 def _rate(job: Job, folder: RunFolder, console: Console) -> set[str] | None:
     """Make the ratings; return the keys wanted, None if interrupted."""
     record = _open_record(job, folder)
-    settled = folder.settled_keys()
-    with shown_progress(console, job.ratings, min(len(settled), job.ratings)) as progress:
+    with shown_progress(console, job.ratings) as progress:
         try:
             wanted, told = _run(_make(job, folder, progress, console))
         except (KeyboardInterrupt, asyncio.CancelledError):

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from perm_cli.judges.local import is_local
 from perm_cli.judges.settings import JudgeSettings, Price
 
 _LIST = "model_prices_and_context_window_backup.json"
@@ -21,6 +22,8 @@ def price_of(settings: JudgeSettings) -> Price | None:
     """
     if settings.price or settings.base_url:
         return settings.price
+    if is_local(settings.model):
+        return Price(input=0.0, output=0.0)
     prices = _price_list()
     entry = prices.get(settings.model) or prices.get(settings.model.partition("/")[2]) or {}
     listed, output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")

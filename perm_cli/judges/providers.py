@@ -95,7 +95,8 @@ def _imported() -> Any:
         raise SettingsError(
             f"litellm {version} found, a release with malicious code; expected another: pip install -U litellm"
         )
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    for data in ("MODEL_COST_MAP", "ANTHROPIC_BETA_HEADERS", "BLOG_POSTS"):
+        os.environ[f"LITELLM_LOCAL_{data}"] = "True"
     import litellm  # noqa: PLC0415 - seconds, and only this route needs it
 
     litellm.suppress_debug_info = True

@@ -1,0 +1,464 @@
+"""Judges over their three routes, each against what it really meets: an HTTP server, LiteLLM, llama.cpp."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
+from perm_cli.judges import default_concurrency, identity_of, missing, open_judge, route_of
+from perm_cli.judges.chat import ATTEMPTS, ChatJudge
+from perm_cli.judges.http import HttpTransport, is_loopback, retry_after_s
+from perm_cli.judges.local import TOO_SMALL, missing_parts, weights_of
+from perm_cli.judges.seam import Reply, Request
+from perm_cli.judges.settings import JudgeSettings, Price
+from perm_cli.prompts import Prompt
+from perm_cli.ratings import schema_of
+from perm_cli.rubrics import Pack
+from perm_cli.verdicts import read_verdict
+from tests.loopback import Answer, Loopback, loopback, refusal, verdict
+
+KEY = "sk-never-to-be-seen"
+
+
+@pytest.fixture
+def request_(pack: Pack) -> Request:
+    """Return a request about reception."""
+    return Request(prompt=Prompt("How is it received?", "| hello"), schema=schema_of(pack.dimensions["reception"]))
+
+
+async def no_wait(_: float) -> None:
+    """Wait for nothing."""
+
+
+def ask(
+    server: Loopback,
+    request: Request,
+    sleep: Callable[[float], Awaitable[None]] = no_wait,
+    calls: int = 1,
+    **settings: Any,
+) -> tuple[Reply, ChatJudge]:
+    """Ask a judge at the server and return its last reply."""
+    judge_settings = JudgeSettings(name="j", model="openai/m", base_url=server.url, **settings)
+
+    async def run() -> tuple[Reply, ChatJudge]:
+        transport = HttpTransport(server.url, "m", KEY, judge_settings.timeout_s or 5)
+        judge = ChatJudge(judge_settings, transport, Price(input=1, output=2, cached=0.5), sleep)
+        try:
+            replies = [await judge.ask(request) for _ in range(calls)]
+        finally:
+            await transport.close()
+        return replies[-1], judge
+
+    return asyncio.run(run())
+
+
+def test_a_reply_carries_text_tokens_cost_and_the_model_that_served(request_: Request) -> None:
+    """Everything the record of a rating needs comes out of one answer."""
+    with loopback(lambda _: Answer(text='{"rationale": "x", "score": 4}')) as server:
+        reply, _ = ask(server, request_)
+
+    assert reply.text == '{"rationale": "x", "score": 4}'
+    assert (reply.tokens_in, reply.tokens_out, reply.cached_tokens) == (100, 10, 60)
+    # 40 fresh tokens at 1, 60 cached at 0.5 and 10 out at 2 dollars a million
+    assert reply.cost_usd == pytest.approx((40 + 30 + 20) / 1e6)
+    assert reply.model_served == "m-served"
+
+
+def test_the_static_part_is_sent_first_and_the_schema_with_it(request_: Request) -> None:
+    """Providers cache prefixes, so the instructions must come before the dialogue."""
+    with loopback() as server:
+        ask(server, request_)
+
+    sent = server.requests[0]
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert sent["messages"][0]["content"] == "How is it received?"
+    assert list(sent["response_format"]["json_schema"]["schema"]["properties"]) == ["rationale", "score"]
+    assert sent["temperature"] == 0.3
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("refused", "forms"),
+    [
+        pytest.param(("json_schema",), ["json_schema", "json_object"], id="no-schema"),
+        pytest.param(("json_schema", "json_object"), ["json_schema", "json_object", None], id="plain-text-only"),
+    ],
+)
+def test_the_form_of_the_verdict_is_found_by_trying_and_kept(
+    request_: Request, refused: tuple[str, ...], forms: list[str | None]
+) -> None:
+    """An endpoint without structured output costs one refused call a step, not one a rating."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        form = (body.get("response_format") or {}).get("type")
+        return refusal(400, f"response_format {form} is not supported") if form in refused else verdict(body)
+
+    with loopback(answering) as server:
+        ask(server, request_, calls=2)
+
+    seen = [(sent.get("response_format") or {}).get("type") for sent in server.requests]
+    assert seen == [*forms, forms[-1]]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message", "status"),
+    [
+        pytest.param("temperature", "Unsupported value: 'temperature' does not support 0.3", 400, id="temperature"),
+        pytest.param("seed", "extra fields not permitted: seed", 422, id="seed"),
+        pytest.param("top_logprobs", "logprobs is not supported with this model", 400, id="logprobs"),
+        pytest.param("top_p", "`top_p` is not allowed together with other samplers", 400, id="params-of-the-user"),
+    ],
+)
+def test_a_refused_parameter_is_dropped_and_recorded(
+    request_: Request, parameter: str, message: str, status: int
+) -> None:
+    """Reasoning judges refuse sampling parameters; the run goes on and the record says so."""
+    request = Request(prompt=request_.prompt, schema=request_.schema, seed=1)
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return refusal(status, message) if parameter in body else verdict(body)
+
+    with loopback(answering) as server:
+        _, judge = ask(server, request, logprobs=True, params={"top_p": 0.9})
+
+    assert parameter in judge.effective()["dropped"]
+    assert parameter not in server.requests[-1]
+
+
+def test_a_reasoning_judge_is_given_its_own_name_for_the_token_limit(request_: Request) -> None:
+    """OpenAI's reasoning models take max_completion_tokens only."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        hint = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+        return refusal(400, hint) if "max_tokens" in body else verdict(body)
+
+    with loopback(answering) as server:
+        ask(server, request_)
+
+    assert server.requests[-1]["max_completion_tokens"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "said"),
+    [
+        pytest.param(401, f"Incorrect API key provided: {KEY}", "does not accept the API key", id="wrong-key"),
+        pytest.param(403, "forbidden", "does not accept the API key", id="forbidden"),
+        pytest.param(404, "model m not found", "knows no such model or path", id="unknown-model"),
+        pytest.param(402, "pay first", "no credit left", id="no-credit"),
+        pytest.param(429, "You exceeded insufficient_quota", "no credit left", id="no-quota"),
+        pytest.param(400, "messages: what is this?", "refuses the request", id="unknown-complaint"),
+        pytest.param(307, "moved", "redirects to", id="redirect"),
+    ],
+)
+def test_what_would_fail_every_call_stops_at_the_first(
+    request_: Request, status: int, message: str, said: str
+) -> None:
+    """A wrong key must not be tried a thousand times, and must not be repeated in the message."""
+    with (
+        loopback(lambda _: refusal(status, message, Location="http://elsewhere.test/v1")) as server,
+        pytest.raises(JudgeUnusable, match=said) as raised,
+    ):
+        ask(server, request_)
+
+    assert len(server.requests) == 1
+    assert KEY not in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
+def test_what_may_pass_is_tried_again(request_: Request, status: int) -> None:
+    """Two bad answers and a good one make a good one, with three attempts on the record."""
+    left = [refusal(status, "not now"), refusal(status, "not now")]
+
+    with loopback(lambda body: left.pop() if left else verdict(body)) as server:
+        reply, _ = ask(server, request_)
+
+    assert reply.attempts == 3
+
+
+def test_retry_after_is_obeyed(request_: Request) -> None:
+    """The endpoint knows best when it will listen again."""
+    left = [refusal(429, "slow down", **{"Retry-After": "17"})]
+    waits: list[float] = []
+
+    async def noted(seconds: float) -> None:
+        waits.append(seconds)
+
+    with loopback(lambda body: left.pop() if left else verdict(body)) as server:
+        ask(server, request_, sleep=noted)
+
+    assert waits[0] >= 17
+
+
+def test_a_wait_beyond_patience_is_a_failure_and_not_a_hang(request_: Request) -> None:
+    """A day of waiting is the user's decision."""
+    with (
+        loopback(lambda _: refusal(429, "tomorrow", **{"Retry-After": "86400"})) as server,
+        pytest.raises(CallFailed) as raised,
+    ):
+        ask(server, request_)
+
+    assert (raised.value.kind, raised.value.transient, len(server.requests)) == ("rate_limited", True, 1)
+
+
+def test_attempts_have_a_limit(request_: Request) -> None:
+    """An endpoint that never recovers ends as a failed call that says how often it was tried."""
+    with loopback(lambda _: refusal(500, "fell over")) as server, pytest.raises(CallFailed) as raised:
+        ask(server, request_)
+
+    assert raised.value.attempts == len(server.requests) == ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "transient"),
+    [
+        pytest.param(refusal(400, "maximum context length is 8192"), "too_long", False, id="too-long"),
+        pytest.param(refusal(400, "content management policy"), "refused", False, id="moderated"),
+        pytest.param(Answer(body=b'{"choices": []}'), "malformed", True, id="no-choices"),
+        pytest.param(Answer(body=b'{"error": {"message": "up", "code": 502}}'), "server", True, id="error-in-success"),
+    ],
+)
+def test_a_call_that_fails_says_what_kind_of_failure(
+    request_: Request, answer: Answer, kind: str, transient: bool
+) -> None:
+    """A resumed run asks again for what may pass and for nothing else."""
+    with loopback(lambda _: answer) as server, pytest.raises(CallFailed) as raised:
+        ask(server, request_)
+
+    assert (raised.value.kind, raised.value.transient) == (kind, transient)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(drop=True), id="dropped-connection"),
+        pytest.param(Answer(body=b"<html>Welcome</html>", headers={"Content-Type": "text/html"}), id="html"),
+    ],
+)
+def test_an_address_that_never_answered_properly_stops_the_run(request_: Request, answer: Answer) -> None:
+    """Before anything ever answered, the address is the likelier mistake than the weather."""
+    with loopback(lambda _: answer) as server, pytest.raises(JudgeUnusable, match=r"http://127\.0\.0\.1"):
+        ask(server, request_)
+
+
+def test_nobody_there_stops_the_run(request_: Request) -> None:
+    """A port where nothing listens is named in one line."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        server = Loopback(url=f"http://127.0.0.1:{free.getsockname()[1]}/v1")
+
+        with pytest.raises(JudgeUnusable, match="no connection"):
+            ask(server, request_)
+
+
+def test_a_slow_answer_is_a_timeout(request_: Request) -> None:
+    """Each attempt has its own limit; the failure says how long it was."""
+    with loopback(latency_s=1.0) as server, pytest.raises(CallFailed, match=r"no answer within 0\.05 s") as raised:
+        ask(server, request_, timeout_s=0.05)
+
+    assert raised.value.kind == "timeout"
+
+
+def test_thinking_and_refusal_fields_are_no_text(request_: Request) -> None:
+    """A provider's own fields for them are read as what they are."""
+    message = {"content": None, "refusal": "I will not.", "reasoning_content": "Score: 5"}
+
+    with loopback(lambda _: Answer(message=message)) as server:
+        reply, _ = ask(server, request_)
+
+    assert (reply.text, reply.finish_reason) == ("", "refusal")
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "url", "served", "key_env"),
+    [
+        pytest.param("openai/gpt", None, "https://api.openai.com/v1", "gpt", "OPENAI_API_KEY", id="openai"),
+        pytest.param("openai/gpt", "http://h/v1", "http://h/v1", "gpt", None, id="key-stays-home"),
+        pytest.param("org/model-7b", "http://h/v1", "http://h/v1", "org/model-7b", None, id="name-of-a-server"),
+        pytest.param("hosted_vllm/org/m", None, "http://127.0.0.1:8000/v1", "org/m", "HOSTED_VLLM_API_KEY", id="vllm"),
+        pytest.param("ollama_chat/m", None, "http://127.0.0.1:11434/v1", "m", "OLLAMA_API_KEY", id="ollama"),
+        pytest.param("anthropic/claude", None, None, "anthropic/claude", None, id="own-language"),
+        pytest.param("anthropic/claude", "http://h", None, "anthropic/claude", None, id="own-language-elsewhere"),
+    ],
+)
+def test_routes(model: str, base_url: str | None, url: str | None, served: str, key_env: str | None) -> None:
+    """Which way a judge goes, and which key it is sent."""
+    route = route_of(JudgeSettings(name="j", model=model, base_url=base_url))
+
+    assert (route.url, route.model, route.key_env) == (url, served, key_env)
+
+
+def test_what_a_judge_lacks_is_said_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line can be pasted into a shell."""
+    settings = JudgeSettings(name="j", model="openai/gpt-4o-mini")
+
+    before = missing(settings)
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
+
+    assert before == ["the API key: export OPENAI_API_KEY=…"]
+    assert missing(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [("http://127.0.0.1:1/v1", True), ("http://localhost/v1", True), ("http://[::1]:8/v1", True), ("http://a.b", False)],
+)
+def test_loopback_addresses_are_known(url: str, own: bool) -> None:
+    """A proxy in the environment must not be asked for this machine itself."""
+    assert is_loopback(url) is own
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("-1", 0.0), ("inf", 86_400.0), ("soon", None), ("", None)])
+def test_retry_after_is_read_whatever_it_says(text: str, seconds: float | None) -> None:
+    """A header nobody can read asks for nothing."""
+    assert retry_after_s({"Retry-After": text}) == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    """HTTP allows both forms; a date that has passed asks for no wait."""
+    assert retry_after_s({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+
+
+# --- LiteLLM, the real one, against a server that speaks Anthropic's messages ---
+
+
+def anthropic(server: Loopback, request: Request, **settings: Any) -> tuple[Reply, ChatJudge]:
+    """Ask a judge that speaks Anthropic's own language at the server."""
+
+    async def run() -> tuple[Reply, ChatJudge]:
+        address = server.url.removesuffix("/v1")
+        judge_settings = JudgeSettings(
+            name="j", model="anthropic/claude-sonnet-4-5", base_url=address, api_key_env="JUDGE_KEY", **settings
+        )
+        async with open_judge(judge_settings) as judge:
+            return await judge.ask(request), judge
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def judge_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a key where the judge looks for it."""
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+
+
+@pytest.mark.xdist_group("litellm")
+@pytest.mark.usefixtures("judge_key")
+class TestLiteLLM:
+    """LiteLLM takes seconds to import, so these share a process."""
+
+    def test_a_provider_that_is_not_openai_shaped_judges(self, request_: Request, pack: Pack) -> None:
+        """The same schema and the same reader serve a judge with another protocol."""
+        with loopback(lambda _: Answer(text=json.dumps({"rationale": "x", "score": 3}))) as server:
+            reply, _ = anthropic(server, request_)
+
+        assert read_verdict(reply.text, pack.dimensions["reception"]).score == 3
+        assert (reply.tokens_in, reply.tokens_out) == (100, 10)
+        assert server.headers[0]["x-api-key"] == KEY
+
+    def test_a_parameter_the_provider_has_no_word_for_is_recorded(self, request_: Request) -> None:
+        """Dropping is LiteLLM's, saying so is ours."""
+        request = Request(prompt=request_.prompt, schema=request_.schema, seed=3)
+
+        with loopback(lambda _: Answer(text="{}")) as server:
+            _, judge = anthropic(server, request)
+
+        assert judge.effective()["dropped"] == ["seed"]
+        assert "seed" not in server.requests[0]
+
+    def test_a_wrong_key_stops_the_run_without_being_repeated(self, request_: Request) -> None:
+        """One request, one line, no key."""
+        body = {"type": "error", "error": {"type": "authentication_error", "message": f"invalid x-api-key {KEY}"}}
+
+        with (
+            loopback(lambda _: Answer(status=401, body=json.dumps(body).encode())) as server,
+            pytest.raises(JudgeUnusable, match="does not accept the API key") as raised,
+        ):
+            anthropic(server, request_)
+
+        assert len(server.requests) == 1
+        assert KEY not in str(raised.value)
+
+    def test_one_layer_retries(self, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+        """LiteLLM's own retries would multiply ours."""
+        monkeypatch.setattr("perm_cli.judges.chat.ATTEMPTS", 1)
+        body = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+        with (
+            loopback(lambda _: Answer(status=529, body=json.dumps(body).encode())) as server,
+            pytest.raises(CallFailed) as raised,
+        ):
+            anthropic(server, request_)
+
+        assert raised.value.transient
+        assert len(server.requests) == 1
+
+    def test_a_provider_nobody_knows_is_a_line(self, request_: Request) -> None:
+        """A typing mistake in the provider's name is the user's to mend."""
+
+        async def run() -> None:
+            async with open_judge(JudgeSettings(name="j", model="antropic/claude")) as judge:
+                await judge.ask(request_)
+
+        with pytest.raises(JudgeUnusable, match="names no provider"):
+            asyncio.run(run())
+
+
+# --- the embedded judge, with the real weights ---
+
+needs_engine = pytest.mark.skipif(
+    bool(missing_parts("local")), reason=f"the embedded judge is not installed: {missing_parts('local')}"
+)
+
+
+@needs_engine
+@pytest.mark.xdist_group("engine")
+class TestEmbedded:
+    """llama.cpp loads the weights once a process."""
+
+    def test_the_real_weights_give_a_verdict_that_fits_the_schema(self, request_: Request, pack: Pack) -> None:
+        """The whole route works offline: engine, grammar, log-probabilities, prefix cache, reader."""
+        settings = JudgeSettings(name="local", model="local", temperature=0.0, logprobs=True)
+
+        async def run() -> list[Reply]:
+            async with open_judge(settings) as judge:
+                return [await judge.ask(request_) for _ in range(2)]
+
+        first, second = asyncio.run(run())
+        verdict_ = read_verdict(first.text, pack.dimensions["reception"], first.finish_reason)
+
+        assert verdict_.status == "scored"
+        assert first.tokens
+        assert second.cached_tokens > 0
+        assert "/" not in first.model_served
+
+    def test_the_shipped_weights_come_with_a_caveat(self) -> None:
+        """Nobody should believe a judge of this size."""
+        assert weights_of("local").caveat == TOO_SMALL
+
+    def test_one_call_at_a_time(self) -> None:
+        """A second slot would read every rubric again."""
+        assert default_concurrency(JudgeSettings(name="local", model="local")) == 1
+
+    def test_identity_is_the_weights_and_not_their_place(self) -> None:
+        """A moved file is the same judge."""
+        assert "/" not in str(identity_of(JudgeSettings(name="local", model="local"))["model"])
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    """Another file given by mistake gets a line and not a crash of the engine."""
+    path = tmp_path / "notes.gguf"
+    path.write_text("not a model")
+
+    with pytest.raises(SettingsError, match="not a GGUF file"):
+        weights_of(f"local:{path}")
+
+
+def test_weights_that_are_not_there_are_named() -> None:
+    """The judge's name holds the path that was looked for."""
+    assert missing_parts("local:/no/such.gguf")[-1].startswith("/no/such.gguf: no such file")
