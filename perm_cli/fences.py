@@ -45,7 +45,11 @@ def fenced(label: str, text: str, after: bytes = b"") -> Fence:
 
 
 def _quoted(text: str) -> str:
-    visible = _ROLE_MARKER.sub(r"\g<0> ", _INVISIBLE.sub("", _SURROGATE.sub("\ufffd", text)))
+    visible = text
+    if not (text.isascii() and text.replace("\n", "").isprintable()):  # most texts, found out at once
+        visible = _INVISIBLE.sub("", _SURROGATE.sub("\ufffd", text))
+    if "<" in visible or "[" in visible:
+        visible = _ROLE_MARKER.sub(r"\g<0> ", visible)
     return "\n".join(f"| {line}" for line in visible.splitlines()) or "|"
 
 

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from perm_cli.ratings import Rating
-from perm_cli.reports.summary import Spending
+from perm_cli.reports.spending import Spending
 
 _PLAIN_EVERY_S = 10.0
 _REFRESH_HZ = 4

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
 from time import perf_counter
 from typing import Any
@@ -98,8 +99,12 @@ def key_of(question: Question, identity: bytes, sample: int) -> str:
 
 def schema_of(dimension: Dimension) -> dict[str, Any]:
     """Return the JSON schema of a verdict, the rationale before the numbers."""
-    levels = {"type": "integer", "enum": list(range(dimension.low, dimension.high + 1))}
-    names = [item.name for item in dimension.items] or ["score"]
+    return _schema(tuple(item.name for item in dimension.items) or ("score",), dimension.low, dimension.high)
+
+
+@cache
+def _schema(names: tuple[str, ...], low: int, high: int) -> dict[str, Any]:
+    levels = {"type": "integer", "enum": list(range(low, high + 1))}
     properties: dict[str, Any] = {"rationale": {"type": "string"}} | dict.fromkeys(names, levels)
     return {
         "type": "object",

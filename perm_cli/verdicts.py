@@ -80,10 +80,11 @@ def read_verdict(reply: str, dimension: Dimension, finish_reason: str = "stop") 
     if finish_reason in {"content_filter", "refusal"}:
         return Verdict(status="refused", note=f"the provider ended the reply: {finish_reason}")
     cut = finish_reason in {"length", "max_tokens"}
-    spoken = _without_thinking(reply)
+    whole = _parsed(reply.strip())
+    spoken = reply if isinstance(whole, dict) else _without_thinking(reply)
     if spoken is None:
         return Verdict(status="truncated", note="the reply ends inside its thinking")
-    objects = list(_json_objects(spoken))
+    objects = [_Object(whole, 0, len(reply))] if isinstance(whole, dict) else list(_json_objects(spoken))
     read = _read_items if dimension.items else _read_scale
     verdict = read(spoken, objects, dimension, cut=cut)
     if verdict is None:
@@ -103,8 +104,6 @@ def _absent(spoken: str, *, cut: bool) -> Verdict:
 
 def _without_thinking(reply: str) -> str | None:
     """Blank thinking out, keeping every position; `None` if the reply never comes out of it."""
-    if isinstance(_parsed(reply.strip()), dict):
-        return reply
     spoken, opened = "", None
     for tag in _THINKING_TAG.finditer(reply):
         if tag["end"]:
@@ -274,6 +273,8 @@ def _placed(number: float, dimension: Dimension) -> _Stated:
 
 def _blanked(text: str, objects: list[_Object]) -> str:
     """Return `text` with its JSON objects blanked out: a label inside one belongs to its rationale."""
+    if objects and objects[0].start == 0 and objects[0].end == len(text):
+        return ""
     for found in objects:
         blank = re.sub(r"[^\n]", " ", text[found.start : found.end])
         text = text[: found.start] + blank + text[found.end :]

@@ -155,9 +155,7 @@ def test_a_reasoning_judge_is_given_its_own_name_for_the_token_limit(request_: R
         pytest.param(307, "moved", "redirects to", id="redirect"),
     ],
 )
-def test_what_would_fail_every_call_stops_at_the_first(
-    request_: Request, status: int, message: str, said: str
-) -> None:
+def test_what_would_fail_every_call_stops_at_the_first(request_: Request, status: int, message: str, said: str) -> None:
     """A wrong key must not be tried a thousand times, and must not be repeated in the message."""
     with (
         loopback(lambda _: refusal(status, message, Location="http://elsewhere.test/v1")) as server,
@@ -306,7 +304,12 @@ def test_what_a_judge_lacks_is_said_with_the_cure(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("url", "own"),
-    [("http://127.0.0.1:1/v1", True), ("http://localhost/v1", True), ("http://[::1]:8/v1", True), ("http://a.b", False)],
+    [
+        ("http://127.0.0.1:1/v1", True),
+        ("http://localhost/v1", True),
+        ("http://[::1]:8/v1", True),
+        ("http://a.b", False),
+    ],
 )
 def test_loopback_addresses_are_known(url: str, own: bool) -> None:
     """A proxy in the environment must not be asked for this machine itself."""

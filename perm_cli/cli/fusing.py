@@ -7,7 +7,8 @@ from typing import Any
 from perm_cli.cli.console import output, say
 from perm_cli.lengths import completion_text, token_counter
 from perm_cli.ratings import Rating
-from perm_cli.reports.summary import Spending, Summary, summarise, summary_csv, summary_json
+from perm_cli.reports.spending import Spending
+from perm_cli.reports.summary import Summary, summarise, summary_csv, summary_json
 from perm_cli.reports.tables import closing_lines, curve_table, summary_table
 from perm_cli.rewards import Lengths, Recipe, rewards_of
 from perm_cli.runs import RunFolder

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from perm_cli import __version__
 from perm_cli.cli.console import messages, say
-from perm_cli.cli.fusing import fuse, show
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
 from perm_cli.errors import RunError, SettingsError
@@ -62,6 +61,8 @@ def run(
                     f"stopped; what is rated is kept. To go on: {_same_command(folder.path, output.out)}",
                 )
                 return INTERRUPTED
+            from perm_cli.cli.fusing import fuse, show  # noqa: PLC0415 - arrays and frames, once the calls are made
+
             summary = fuse(folder, recipe, wanted)
             if folder.damaged:
                 say(

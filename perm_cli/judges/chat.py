@@ -107,15 +107,23 @@ class ChatJudge:
             raise JudgeUnusable(f"{self._transport.where} refuses the request: {failure.message}") from failure
 
     async def _send(self, payload: dict[str, Any]) -> Reply:
-        attempts = 0
+        attempts = 1
+        try:
+            return read_reply(await self._transport.send(payload), self._price, attempts)
+        except CallFailed as failure:
+            first: CallFailed | None = failure
 
-        async def once() -> Reply:
-            nonlocal attempts
+        async def again() -> Reply:
+            # The retrying machinery costs as much as the call, so it is handed the first failure only if there is one.
+            nonlocal attempts, first
+            if first is not None:
+                failed, first = first, None
+                raise failed
             attempts += 1
             return read_reply(await self._transport.send(payload), self._price, attempts)
 
         try:
-            return await self._retrying(once)
+            return await self._retrying(again)
         except CallFailed as failure:
             failure.attempts = attempts
             if failure.kind in _UNREACHED and not self._answered:

@@ -1,0 +1,267 @@
+"""
+Measure the runner against the clients people would use instead, on the same calls and the same loopback judge.
+
+    python benchmarks/bench.py
+
+Each client runs in a process of its own, one after the other; all numbers of a table come from one run.
+`wall / ideal` is the time taken over calls x latency / concurrency.
+"""
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
+from time import perf_counter, process_time
+
+HERE = Path(__file__)
+LATENCY_S = 0.2
+STARTS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Hold what one client took."""
+
+    client: str
+    concurrency: int
+    calls: int
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+    @property
+    def over_ideal(self) -> float:
+        """Return wall time over the ideal."""
+        return self.wall_s / (self.calls * LATENCY_S / self.concurrency)
+
+    def row(self) -> str:
+        """Return a row of the table."""
+        rate, cpu_ms = self.calls / self.wall_s, 1000 * self.cpu_s / self.calls
+        return (
+            f"| {self.client} | {self.concurrency} | {self.calls:,} | {self.over_ideal:.2f} | {rate:,.0f} "
+            f"| {cpu_ms:.2f} | {self.peak_mb:.0f} |"
+        )
+
+
+# --- the clients ---
+
+
+def _dialogues(path: Path, calls: int) -> None:
+    with path.open("w") as stream:
+        for place in range(calls // 4):
+            turns = [
+                {"role": "seeker", "text": f"This is what happened, number {place}. " + "It went on and on. " * 12},
+                {"role": "supporter", "text": f"Number {place} sounds heavy. " + "And you were alone with it. " * 8},
+            ]
+            row = {"id": f"d{place}", "scenario": "An evening.", "persona": "A neighbour.", "turns": turns}
+            stream.write(json.dumps(row) + "\n")
+
+
+async def run_perm(url: str, calls: int, concurrency: int) -> float:
+    """Rate dialogues with everything a run does: render, send, read, store, show progress."""
+    from rich.console import Console
+
+    from perm_cli.assets import shipped
+    from perm_cli.formats import Reading
+    from perm_cli.formats.sources import source_of
+    from perm_cli.judges import open_judge
+    from perm_cli.judges.settings import JudgeSettings
+    from perm_cli.progress import shown_progress
+    from perm_cli.runs import open_run
+    from perm_cli.scoring import Order, Stop, make_ratings, prepare
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "d.jsonl")
+        _dialogues(path, calls)
+        settings = JudgeSettings(name="bench", model="openai/bench", base_url=url, concurrency=concurrency)
+        order = Order(
+            sources=[source_of(str(path))],
+            reading=Reading(),
+            judge=settings,
+            rubrics=shipped("rubrics"),
+            prompts=shipped("prompts"),
+        )
+        job = prepare(order)
+        with (
+            open_run(Path(folder, "run")) as run,
+            shown_progress(Console(file=StringIO(), force_terminal=True), job.ratings) as progress,
+        ):
+            async with open_judge(settings) as judge:
+                started = perf_counter()
+                await make_ratings(job, judge, run, progress, Stop())
+                taken = perf_counter() - started
+        assert progress.spending.statuses["scored"] == calls  # noqa: S101 - else the numbers mean nothing
+    return taken
+
+
+def _body(place: int) -> dict[str, object]:
+    case = f"[turn 1] This is what happened, number {place}. " + "It went on and on. " * 40
+    messages = [{"role": "system", "content": "Judge. " * 400}, {"role": "user", "content": case}]
+    return {"model": "bench", "messages": messages, "temperature": 0.3, "max_tokens": 1024}
+
+
+async def _fan_out(calls: int, concurrency: int, one: Callable[[int], Awaitable[object]]) -> float:
+    places = iter(range(calls))
+
+    async def work() -> None:
+        for place in places:
+            await one(place)
+
+    started = perf_counter()
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    return perf_counter() - started
+
+
+async def run_aiohttp(url: str, calls: int, concurrency: int) -> float:
+    """Send and read with a bare aiohttp loop, which is the floor."""
+    import aiohttp
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def one(place: int) -> None:
+            async with session.post(f"{url}/chat/completions", json=_body(place)) as response:
+                await response.json()
+
+        return await _fan_out(calls, concurrency, one)
+
+
+async def run_openai(url: str, calls: int, concurrency: int) -> float:
+    """Use the openai SDK's default client under a semaphore, as the method's released code does."""
+    import openai
+
+    client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+    semaphore = asyncio.Semaphore(concurrency)
+
+    async def one(place: int) -> None:
+        async with semaphore:
+            await client.chat.completions.create(**_body(place))
+
+    started = perf_counter()
+    await asyncio.gather(*(one(place) for place in range(calls)))
+    taken = perf_counter() - started
+    await client.close()
+    return taken
+
+
+CLIENTS = {"perm": run_perm, "bare aiohttp": run_aiohttp, "openai SDK": run_openai}
+
+
+def _work(client: str, url: str, calls: int, concurrency: int) -> Measured:
+    import uvloop
+
+    spent: list[float] = []
+
+    async def timed() -> float:
+        before = process_time()
+        wall_s = await CLIENTS[client](url, calls, concurrency)
+        spent.append(process_time() - before)
+        return wall_s
+
+    # The SDK is measured as people run it, on asyncio's own loop.
+    run = asyncio.run if client == "openai SDK" else uvloop.run
+    wall_s = run(timed())
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Measured(client=client, concurrency=concurrency, calls=calls, wall_s=wall_s, cpu_s=spent[0], peak_mb=peak_mb)
+
+
+# --- the run ---
+
+
+@contextmanager
+def judge(latency_s: float) -> Iterator[str]:
+    """Run the loopback judge and yield its address."""
+    command = [sys.executable, str(HERE.with_name("judge.py")), str(latency_s)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout  # noqa: S101 - it is piped
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def measure(client: str, url: str, calls: int, concurrency: int) -> Measured:
+    """Run a client in a process of its own."""
+    command = [sys.executable, str(HERE), "--client", client, "--url", url]
+    done = subprocess.run(
+        [*command, "--calls", str(calls), "--concurrency", str(concurrency)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def start_up() -> list[str]:
+    """Return rows on how long the program takes to say or ask anything."""
+    help_s = [_taken([sys.executable, "-m", "perm_cli", "--help"]) for _ in range(STARTS)]
+    with judge(0.0) as url, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "d.jsonl")
+        _dialogues(path, 4)
+        whole = [sys.executable, "-m", "perm_cli", "score", str(path), "--judge", "openai/bench", "--base-url", url]
+        first_s = [
+            _first_rating([*whole, "--out", str(Path(folder, f"run{place}"))], Path(folder, f"run{place}"))
+            for place in range(STARTS)
+        ]
+    return [
+        f"| `perm --help` | {statistics.median(help_s):.2f} s |",
+        f"| `perm score` to its first rating | {statistics.median(first_s):.2f} s |",
+    ]
+
+
+def _taken(command: Sequence[str]) -> float:
+    started = perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return perf_counter() - started
+
+
+def _first_rating(command: Sequence[str], run: Path) -> float:
+    started = perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (run / "ratings.jsonl").exists() and process.poll() is None:
+        pass
+    taken = perf_counter() - started
+    process.wait()
+    return taken
+
+
+def main() -> None:
+    """Measure, and print tables in Markdown."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--client", choices=CLIENTS)
+    parser.add_argument("--url")
+    parser.add_argument("--calls", type=int)
+    parser.add_argument("--concurrency", type=int)
+    given = parser.parse_args()
+    if given.client:
+        print(json.dumps(asdict(_work(given.client, given.url, given.calls, given.concurrency))))
+        return
+    print("| client | concurrent | calls | wall / ideal | calls/s | CPU ms/call | peak MB |")
+    print("|---|---|---|---|---|---|---|")
+    found = {}
+    with judge(LATENCY_S) as url:
+        for concurrency, calls in ((64, 3200), (256, 10240)):
+            for client in CLIENTS:
+                if client == "openai SDK" and concurrency == 64:
+                    continue
+                fewer = calls // 4 if client == "openai SDK" else calls
+                found[client, concurrency] = measure(client, url, fewer, concurrency)
+                print(found[client, concurrency].row(), flush=True)
+    ours, theirs = found["perm", 256], found["openai SDK", 256]
+    print(f"\nperm is {theirs.over_ideal / ours.over_ideal:.1f} times as fast as the openai SDK at 256 concurrent\n")
+    print("| start | median of 7 |\n|---|---|")
+    print("\n".join(start_up()))
+
+
+if __name__ == "__main__":
+    main()

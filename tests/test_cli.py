@@ -1,0 +1,437 @@
+"""The command line as typed: arguments in; standard output, standard error and exit code out."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from perm_cli.cli import main
+from perm_cli.rewards import bystander_term, empathy_of
+from tests.loopback import Answer, Loopback, loopback, refusal, verdict
+from tests.makers import row, written
+
+KEY = "sk-never-to-be-seen"
+
+
+class Result(NamedTuple):
+    """Hold what a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Perm = Callable[..., Result]
+
+
+@pytest.fixture
+def perm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Perm:
+    """Return a function that runs the command line."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["perm", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def dialogues(tmp_path: Path) -> Path:
+    """Return a file of six dialogues by two systems."""
+    return written(tmp_path / "d.jsonl", [row(place, system="ab"[place % 2]) for place in range(6)])
+
+
+def judged_by(server: Loopback) -> list[str]:
+    """Return the options that name the server's judge."""
+    return ["--judge", "openai/m", "--base-url", server.url]
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of JSON."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_score_ends_with_rewards_that_follow_the_formula(perm: Perm, dialogues: Path) -> None:
+    """Every reward equals the paper's formula on the ratings beside it."""
+    with loopback() as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run")
+
+    ratings, rewards = records(Path("run/ratings.jsonl")), records(Path("run/rewards.jsonl"))
+    assert (result.code, len(ratings), len(rewards)) == (0, 24, 6)
+    for reward in rewards:
+        given = {r["dimension"]: r["score"] for r in ratings if r["dialogue_id"] == reward["dialogue_id"]}
+        empathy = empathy_of([given[name] for name in ("resonation", "expression", "reception")], "harmonic")
+        assert reward["reward"] == pytest.approx(empathy + bystander_term(given["bystander"], 0.5), abs=1e-12)
+    assert "24 of 24 ratings scored (100.0%)" in result.out
+    assert "run: run" in result.out
+    assert "native format, 6 dialogues, 6 supporter turns" in result.err
+
+
+def test_the_same_command_again_asks_nothing(perm: Perm, dialogues: Path) -> None:
+    """Nothing is paid for twice."""
+    with loopback() as server:
+        first = perm("score", dialogues, *judged_by(server), "--out", "run")
+        asked = len(server.requests)
+        second = perm("score", dialogues, *judged_by(server), "--out", "run")
+
+    assert (asked, len(server.requests)) == (24, 24)
+    assert second.out == first.out
+
+
+def test_other_settings_on_the_same_folder_are_kept_beside(perm: Perm, dialogues: Path) -> None:
+    """The new ratings come under their own keys, and run.json keeps both."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run")
+        second = perm("score", dialogues, *judged_by(server), "--out", "run", "--temperature", "0", "--json")
+
+    record = json.loads(Path("run/run.json").read_text())
+    assert len(record["settings"]) == len(record["commands"]) == 2
+    assert sorted(s["judge"]["temperature"] for s in record["settings"].values()) == [0.0, 0.3]
+    assert len(records(Path("run/ratings.jsonl"))) == 48
+    assert len({system["settings"] for system in json.loads(second.out)["systems"]}) == 1
+
+
+def test_reward_fuses_again_without_a_call(perm: Perm, dialogues: Path) -> None:
+    """Right of the ratings everything is free."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run")
+        asked = len(server.requests)
+        result = perm("reward", "run", "--fusion", "geometric", "--bystander-coef", "0", "--json")
+
+    reward = records(Path("run/rewards.jsonl"))[0]
+    scores = [reward[name] for name in ("resonation", "expression", "reception")]
+    assert (result.code, len(server.requests)) == (0, asked)
+    assert reward["reward"] == pytest.approx(empathy_of(scores, "geometric"), abs=1e-12)
+    assert json.loads(result.out)["recipe"]["fusion"] == "geometric"
+
+
+def test_the_length_term_names_its_tokeniser(perm: Perm, dialogues: Path) -> None:
+    """A length without its tokeniser means nothing; the run holds the texts, so the input is not needed."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run")
+    dialogues.unlink()
+
+    result = perm("reward", "run", "--length-penalty", "0.001", "--length-limit", "2", "--json")
+
+    reward = records(Path("run/rewards.jsonl"))[0]
+    assert reward["completion_tokens"] > 2
+    assert reward["length_term"] == pytest.approx(-0.001 * (reward["completion_tokens"] - 2))
+    assert json.loads(result.out)["recipe"]["tokenizer"] == "cl100k_base"
+
+
+def test_json_is_all_there_is_on_standard_output(perm: Perm, dialogues: Path) -> None:
+    """A program reads it without cleaning it first."""
+    with loopback() as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--json")
+
+    summary = json.loads(result.out)
+    assert summary["coverage"] == 1.0
+    assert {system["system"] for system in summary["systems"]} == {"a", "b"}
+    assert json.loads(Path("run/summary.json").read_text()) == summary
+
+
+def test_bad_input_makes_no_call_and_writes_nothing(perm: Perm, tmp_path: Path) -> None:
+    """Every problem is listed with its place, before anything costs anything."""
+    path = written(tmp_path / "bad.jsonl", [row(0), row(1, turns=[]), row(0), row(2, extra=1)])
+
+    with loopback() as server:
+        result = perm("score", path, *judged_by(server), "--out", "run")
+
+    assert (result.code, server.requests, Path("run").exists()) == (1, [], False)
+    assert f"{path}:2: turns: a list of 0 found, expected at least 1" in result.err
+    assert f"{path}:3: id: 'd0' found again" in result.err
+    assert f"{path}:4: extra: unknown field found" in result.err
+    assert "3 problems found; no call was made and nothing was written" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_coverage_below_the_limit_has_its_own_exit_code(perm: Perm, dialogues: Path) -> None:
+    """A pipeline can tell a bad judge from a bad command."""
+    with loopback(lambda body: Answer(text="no idea") if "number 3" in str(body) else verdict(body)) as server:
+        strict = perm("score", dialogues, *judged_by(server), "--out", "run")
+        lenient = perm("score", dialogues, *judged_by(server), "--out", "run", "--min-coverage", "0.5")
+
+    assert (strict.code, lenient.code) == (3, 0)
+    assert "coverage 83.3% is below --min-coverage 95%" in strict.err
+    assert "4 unparseable" in strict.out
+    missing = next(r for r in records(Path("run/rewards.jsonl")) if r["dialogue_id"] == "d3")
+    assert missing["reward"] is None
+    # worst: 1, 1, 1 and 0 is 0.2 - 0.5; best: 5, 5, 5 and 100 is 1
+    assert (missing["reward_low"], missing["reward_high"]) == (pytest.approx(-0.3), pytest.approx(1.0))
+
+
+def test_a_wrong_key_is_one_line_and_no_key(perm: Perm, dialogues: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call, one line, and the key reaches neither the message nor any file."""
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+
+    with loopback(lambda _: refusal(401, f"bad key {KEY}")) as server:
+        result = perm("score", dialogues, *judged_by(server), "--api-key-env", "JUDGE_KEY", "--out", "run")
+
+    assert (result.code, len(server.requests)) == (1, 1)
+    assert result.err.splitlines()[-1].startswith("perm: http://127.0.0.1")
+    assert KEY not in result.err + result.out
+    assert not [path for path in Path("run").iterdir() if KEY in path.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param([], "--judge: nothing found, expected a model", id="no-judge"),
+        pytest.param(["--judge", "openai/m"], "missing the API key: export OPENAI_API_KEY=…", id="no-key"),
+        pytest.param(["--judge", "local:/no.gguf"], "/no.gguf: no such file found", id="no-weights"),
+        pytest.param(["--judge", "m", "--base-url", "host"], "'host' found, expected a URL", id="no-url"),
+        pytest.param(["--judge", "m", "--score", "mean"], "expected --samples 2 or more", id="mean-of-one"),
+        pytest.param(["--judge", "m", "--weights", "a=1"], "'a=1' found, expected resonation=", id="weights"),
+        pytest.param(["--judge", "m", "--roles", "x"], "'x' found, expected seeker=NAME", id="roles"),
+        pytest.param(["--judge", "m", "--config", "no.toml"], "no.toml: No such file", id="config"),
+        pytest.param(["--judge", "local", "--rubrics", "no"], "no/pack.yaml: No such file", id="rubrics"),
+    ],
+)
+def test_mistakes_are_a_line_each(perm: Perm, dialogues: Path, arguments: list[str], said: str) -> None:
+    """What is wrong, what was expected, and no traceback."""
+    result = perm("score", dialogues, *arguments)
+
+    assert result.code == 1
+    assert said in result.err
+    assert "Traceback" not in result.err
+    assert not Path("runs").exists()
+
+
+def test_wrong_usage_has_exit_code_2(perm: Perm) -> None:
+    """The usual code for an option that is not there."""
+    assert perm("score", "d.jsonl", "--nope").code == 2
+
+
+def test_a_configured_judge_is_the_default(perm: Perm, dialogues: Path) -> None:
+    """With perm.toml the command is short, and a price makes a cost."""
+    with loopback() as server:
+        settings = f'judge = "house"\n[judges.house]\nmodel = "m-7b"\nbase_url = "{server.url}"\n'
+        Path("perm.toml").write_text(f"{settings}price = {{ input = 1.0, output = 2.0 }}\n")
+        result = perm("score", dialogues, "--out", "run", "--json")
+
+    summary = json.loads(result.out)
+    assert {request["model"] for request in server.requests} == {"m-7b"}
+    assert {system["judge"] for system in summary["systems"]} == {"house"}
+    # 24 calls of 100 tokens in and 10 out
+    assert summary["cost_usd"] == pytest.approx(24 * 120 / 1e6)
+
+
+def test_standard_input_is_an_input(perm: Perm, dialogues: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` reads a pipe."""
+    with loopback() as server, dialogues.open() as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        result = perm("score", "-", *judged_by(server), "--out", "run", "--json")
+
+    assert "stdin: native format, 6 dialogues" in result.err
+    assert json.loads(result.out)["coverage"] == 1.0
+
+
+def test_the_default_folder_is_named_after_file_and_judge(perm: Perm, dialogues: Path) -> None:
+    """Two runs never fall into one folder by accident, and a hostile name makes no path."""
+    with loopback() as server:
+        result = perm("score", dialogues, "--judge", "../../x/y", "--base-url", server.url)
+
+    (folder,) = Path("runs").iterdir()
+    assert re.fullmatch(r"d-x-y-\d{8}-\d{6}", folder.name)
+    assert f"run: runs/{folder.name}" in result.out
+
+
+def test_terminal_codes_and_markup_from_outside_are_inert(perm: Perm, tmp_path: Path) -> None:
+    """A dialogue's id or a system's name can neither colour, clear nor break the terminal."""
+    rows = [row(0, id="\x1b[2Jx[red]y[/b]", system="\u202esys\n[bold]")]
+    path = written(tmp_path / "d.jsonl", rows)
+
+    with loopback() as server:
+        result = perm("score", path, *judged_by(server), "--out", "run")
+
+    assert result.code == 0
+    assert "\x1b" not in result.out
+    assert "\u202e" not in result.out
+    assert "[red]" in result.out
+
+
+def test_plan_calls_nobody_and_needs_no_key(perm: Perm, dialogues: Path) -> None:
+    """What it would cost is known before an account is opened."""
+    result = perm("plan", dialogues, "--judge", "openai/gpt-4o-mini", "--json")
+
+    plan = json.loads(result.out)
+    assert (result.code, plan["calls"]) == (0, 24)
+    assert 0 < plan["tokens_in"][0] < plan["tokens_in"][1]
+    assert 0 < plan["cost_usd"][0] < plan["cost_usd"][1]
+    assert 0 < plan["cacheable"] < 1
+
+
+def test_plan_says_how_to_give_a_price_nobody_knows(perm: Perm, dialogues: Path) -> None:
+    """A server of one's own has no list price."""
+    result = perm("plan", dialogues, "--judge", "m", "--base-url", "http://127.0.0.1:1/v1")
+
+    assert "price = { input = …, output = … }" in result.out
+
+
+def test_prompts_prints_exactly_what_is_sent(perm: Perm, dialogues: Path) -> None:
+    """What one reads before a run is what the judge gets in it."""
+    shown = perm("prompts", dialogues, "--dimension", "reception", "--id", "d1").out
+
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run")
+
+    sent = next(r for r in server.requests if "number 1" in str(r) and "seeker feels on" in str(r))
+    assert all(message["content"] in shown for message in sent["messages"])
+    assert shown.count("=====") == 4
+
+
+def test_prompts_names_an_id_that_is_not_there(perm: Perm, dialogues: Path) -> None:
+    """Printing nothing would leave one wondering."""
+    result = perm("prompts", dialogues, "--id", "nope")
+
+    assert (result.code, "--id: 'nope' found" in result.err) == (1, True)
+
+
+def test_rubrics_are_listed_and_shown(perm: Perm) -> None:
+    """The words of the scale can be read without looking for files."""
+    listed, shown = perm("rubrics", "list").out, perm("rubrics", "show", "reception").out
+
+    assert all(name in listed for name in ("resonation", "expression", "reception", "bystander"))
+    assert "levels:" in shown
+
+
+def test_judges_says_what_each_lacks(perm: Perm) -> None:
+    """The list ends in commands that mend it."""
+    Path("perm.toml").write_text('[judges.mini]\nmodel = "openai/gpt-4o-mini"\n')
+
+    result = perm("judges")
+
+    assert "mini  openai/gpt-4o-mini  missing the API key: export OPENAI_API_KEY=…" in result.out
+
+
+def test_judges_check_says_what_the_endpoint_can_do(perm: Perm) -> None:
+    """One look before a long run."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        form = (body.get("response_format") or {}).get("type")
+        return refusal(400, "json_schema is not supported") if form == "json_schema" else verdict(body)
+
+    with loopback(answering) as server:
+        result = perm("judges", "check", "openai/m", "--base-url", server.url)
+
+    assert re.search(r"JSON schema +no, the endpoint refuses it", result.out)
+    assert re.search(r"JSON mode +yes", result.out)
+    assert re.search(r"log-probabilities +no", result.out)
+    assert re.search(r"verdict +a score of [1-5]", result.out)
+
+
+def test_expected_scores_come_from_probabilities(perm: Perm, dialogues: Path) -> None:
+    """The score is the expectation, and the distribution stands beside it."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        answer = verdict(body)
+        if '"score"' not in answer.text:
+            return answer
+        top = [{"token": "4", "logprob": -0.6931471805599453}, {"token": "2", "logprob": -0.6931471805599453}]
+        content = [{"token": c, "bytes": list(c.encode()), "top_logprobs": top} for c in answer.text]
+        return Answer(text=answer.text, logprobs={"content": content})
+
+    with loopback(answering) as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run", "--score", "expected")
+
+    ratings = [r for r in records(Path("run/ratings.jsonl")) if r["dimension"] == "reception"]
+    assert [r["score"] for r in ratings] == [pytest.approx(3.0)] * 6
+    assert ratings[0]["distribution"] == {"2": pytest.approx(0.5), "4": pytest.approx(0.5), "missing": pytest.approx(0)}
+
+
+def test_a_long_thought_gets_more_room_once(perm: Perm, dialogues: Path) -> None:
+    """A reasoning judge that spent its tokens on thinking is asked again with four times as many."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return verdict(body) if body["max_tokens"] > 1024 else Answer(text="<think>hm", finish_reason="length")
+
+    with loopback(answering) as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--json")
+
+    assert json.loads(result.out)["coverage"] == 1.0
+    assert {r["max_tokens"] for r in server.requests} == {1024, 4096}
+    assert {r["attempts"] for r in records(Path("run/ratings.jsonl"))} == {2}
+
+
+def test_the_embedded_judge_says_that_it_is_not_to_be_believed(perm: Perm, dialogues: Path) -> None:
+    """Every output made with it carries the caveat; a judge like it is stood in for by the caveat alone."""
+    pytest.importorskip("xllamacpp", reason="the embedded judge is not installed")
+    one = written(dialogues.parent / "one.jsonl", [row(0)])
+
+    result = perm("score", one, "--judge", "local", "--out", "run")
+
+    if "missing" in result.err:
+        pytest.skip(result.err)
+    assert result.code in {0, 3}
+    assert "far too small to judge empathy" in result.out.splitlines()[-1]
+    for name in ("summary.json", "summary.csv", "rewards.jsonl", "run.json"):
+        assert "far too small" in Path("run", name).read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+class TestInterrupts:
+    """Ctrl-C, in a process of its own."""
+
+    def started(self, dialogues: Path, server: Loopback) -> subprocess.Popen[str]:
+        """Start a run and wait until it has asked something."""
+        command = [sys.executable, "-m", "perm_cli", "score", str(dialogues), *judged_by(server), "--out", "run"]
+        process = subprocess.Popen([*command, "--concurrency", "2"], stderr=subprocess.PIPE, text=True)
+        while not server.requests and process.poll() is None:
+            pass
+        return process
+
+    def test_once_drains_what_is_in_flight(self, perm: Perm, dialogues: Path) -> None:
+        """Exit code 130, a line on how to go on, and going on asks only for the rest."""
+        with loopback(latency_s=0.15) as server:
+            process = self.started(dialogues, server)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate()
+            asked = len(server.requests)
+            result = perm("score", dialogues, *judged_by(server), "--out", "run", "--json")
+
+        assert process.returncode == 130
+        assert "To go on: perm score" in err.replace(f"{sys.executable} -m ", "")
+        assert asked < 24
+        assert len(server.requests) == 24
+        assert json.loads(result.out)["coverage"] == 1.0
+
+    def test_twice_stops_at_once(self, dialogues: Path) -> None:
+        """Nobody has to wait for a judge that hangs."""
+        with loopback(latency_s=5) as server:
+            process = self.started(dialogues, server)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr
+            while "finishing the calls in flight" not in process.stderr.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+
+        assert process.returncode == 130
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Help must not wait for an HTTP client, a data frame or LiteLLM."""
+    heavy = "aiohttp pandas numpy litellm pydantic jinja2 openai tenacity yaml rich"
+    script = (
+        "import sys; sys.argv = ['perm', '--help']\n"
+        "from perm_cli.cli import main\n"
+        "try: main()\n"
+        f"finally: print([name for name in '{heavy}'.split() if name in sys.modules], file=sys.stderr)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert done.stderr.strip() == "[]"

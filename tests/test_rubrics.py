@@ -1,0 +1,234 @@
+"""Rubrics: whoever edits one is told file and line of every slip, before a call is paid for."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from perm_cli.assets import shipped
+from perm_cli.errors import AssetError
+from perm_cli.rubrics import Pack, load_rubrics
+from perm_cli.words import DIMENSIONS
+
+LEVELS = "levels: {1: a, 2: b, 3: c, 4: d, 5: e}\n"
+
+
+@pytest.fixture
+def rubrics(tmp_path: Path) -> Path:
+    """Return a copy of the shipped rubrics to be edited, relative to the current folder."""
+    return Path(shutil.copytree(shipped("rubrics"), tmp_path / "rubrics")).relative_to(tmp_path)
+
+
+def line_of(path: Path, start: str) -> int:
+    """Return the number of the last line that begins with `start`."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return max(number for number, line in enumerate(lines, 1) if line.startswith(start))
+
+
+def test_the_shipped_pack_has_the_four_dimensions(pack: Pack) -> None:
+    """The fusion needs all four, each from its own perspective."""
+    assert set(pack.dimensions) == set(DIMENSIONS)
+    assert {name: each.perspective for name, each in pack.dimensions.items()} == {
+        "resonation": "supporter",
+        "expression": "supporter",
+        "reception": "seeker",
+        "bystander": "bystander",
+    }
+
+
+def test_each_perspective_sees_what_it_could_know(pack: Pack) -> None:
+    """The seeker cannot read the supporter's mind, and the bystander knows neither person."""
+    assert {name: set(each.sees) for name, each in pack.dimensions.items()} == {
+        "resonation": {"scenario", "persona", "analysis"},
+        "expression": {"scenario", "persona"},
+        "reception": {"scenario", "persona"},
+        "bystander": set(),
+    }
+
+
+def test_three_dimensions_are_scales_and_the_bystander_a_sum(pack: Pack) -> None:
+    """Levels 1 to 5, and five items of 0 to 20 that add up to 100, are what the fusion is scaled by."""
+    scales = {name: (each.low, each.high, len(each.levels)) for name, each in pack.dimensions.items() if each.levels}
+    sums = {name: (each.low, each.high, len(each.items)) for name, each in pack.dimensions.items() if each.items}
+
+    assert scales == dict.fromkeys(("resonation", "expression", "reception"), (1, 5, 5))
+    assert sums == {"bystander": (0, 20, 5)}
+
+
+def test_every_shipped_rubric_says_where_it_comes_from(pack: Pack) -> None:
+    """A wording without a source cannot be argued with."""
+    assert pack.sources
+    assert all(each.sources for each in pack.dimensions.values())
+
+
+def test_levels_are_in_order_however_they_are_written(rubrics: Path) -> None:
+    """Low and high are read off the ends."""
+    path = rubrics / "reception.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index("levels:")] + "levels: {5: e, 1: a, 3: c, 2: b, 4: d}\nsources: [x]\n", "utf-8")
+
+    dimension = load_rubrics(rubrics).dimensions["reception"]
+
+    assert [(level.score, level.text) for level in dimension.levels] == list(zip(range(1, 6), "abcde", strict=True))
+
+
+def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack) -> None:
+    """Ratings made under one wording are never mixed with those of another."""
+    same = load_rubrics(rubrics).digest
+    path = rubrics / "expression.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("Stock phrases", "Set phrases"), encoding="utf-8")
+
+    changed = load_rubrics(rubrics).digest
+
+    assert same == pack.digest != changed
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "at", "reason"),
+    [
+        pytest.param(
+            "reception", "title: Reception", "title: [Reception", "question:", "expected YAML", id="YAML syntax"
+        ),
+        pytest.param(
+            "reception", "title: R", "mood: 1\ntitle: R", "mood:", "mood: Unexpected keyword", id="unknown key"
+        ),
+        pytest.param("reception", "title: Reception\n", "", "name:", "title: Field required", id="missing key"),
+        pytest.param("reception", "levels:\n", f"{LEVELS}levels:\n", "levels:", "'levels' twice found", id="key twice"),
+        pytest.param("reception", "  5: >-", "  4: >-", "  4: >-", "'4' twice found", id="level twice"),
+        pytest.param("reception", "  5: >-", "  6: >-", "levels:", "[1, 2, 3, 4, 6] found", id="levels 1 to 4 and 6"),
+        pytest.param("reception", "o, persona]", "o, mind]", "sees:", "sees.1: Input should be", id="no such sight"),
+        pytest.param(
+            "reception", "[scenario, persona]", "[analysis]", "sees:", "analysis found for the seeker", id="mind"
+        ),
+        pytest.param(
+            "bystander", "sees: []", "sees: [analysis]", "sees:", "analysis found for the bystander", id="mind 2"
+        ),
+        pytest.param(
+            "reception",
+            "sources:",
+            "items:\n  clarity: {question: a, low: b, high: c}\nsources:",
+            "items:",
+            "items found, expected levels for reception",
+            id="items on a scale",
+        ),
+        pytest.param(
+            "bystander", "items:", f"{LEVELS}items:", "levels:", "levels found beside items", id="levels on a sum"
+        ),
+        pytest.param("bystander", "  clarity:", "  clear:", "  clear:", "items.clear", id="unknown item"),
+        pytest.param(
+            "reception",
+            "name: reception",
+            "name: resonation",
+            "name:",
+            "'resonation' found, expected 'reception' as the file is called",
+            id="another name than the file",
+        ),
+        pytest.param("reception", "name: reception", "name: mood", "name:", "name: Input should be", id="unknown name"),
+        pytest.param("reception", "title: Reception", "title: ' '", "title:", "title: String should", id="blank title"),
+        pytest.param("reception", "title: Reception", "title: 5", "title:", "valid string", id="number for a title"),
+        pytest.param("reception", "seeker.jinja", "../x.jinja", "template:", "template: ", id="template elsewhere"),
+        pytest.param(
+            "pack", "bystander]", "mood]", "dimensions:", "dimensions.3: Input should be", id="no such dimension"
+        ),
+    ],
+)
+def test_a_slip_is_named_with_file_and_line(rubrics: Path, file: str, old: str, new: str, at: str, reason: str) -> None:
+    """Rubrics are edited by people who write prose, not YAML."""
+    path = rubrics / f"{file}.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    place = f"{path}:{line_of(path, at)}: "
+
+    with pytest.raises(AssetError) as raised:
+        load_rubrics(rubrics)
+
+    assert str(raised.value).startswith(place)
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "start", "at", "reason"),
+    [
+        pytest.param("reception", "  5: >-", "levels:", "at least 5 items", id="levels 1 to 4 only"),
+        pytest.param("reception", "levels:", "name:", "[] found, expected the levels 1 to 5", id="no levels"),
+        pytest.param("bystander", "  accuracy:", "items:", "expected all of", id="four items only"),
+        pytest.param("bystander", "items:", "name:", "expected the five items", id="no items"),
+    ],
+)
+def test_a_missing_part_is_named_with_file_and_line(rubrics: Path, file: str, start: str, at: str, reason: str) -> None:
+    """Half a scale would be judged and fused as if it were whole."""
+    path = rubrics / f"{file}.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index(start)] + "sources: [x]\n", encoding="utf-8")
+    place = f"{path}:{line_of(path, at)}: "
+
+    with pytest.raises(AssetError) as raised:
+        load_rubrics(rubrics)
+
+    assert str(raised.value).startswith(place)
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, ": No such file or directory found, expected a rubric file", id="missing"),
+        pytest.param(b"name: \xff", ": byte 6 is not UTF-8, expected UTF-8", id="not UTF-8"),
+        pytest.param(b"", ":1: file: Input should be a dictionary", id="empty"),
+        pytest.param(b"- name: reception", ":1: file: Input should be a dictionary", id="a list"),
+        pytest.param(b"name: a\n---\nname: b", ":2: but found another document", id="two documents"),
+        pytest.param(b"name: \x00", ": unacceptable character #x0000", id="a control character"),
+        pytest.param(
+            b"name: reception\n[a]: 1\n",
+            ":2: ",
+            id="a list for a key",
+            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason="_OnceLoader hashes a key that is a list"),
+        ),
+        pytest.param(
+            b"name: reception\ntitle: 2024-13-45\n",
+            ":2: ",
+            id="an impossible date",
+            marks=pytest.mark.xfail(
+                strict=True, raises=ValueError, reason="PyYAML's ValueError is not turned into ours"
+            ),
+        ),
+    ],
+)
+def test_a_file_that_is_no_rubric_is_named(rubrics: Path, content: bytes | None, message: str) -> None:
+    """A traceback would not tell the user which file to open."""
+    path = rubrics / "reception.yaml"
+    path.unlink() if content is None else path.write_bytes(content)
+
+    with pytest.raises(AssetError) as raised:
+        load_rubrics(rubrics)
+
+    assert str(raised.value).startswith(f"{path}{message}")
+
+
+@pytest.mark.parametrize(
+    "dimensions",
+    [
+        pytest.param("[resonation, expression, reception]", id="one missing"),
+        pytest.param("[resonation, expression, reception, bystander, bystander]", id="one twice"),
+        pytest.param("[]", id="none"),
+    ],
+)
+def test_a_pack_needs_each_dimension_once(rubrics: Path, dimensions: str) -> None:
+    """The fusion needs all four."""
+    path = rubrics / "pack.yaml"
+    path.write_text(f"name: p\ntitle: t\nnote: n\nsources: [s]\ndimensions: {dimensions}\n", encoding="utf-8")
+
+    with pytest.raises(AssetError, match=r"pack\.yaml: dimensions: .* in any order"):
+        load_rubrics(rubrics)
+
+
+def test_the_order_of_the_pack_is_the_order_of_the_questions(rubrics: Path) -> None:
+    """Whoever edits the pack decides in which order ratings are asked and shown."""
+    path = rubrics / "pack.yaml"
+    order = "[bystander, reception, expression, resonation]"
+    path.write_text(f"name: p\ntitle: t\nnote: n\nsources: [s]\ndimensions: {order}\n", encoding="utf-8")
+
+    pack = load_rubrics(rubrics)
+
+    assert list(pack.dimensions) == ["bystander", "reception", "expression", "resonation"]

@@ -1,0 +1,143 @@
+"""Statistics: means by hand, and intervals that a second, plainer program agrees with."""
+
+import math
+from statistics import fmean
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from perm_cli.statistics import Estimate, bootstrap_means
+
+NAN = math.nan
+
+
+def columns(*values: list[float]) -> NDArray[np.float64]:
+    """Return columns as the rows they make."""
+    return np.array(values, dtype=np.float64).T
+
+
+def plain_interval(values: list[float], resamples: int, seed: int) -> tuple[float, float]:
+    """Bootstrap in plain Python, with the generator that the program uses."""
+    generator = np.random.default_rng(seed)
+    means = []
+    for _ in range(resamples):
+        drawn = [values[place] for place in generator.integers(0, len(values), len(values))]
+        held = [value for value in drawn if not math.isnan(value)]
+        if held:
+            means.append(sum(held) / len(held))
+    means.sort()
+    return plain_quantile(means, 0.025), plain_quantile(means, 0.975)
+
+
+def plain_quantile(ordered: list[float], share: float) -> float:
+    """Interpolate between the two values next to a share of a sorted list."""
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def test_a_mean_leaves_out_what_is_missing() -> None:
+    """A dialogue without a value is not a dialogue with a nought."""
+    first, second = bootstrap_means(columns([1.0, NAN, 4.0], [NAN, 2.0, NAN]))
+
+    assert (first.mean, first.n) == (2.5, 2)  # (1 + 4) / 2
+    assert (second.mean, second.n) == (2.0, 1)
+
+
+def test_one_dialogue_has_a_mean_and_no_interval() -> None:
+    """An interval of no width would look like certainty."""
+    assert bootstrap_means(columns([0.7])) == [Estimate(0.7, None, None, 1)]
+
+
+def test_one_value_among_missing_ones_has_no_interval() -> None:
+    """What counts is how many dialogues have a value, not how many there are."""
+    assert bootstrap_means(columns([NAN, 0.7, NAN])) == [Estimate(0.7, None, None, 1)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pytest.param(columns([NAN, NAN]), id="all-missing"), pytest.param(np.empty((0, 1)), id="no-dialogues")],
+)
+def test_without_a_value_there_is_no_mean(values: NDArray[np.float64]) -> None:
+    """A judge that failed every call must not end in a division by nought or a warning."""
+    assert bootstrap_means(values) == [Estimate(None, None, None, 0)]
+
+
+def test_equal_values_have_an_interval_of_no_width() -> None:
+    """Every resample is the same."""
+    assert bootstrap_means(columns([0.5] * 4)) == [Estimate(0.5, 0.5, 0.5, 4)]
+
+
+def test_the_same_values_give_the_same_interval() -> None:
+    """A report made twice must not differ in its last digit."""
+    values = columns([0.1, 0.5, 0.9, 0.3])
+
+    assert bootstrap_means(values) == bootstrap_means(values)
+
+
+def test_another_seed_gives_another_interval() -> None:
+    """Else the interval would not come from resampling at all."""
+    values = columns([0.1, 0.5, 0.9, 0.3, 0.35])
+
+    assert bootstrap_means(values, 50, 1) != bootstrap_means(values, 50, 2)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([0.1, 0.5, 0.9], id="complete"),
+        pytest.param([0.1, NAN, 0.9, 0.4], id="one-missing"),
+        pytest.param([NAN, 0.2, NAN, 0.8], id="resamples-without-any"),
+    ],
+)
+def test_an_interval_is_what_a_plain_bootstrap_gives(values: list[float]) -> None:
+    """Two programs that share only the generator do not share their mistakes."""
+    (estimate,) = bootstrap_means(columns(values), 200, 7)
+
+    assert (estimate.low, estimate.high) == pytest.approx(plain_interval(values, 200, 7), abs=1e-12)
+
+
+def test_columns_are_resampled_together() -> None:
+    """The reward is the sum of its parts in every resample, as it is in the data."""
+    alone = bootstrap_means(columns([0.1, 0.5, 0.9]))
+    beside = bootstrap_means(columns([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]))
+
+    assert beside == alone * 2
+
+
+def test_an_interval_over_many_normal_values_is_the_textbook_s() -> None:
+    """With 2,000 values the mean's spread is their deviation over the root of 2,000, and 95 % is 1.96 of that."""
+    values = np.random.default_rng(3).normal(0.4, 0.2, 2000)
+    half = 1.96 * values.std(ddof=1) / math.sqrt(2000)  # about 0.0088
+
+    (estimate,) = bootstrap_means(values.reshape(-1, 1))
+
+    assert estimate.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert estimate.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1, 1) | st.just(NAN), min_size=1, max_size=12))
+def test_an_interval_lies_within_the_values_it_comes_from(values: list[float]) -> None:
+    """No resample can have a mean outside its data."""
+    present = [value for value in values if not math.isnan(value)]
+
+    (estimate,) = bootstrap_means(columns(values), 40)
+
+    assert estimate.n == len(present)
+    assert estimate.mean is None or estimate.mean == pytest.approx(fmean(present), abs=1e-12)
+    if estimate.low is not None and estimate.high is not None:
+        assert min(present) - 1e-12 <= estimate.low <= estimate.high <= max(present) + 1e-12
+
+
+def test_an_interval_holds_its_mean() -> None:
+    """Over values without an outlier the mean stands inside."""
+    (estimate,) = bootstrap_means(columns([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert estimate.low < 0.35 < estimate.high
