@@ -1,0 +1,70 @@
+"""
+The parts of the documents that the program itself writes.
+
+A block between `<!-- run: COMMAND -->` and `<!-- end -->` holds the command and its real output;
+`docs/commands.md` is written whole. `make docs` renews them, and a test fails while one is stale.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ROOT / "docs" / "commands.md"
+_BLOCK = re.compile(r"(<!-- run: (?P<command>[^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PAGES = (
+    "perm",
+    "perm score",
+    "perm plan",
+    "perm reward",
+    "perm prompts",
+    "perm rubrics",
+    "perm rubrics list",
+    "perm rubrics show",
+    "perm judges",
+    "perm judges check",
+)
+
+
+def output_of(command: str) -> str:
+    """Return what a command prints, run in the checkout at a fixed width and without anybody's keys."""
+    environment = {"PATH": os.environ["PATH"], "COLUMNS": "100", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    arguments = shlex.split(command)[1:]
+    done = subprocess.run(
+        [sys.executable, "-m", "perm_cli", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    lines = done.stdout.replace("python -m perm_cli", "perm").splitlines()
+    return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+def renewed(document: Path) -> str:
+    """Return a document with its generated blocks as they should be."""
+    if document == COMMANDS:
+        pages = (f"## {page}\n\n```console\n$ {page} --help\n{output_of(f'{page} --help')}\n```\n" for page in _PAGES)
+        return "# Commands\n\nWritten by `make docs` from the program's own help.\n\n" + "\n".join(pages)
+    text = document.read_text(encoding="utf-8")
+    return _BLOCK.sub(
+        lambda block: f"{block[1]}```console\n$ {block['command']}\n{output_of(block['command'])}\n```\n{block[3]}",
+        text,
+    )
+
+
+def documents() -> list[Path]:
+    """Return the documents with generated parts."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+if __name__ == "__main__":
+    COMMANDS.touch()
+    for each in documents():
+        each.write_text(renewed(each), encoding="utf-8")
+        print(each.relative_to(ROOT))
