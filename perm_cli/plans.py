@@ -24,8 +24,8 @@ class Plan:
     """
     Hold what a job comes to; token counts and costs are pairs of low and high, `cost_usd` None without a price.
 
-    `cacheable` is the share of the prompt tokens that an engine with a prefix cache need not read again,
-    `shortest_prefix` the least number of tokens that any dimension's calls share.
+    `cacheable` is the share of the prompt tokens that repeat instructions, which a prefix cache serves;
+    `shortest_prefix` is the least number of tokens that any dimension's calls share.
     """
 
     dialogues: int

@@ -27,7 +27,7 @@ from perm_cli.rewards import Reward
 
 _FORMAT = 1
 _KNOWN = frozenset({"run.json", "ratings.jsonl"})
-_FLUSH = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class RunFolder:
@@ -62,10 +62,14 @@ class RunFolder:
 
     def append(self, rating: Rating) -> None:
         """Put a rating on disk: one write, so that a crash loses at most the line being written."""
-        if self._ratings is None:
-            self._ratings = os.open(self.path / "ratings.jsonl", _FLUSH, 0o644)
         line = rating_line(rating)
-        if os.write(self._ratings, line) != len(line):
+        try:
+            if self._ratings is None:
+                self._ratings = os.open(self.path / "ratings.jsonl", _APPENDING, 0o644)
+            written = os.write(self._ratings, line)
+        except OSError as error:
+            raise RunError(f"{self.path}/ratings.jsonl: {error.strerror}; what is rated so far is kept") from error
+        if written != len(line):
             raise RunError(f"{self.path}/ratings.jsonl: a line was written in part only: is the disk full?")
 
     def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
@@ -94,6 +98,13 @@ class RunFolder:
         for dialogue in self.dialogues():
             ranks.setdefault((dialogue.id, dialogue.system), len(ranks))
         return ranks
+
+    def expected_ratings(self) -> int:
+        """Return how many ratings the commands on this folder asked for, the largest of each settings."""
+        asked: dict[str, int] = {}
+        for command in self.record["commands"]:
+            asked[command["settings"]] = max(asked.get(command["settings"], 0), command["ratings"])
+        return sum(asked.values())
 
     def write_record(self) -> None:
         """Write `run.json`."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import orjson
 
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import JudgeUnusable, SettingsError
+from perm_cli.errors import JudgeUnusable, PermError, RunError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues
 from perm_cli.formats.sources import Source
 from perm_cli.judges import default_concurrency, identity_of
@@ -97,7 +97,7 @@ class _State:
     """Hold the state that the workers of one run share."""
 
     wanted: set[str] = field(default_factory=set)
-    fatal: JudgeUnusable | None = None
+    fatal: PermError | None = None
     chances_seen: bool = False
 
 
@@ -144,7 +144,8 @@ async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, 
     """
     Make the ratings that the folder lacks, each on disk as it arrives; return the keys of all the job wants.
 
-    `stop` lets what is in flight finish. Raise `JudgeUnusable` as soon as no call can succeed.
+    `stop` lets what is in flight finish. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if
+    a rating cannot be written.
     """
     state = _State()
     pending = _pending(calls_of(job), folder.settled_keys(), state, watch)
@@ -163,10 +164,10 @@ async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, 
                 return
             try:
                 rating = await rate(judge, call, job.book.prompt(call.question), rules)
-            except JudgeUnusable as error:
+                folder.append(rating)
+            except (JudgeUnusable, RunError) as error:
                 state.fatal = error
                 return
-            folder.append(rating)
             watch.rated(rating)
             _look_for_chances(rating, job, state)
 

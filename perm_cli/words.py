@@ -11,6 +11,9 @@ FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
 Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
 FormatName = Literal["auto", "native", "messages", "paper"]
 
+DONE, COVERAGE_TOO_LOW, INTERRUPTED = 0, 3, 130
+"""Exit codes; 1 and 2 are what errors and wrong usage end with."""
+
 DIMENSIONS: tuple[DimensionName, ...] = get_args(DimensionName)
 EMPATHY: tuple[DimensionName, ...] = ("resonation", "expression", "reception")
 FUSIONS: tuple[FusionName, ...] = get_args(FusionName)

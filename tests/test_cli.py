@@ -192,7 +192,7 @@ def test_a_wrong_key_is_one_line_and_no_key(perm: Perm, dialogues: Path, monkeyp
         pytest.param([], "--judge: nothing found, expected a model", id="no-judge"),
         pytest.param(["--judge", "openai/m"], "missing the API key: export OPENAI_API_KEY=…", id="no-key"),
         pytest.param(["--judge", "local:/no.gguf"], "/no.gguf: no such file found", id="no-weights"),
-        pytest.param(["--judge", "m", "--base-url", "host"], "'host' found, expected a URL", id="no-url"),
+        pytest.param(["--judge", "m", "--base-url", "host"], "'host' found, expected one such as http://", id="no-url"),
         pytest.param(["--judge", "m", "--score", "mean"], "expected --samples 2 or more", id="mean-of-one"),
         pytest.param(["--judge", "m", "--weights", "a=1"], "'a=1' found, expected resonation=", id="weights"),
         pytest.param(["--judge", "m", "--roles", "x"], "'x' found, expected seeker=NAME", id="roles"),

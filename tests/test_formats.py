@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perm_cli.dialogues import Dialogue, Turn, judged_turns
-from perm_cli.errors import InputError, SettingsError
+from perm_cli.errors import InputError, PermError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues, read_roles
 from perm_cli.formats.sources import MAX_LINE_BYTES, Source, forget, source_of
 
@@ -816,7 +816,7 @@ def test_a_file_that_changes_after_the_check_is_refused() -> None:
     check_dialogues([source], Reading())
     source.path.write_bytes(b"[]")
 
-    with pytest.raises(InputError, match=r"expected a JSON object \(the file changed while it was read\)"):
+    with pytest.raises(PermError, match=r"expected a JSON object \(the file changed while it was read\)"):
         list(read_dialogues([source], Reading()))
 
 

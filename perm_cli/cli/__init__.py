@@ -8,6 +8,7 @@ Exit codes: 0 done · 1 something for the user to mend · 2 wrong usage · 3 don
 130 interrupted.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,9 +27,7 @@ from perm_cli.cli.options import (
     with_options,
 )
 from perm_cli.errors import PermError
-from perm_cli.words import DimensionName
-
-INTERRUPTED = 130
+from perm_cli.words import INTERRUPTED, DimensionName
 
 app = typer.Typer(
     name="perm",
@@ -54,7 +53,8 @@ def main() -> None:
         print("perm: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has seen enough
+        # Whoever read our output has seen enough; what is left in the buffer must not complain on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 

@@ -24,7 +24,7 @@ def fuse(folder: RunFolder, recipe: Recipe, wanted: Collection[str] | None = Non
     ranks = folder.dialogue_ranks()
     rewards = rewards_of(latest.values(), recipe, lengths, _caveats(folder))
     rewards.sort(key=lambda reward: ranks.get((reward.dialogue_id, reward.system), len(ranks)))
-    expected = len(latest) if wanted is None else len(wanted)
+    expected = max(len(latest), folder.expected_ratings()) if wanted is None else len(wanted)
     summary = summarise(rewards, spending, expected, str(folder.path), recipe)
     folder.write_rewards(rewards)
     folder.write("summary.json", summary_json(summary))

@@ -11,10 +11,6 @@ from typer import Argument, Option
 
 from perm_cli.words import FormatName, FusionName, ScoreMode, Structured, Turns
 
-_DIALOGUES = "Dialogues"
-_JUDGE = "Judge"
-_REWARD = "Reward"
-
 Files = Annotated[list[str], Argument(help="JSONL files, also .gz; `-` is standard input.", show_default=False)]
 RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]

@@ -9,7 +9,6 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.errors import SettingsError
 from perm_cli.formats import Reading, read_roles
 from perm_cli.formats.sources import Source, forget, source_of
-from perm_cli.judges.http import checked_url
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.rewards import Recipe, read_weights
@@ -56,7 +55,7 @@ def settings_of(options: JudgeOptions) -> JudgeSettings:
     return judge_settings(
         options.judge,
         load_configuration(options.config),
-        base_url=checked_url(options.base_url) if options.base_url else None,
+        base_url=options.base_url,
         api_key_env=options.api_key_env,
         temperature=options.temperature,
         max_tokens=options.max_tokens,

@@ -39,6 +39,6 @@ def _lines(plan: Plan) -> list[str]:
         f"calls              {plan.calls:,}",
         f"prompt tokens      {low_in:,} to {high_in:,}",
         f"completion tokens  {low_out:,} to {high_out:,}",
-        f"prefix cache       can serve {plan.cacheable:.0%} of the prompt tokens{note}",
+        f"prefix cache       can serve at least {plan.cacheable:.0%} of the prompt tokens{note}",
         f"cost               {cost}",
     ]

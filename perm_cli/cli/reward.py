@@ -11,5 +11,6 @@ from perm_cli.runs import open_run
 def run(path: Path, options: RewardOptions, *, as_json: bool) -> None:
     """Do what the command says."""
     with open_run(path, create=False) as folder:
-        summary = fuse(folder, recipe_of(options))
+        commands = folder.record["commands"]
+        summary = fuse(folder, recipe_of(options, commands[-1]["score"] if commands else "mode"))
     show(summary, as_json=as_json)

@@ -21,10 +21,9 @@ from perm_cli.judges import caveat_of, missing, open_judge
 from perm_cli.progress import ProgressLine, shown_progress
 from perm_cli.runs import RunFolder, open_run
 from perm_cli.scoring import Job, Stop, interruptible, make_ratings, prepare, settings_record
+from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 
 T = TypeVar("T")
-
-DONE, COVERAGE_TOO_LOW, INTERRUPTED = 0, 3, 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +87,7 @@ def _rate(job: Job, folder: RunFolder, console: Console) -> set[str] | None:
             spending = progress.spending
             record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
             record |= {"cost_usd": spending.cost_usd}
+            folder.write_record()
     folder.record["settings"][job.settings] |= told
     folder.write_record()
     return wanted
@@ -133,6 +133,7 @@ def _open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
             for census in job.censuses
         ],
         "ratings": job.ratings,
+        "score": job.order.score,
         "started": _now(),
     }
     folder.record["commands"].append(command)

@@ -7,13 +7,13 @@ A format is a module with `SAYS` (what its rows look like), `ROLES` (its role na
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 
 from perm_cli.dialogues import Dialogue, judged_turns
-from perm_cli.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
+from perm_cli.errors import SHOWN_PROBLEMS, InputError, PermError, Problem, SettingsError
 from perm_cli.formats import messages, native, paper
 from perm_cli.formats.rows import RoleMap, RowError, shown
 from perm_cli.formats.sources import Line, Remark, Source, read_lines
@@ -114,7 +114,7 @@ def read_dialogues(sources: Sequence[Source], reading: Reading) -> Iterator[Dial
     for source in sources:
         for item in _items(source, reading):
             if isinstance(item, Problem):
-                raise InputError([replace(item, message=f"{item.message} (the file changed while it was read)")], 1)
+                raise PermError(f"{item} (the file changed while it was read); what is rated so far is kept")
             if isinstance(item, _Found):
                 yield item.dialogue
 

@@ -12,7 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import orjson
 
-from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
+from perm_cli.errors import CallFailed, JudgeUnusable
+from perm_cli.judges.settings import checked_url
 from perm_cli.terminal import one_line
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
@@ -141,14 +142,6 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return max(parsedate_to_datetime(text).timestamp() - time(), 0.0)
     except (ValueError, TypeError):
         return None
-
-
-def checked_url(base_url: str) -> str:
-    """Return the base URL without its last slash; raise `SettingsError` if it is none."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"--base-url: {base_url!r} found, expected a URL such as http://127.0.0.1:8000/v1")
-    return base_url.rstrip("/")
 
 
 def is_loopback(url: str) -> bool:

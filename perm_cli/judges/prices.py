@@ -1,6 +1,7 @@
 """What judges cost: their own price from the settings, else LiteLLM's price list, read without importing LiteLLM."""
 
 import importlib.util
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ def price_of(settings: JudgeSettings) -> Price | None:
     if is_local(settings.model):
         return Price(input=0.0, output=0.0)
     prices = _price_list()
-    entry = prices.get(settings.model) or prices.get(settings.model.partition("/")[2]) or {}
+    entry = prices.get(settings.model, {})
+    if settings.provider == "openai" and not os.environ.get("OPENAI_BASE_URL"):  # listed without the provider's name
+        entry = entry or prices.get(settings.model.partition("/")[2], {})
     listed, output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if listed is None or output is None:
         return None

@@ -5,9 +5,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
 from perm_cli.words import Structured
@@ -70,9 +71,9 @@ class _JudgeTable:
     base_url: str | None = None
     api_key_env: str | None = None
     temperature: float | None = None
-    max_tokens: int | None = None
-    concurrency: int | None = None
-    timeout_s: float | None = None
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    concurrency: Annotated[int, Field(gt=0)] | None = None
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
     structured: Structured | None = None
     price: Price | None = None
     params: dict[str, Any] | None = None
@@ -118,7 +119,18 @@ def judge_settings(name: str | None, configuration: Configuration, **overrides: 
         )
     known = configuration.judges.get(name) or JudgeSettings(name=name, model=name)
     given = {key: value for key, value in overrides.items() if value is not None}
-    return replace(known, **given)
+    settings = replace(known, **given)
+    return replace(settings, base_url=checked_url(settings.base_url)) if settings.base_url else settings
+
+
+def checked_url(base_url: str) -> str:
+    """Return a base URL without its last slash; raise `SettingsError` if it is none or holds a password."""
+    parts = urlsplit(base_url)
+    if parts.username or parts.password:
+        raise SettingsError("the base URL: a user or password found in it, expected a key in --api-key-env")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(f"the base URL: {base_url!r} found, expected one such as http://127.0.0.1:8000/v1")
+    return base_url.rstrip("/")
 
 
 def read_key(variable: str) -> str | None:

@@ -1,0 +1,262 @@
+"""Settings: which file counts, what may stand in it, and what the command line changes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perm_cli.errors import SettingsError
+from perm_cli.judges.settings import (
+    Configuration,
+    JudgeSettings,
+    Price,
+    judge_settings,
+    load_configuration,
+    read_key,
+)
+
+WHOLE = """
+judge = "mine"
+
+[judges.mine]
+model = "hosted_vllm/big"
+base_url = "http://127.0.0.1:8000/v1"
+api_key_env = "MY_KEY"
+temperature = 0
+max_tokens = 512
+concurrency = 8
+timeout_s = 30
+structured = "json"
+price = { input = 1.5, output = 2 }
+params = { top_p = 0.9 }
+
+[judges.other]
+model = "openai/small"
+"""
+MINE = JudgeSettings(
+    name="mine",
+    model="hosted_vllm/big",
+    base_url="http://127.0.0.1:8000/v1",
+    api_key_env="MY_KEY",
+    temperature=0.0,
+    max_tokens=512,
+    concurrency=8,
+    timeout_s=30.0,
+    structured="json",
+    price=Price(input=1.5, output=2.0),
+    params={"top_p": 0.9},
+)
+
+
+def saved(path: Path, text: str) -> Path:
+    """Write a file, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def named(judge: str) -> str:
+    """Return a settings file that names a judge."""
+    return f'judge = "{judge}"\n'
+
+
+def test_without_a_file_nothing_is_configured() -> None:
+    """The program works from the command line alone."""
+    assert load_configuration() == Configuration()
+
+
+def test_perm_toml_names_judges(tmp_path: Path) -> None:
+    """What a table leaves out keeps its usual value."""
+    path = saved(tmp_path / "perm.toml", WHOLE)
+
+    found = load_configuration()
+
+    other = JudgeSettings(name="other", model="openai/small")
+    assert found == Configuration(path=path, judge="mine", judges={"mine": MINE, "other": other})
+
+
+def test_pyproject_toml_does_so_under_tool_perm(tmp_path: Path) -> None:
+    """A project need not have one more file."""
+    path = saved(tmp_path / "pyproject.toml", '[project]\nname = "x"\n[tool.perm]\n' + named("openai/small"))
+
+    assert load_configuration() == Configuration(path=path, judge="openai/small")
+
+
+def test_perm_toml_comes_before_pyproject_toml(tmp_path: Path) -> None:
+    """The file that is for this program alone is the more particular one."""
+    saved(tmp_path / "pyproject.toml", "[tool.perm]\n" + named("one"))
+    saved(tmp_path / "perm.toml", named("two"))
+
+    assert load_configuration().judge == "two"
+
+
+def test_the_nearest_file_upwards_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts alone: settings of two files are not mixed."""
+    saved(tmp_path / "perm.toml", WHOLE)
+    saved(tmp_path / "a" / "pyproject.toml", "[tool.perm]\n" + named("near"))
+    saved(tmp_path / "a" / "b" / "c" / "pyproject.toml", '[project]\nname = "nothing of ours"\n')
+    monkeypatch.chdir(tmp_path / "a" / "b" / "c")
+
+    found = load_configuration()
+
+    assert (found.path, found.judge, dict(found.judges)) == (tmp_path / "a" / "pyproject.toml", "near", {})
+
+
+def test_a_named_file_counts_whatever_lies_nearer(tmp_path: Path) -> None:
+    """It may have any name."""
+    saved(tmp_path / "perm.toml", named("near"))
+    path = saved(tmp_path / "far" / "judges.toml", named("far"))
+
+    assert load_configuration(path) == Configuration(path=path, judge="far")
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        pytest.param("jugde = 'x'", "perm.toml: jugde: ", id="unknown-key"),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nmax_token = 9", "perm.toml: judges.a.max_token: ", id="unknown-judge-key"
+        ),
+        pytest.param("[judges.a]\ntemperature = 0", "perm.toml: judges.a.model: ", id="no-model"),
+        pytest.param("judge = 3", "perm.toml: judge: ", id="wrong-type"),
+        pytest.param("judges = []", "perm.toml: judges: ", id="wrong-table"),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\ntemperature = 'warm'", "perm.toml: judges.a.temperature: ", id="wrong-judge-type"
+        ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nstructured = 'xml'", "perm.toml: judges.a.structured: ", id="not-one-of-the-words"
+        ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = 1 }", "perm.toml: judges.a.price.output: ", id="half-a-price"
+        ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = 1, output = 2, out = 3 }",
+            "perm.toml: judges.a.price.out: ",
+            id="unknown-price",
+        ),
+        pytest.param("judge = \nx = 1", r"perm.toml: .*\(at line 1, column 9\), expected TOML", id="broken"),
+        pytest.param("a = 1\na = 2", "perm.toml: .*, expected TOML", id="twice"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_key(text: str, where: str, tmp_path: Path) -> None:
+    """A misspelt key that is passed over would run with the wrong judge."""
+    saved(tmp_path / "perm.toml", text)
+
+    with pytest.raises(SettingsError, match=where):
+        load_configuration()
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    """Editors on Windows still write such files."""
+    (tmp_path / "perm.toml").write_bytes(b'judge = "\xff"')
+
+    with pytest.raises(SettingsError, match=r"perm\.toml: .*, expected TOML"):
+        load_configuration()
+
+
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    """Who names a file means it."""
+    with pytest.raises(SettingsError, match=r"gone\.toml: No such file or directory found, expected a settings file"):
+        load_configuration(tmp_path / "gone.toml")
+
+
+@pytest.mark.parametrize("folder", ["perm.toml", "pyproject.toml"])
+def test_a_folder_of_that_name_is_passed_over(folder: str, tmp_path: Path) -> None:
+    """Only a file can say anything."""
+    (tmp_path / folder).mkdir()
+
+    assert load_configuration() == Configuration()
+
+
+CONFIGURED = Configuration(judge="mine", judges={"mine": MINE})
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "settings"),
+    [
+        pytest.param("mine", {}, MINE, id="by-its-name"),
+        pytest.param(None, {}, MINE, id="the-usual-one"),
+        pytest.param("", {}, MINE, id="an-empty-name"),
+        pytest.param("openai/m", {}, JudgeSettings(name="openai/m", model="openai/m"), id="any-model"),
+        pytest.param(
+            "mine", {"temperature": 0.7, "concurrency": 1}, replace(MINE, temperature=0.7, concurrency=1), id="changed"
+        ),
+        pytest.param("mine", {"temperature": 0.0, "logprobs": False}, MINE, id="nought-says-something"),
+        pytest.param("mine", {"max_tokens": None, "base_url": None}, MINE, id="none-says-nothing"),
+    ],
+)
+def test_a_judge_is_found_and_changed(name: str | None, overrides: dict[str, Any], settings: JudgeSettings) -> None:
+    """The command line has the last word, the file the one before."""
+    assert judge_settings(name, CONFIGURED, **overrides) == settings
+
+
+def test_the_usual_judge_may_be_a_plain_model() -> None:
+    """Not every judge needs a table."""
+    assert judge_settings(None, Configuration(judge="openai/m")).model == "openai/m"
+
+
+def test_without_any_judge_the_user_is_told_how_to_name_one() -> None:
+    """No model is called that nobody chose."""
+    with pytest.raises(SettingsError, match="--judge: nothing found, expected a model such as openai/gpt-4o-mini"):
+        judge_settings(None, Configuration())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"name": "another"}, id="name"),
+        pytest.param({"timeout_s": 1.0}, id="timeout"),
+        pytest.param({"concurrency": 1}, id="concurrency"),
+        pytest.param({"api_key_env": "OTHER_KEY"}, id="key-variable"),
+        pytest.param({"price": None}, id="price"),
+    ],
+)
+def test_what_changes_no_verdict_is_no_part_of_the_identity(changes: dict[str, Any]) -> None:
+    """Else a longer timeout would mean paying for everything again."""
+    assert replace(MINE, **changes).identity() == MINE.identity()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"model": "hosted_vllm/small"}, id="model"),
+        pytest.param({"base_url": "http://127.0.0.1:9000/v1"}, id="address"),
+        pytest.param({"temperature": 0.1}, id="temperature"),
+        pytest.param({"max_tokens": 9}, id="tokens"),
+        pytest.param({"structured": "text"}, id="form"),
+        pytest.param({"logprobs": True}, id="log-probabilities"),
+        pytest.param({"params": {"top_p": 0.8}}, id="parameters"),
+    ],
+)
+def test_what_may_change_a_verdict_is_part_of_the_identity(changes: dict[str, Any]) -> None:
+    """Two judges' ratings must not be taken for one's."""
+    assert replace(MINE, **changes).identity() != MINE.identity()
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"), [("openai/m", "openai"), ("openrouter/a/b", "openrouter"), ("local", ""), ("m", "")]
+)
+def test_the_provider_stands_before_the_first_slash(model: str, provider: str) -> None:
+    """A model may have slashes of its own."""
+    assert JudgeSettings(name="j", model=model).provider == provider
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        pytest.param("secret", "secret", id="plain"),
+        pytest.param(" secret\r\n", "secret", id="with-the-line-end"),
+        pytest.param("", None, id="empty"),
+        pytest.param(" \n", None, id="blank"),
+        pytest.param(None, None, id="unset"),
+    ],
+)
+def test_a_key_is_read_without_the_line_end_of_its_file(
+    value: str | None, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header must not have a line end, and the message about it would show the key."""
+    if value is not None:
+        monkeypatch.setenv("MY_KEY", value)
+
+    assert read_key("MY_KEY") == key
