@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,9 @@ from perm_cli.judges.settings import JudgeSettings, Price
 OWN = Price(input=1.0, output=2.0)
 
 
-def settings(model: str, **changes: object) -> JudgeSettings:
+def settings(model: str, **changes: Any) -> JudgeSettings:
     """Return a judge's settings."""
-    return JudgeSettings(name="j", model=model, **changes)  # type: ignore[arg-type]
+    return JudgeSettings(name="j", model=model, **changes)
 
 
 @pytest.mark.parametrize("base_url", [None, "http://127.0.0.1:8000/v1"])
@@ -28,21 +29,20 @@ def test_a_price_from_the_settings_wins(base_url: str | None) -> None:
         pytest.param(settings("openai/gpt-4o-mini", base_url="http://127.0.0.1:8000/v1"), id="own-address"),
         pytest.param(settings("nobody/knows-this"), id="unknown-model"),
         pytest.param(settings("nobody-knows-this"), id="unknown-model-without-a-provider"),
-        pytest.param(
-            settings("hosted_vllm/gpt-4o-mini"),
-            id="own-server-with-a-listed-name",
-            marks=pytest.mark.xfail(strict=True, reason="a self-hosted model gets OpenAI's price"),
-        ),
-        pytest.param(
-            settings("lm_studio/deepseek-chat"),
-            id="own-machine-with-a-listed-name",
-            marks=pytest.mark.xfail(strict=True, reason="a model on one's own machine gets DeepSeek's price"),
-        ),
+        pytest.param(settings("hosted_vllm/gpt-4o-mini"), id="own-server-with-a-listed-name"),
+        pytest.param(settings("lm_studio/deepseek-chat"), id="own-machine-with-a-listed-name"),
     ],
 )
 def test_where_nobody_knows_the_price_there_is_none(judge: JudgeSettings) -> None:
     """A made-up cost is worse than none."""
     assert price_of(judge) is None
+
+
+def test_openai_s_price_is_not_that_of_a_proxy_at_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind such an address there may be any model, at any price."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1")
+
+    assert price_of(settings("openai/gpt-4o-mini")) is None
 
 
 def test_a_well_known_model_has_the_listed_price() -> None:

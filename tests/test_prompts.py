@@ -159,9 +159,6 @@ def edit(path: Path, old: str, new: str) -> int:
     return before.count("\n") + 1
 
 
-# Hostile words
-
-
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in HOSTILE.items()])
 def test_what_surrounds_hostile_words_stays_as_it_is(book: PromptBook, place: str, text: str) -> None:
@@ -219,8 +216,6 @@ def test_a_long_text_is_kept_whole(book: PromptBook) -> None:
 
     assert all(text in prompt.case for prompt in prompts(book, planted("supporter", text)).values())
 
-
-# Who sees what
 
 WITNESS = Dialogue(
     id="IDENTIFIER",
@@ -334,9 +329,6 @@ def test_a_dialogue_without_background_has_no_empty_blocks(book: PromptBook) -> 
     assert found == {name: ["[turn 1, supporter | begin ]", "[end ]", ""] for name in DIMENSIONS}
 
 
-# Which questions are asked
-
-
 def test_every_reply_is_asked_about_in_every_dimension(book: PromptBook) -> None:
     """Turn by turn, so that a reward is whole as early as can be."""
     asked = [(each.turn, each.dimension.name) for each in book.questions(WITNESS)]
@@ -350,9 +342,6 @@ def test_questions_can_be_narrowed_to_the_last_reply_and_one_dimension(book: Pro
 
     assert (question.turn, question.dimension.name) == (6, "reception")
     assert (question.dialogue_id, question.system) == ("IDENTIFIER", "SYSTEM")
-
-
-# Digests
 
 
 def judged(**fields: Any) -> Callable[[Dialogue], Dialogue]:
@@ -463,9 +452,6 @@ def test_digests_are_the_same_in_a_copy_of_the_folders(book: PromptBook, templat
 
     assert digests(copy, WITNESS) == digests(book, WITNESS)
     assert copy.digest == book.digest
-
-
-# Broken templates
 
 
 @pytest.mark.parametrize(

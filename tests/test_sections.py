@@ -1,5 +1,7 @@
 """A policy's answer taken apart: what the seeker reads must never hold what the seeker may not see."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,5 +66,6 @@ def test_no_complete_thinking_block_and_no_blank_edge_is_left(lines: list[str]) 
     """Whatever a policy writes, both parts are text ready to be judged."""
     answer = read_answer("\n".join(lines))
 
+    assert not re.search("<think>.*</think>", answer.response, re.DOTALL)
     assert answer.response == answer.response.strip()
     assert answer.analysis is None or answer.analysis.strip() == answer.analysis != ""

@@ -402,7 +402,7 @@ REPLIES = st.text(st.characters(exclude_categories=()), max_size=60) | st.lists(
 FINISH_REASONS = st.sampled_from(["stop", "length", "max_tokens", "content_filter", "refusal"]) | st.text(max_size=5)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(reply=REPLIES, finish_reason=FINISH_REASONS, name=st.sampled_from(DIMENSIONS))
 def test_whatever_is_read_nothing_is_raised_and_no_score_is_off_the_scale(
     reply: str, finish_reason: str, name: DimensionName, pack: Pack

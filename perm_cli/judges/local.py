@@ -117,6 +117,8 @@ def _parameters(parameters: Any, path: Path) -> Any:
     parameters.n_ctx = _CONTEXT_TOKENS
     # One slot: each slot keeps a prompt cache of its own, so a second would read every rubric again.
     parameters.n_parallel = 1
+    # The slot itself keeps the last prompt; copies of earlier ones would take gigabytes and are never asked for again.
+    parameters.cache_ram_mib = 0
     parameters.verbosity = -1
     for threads in (parameters.cpuparams, parameters.cpuparams_batch):
         threads.n_threads = os.cpu_count() or 1
