@@ -2,7 +2,7 @@
 Fences around what seekers and supporters wrote, which nobody who writes in them can close.
 
 Two walls stand around hostile text. Every line of it starts with a bar, so it can begin no heading and no
-verdict line. And the fence's code is a hash over the text it closes and over all text fenced before it, so
+verdict line. And the fence's code is a hash over the text it closes and over the turns before it, so
 an author would have to write a text that contains its own hash.
 """
 
@@ -14,14 +14,14 @@ from string import ascii_lowercase
 # What neither reader nor judge can see, or what changes the order in which others are read: controls,
 # zero-width and direction marks, Unicode tags. Joiners stay between letters that need them.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
     r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
-    r"|(?<=[\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?=[\x00-\x7f])"
+    r"|(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\x00-\x7f])"
 )
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Beginnings of the control tokens of chat templates: <|im_start|>, </s>, <start_of_turn>, <think>, <｜User｜>,
-# [INST], [TOOL_CALLS]. A space behind the bracket leaves them readable and keeps tokenisers from seeing one.
-_ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=/?[A-Z_]{3,}\])")
+# [INST], [|user|], [gMASK], ]~b]user. A space behind the bracket leaves them readable, and no tokeniser sees one.
+_ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=[A-Za-z/|_])|\](?=~)")
 
 _CODE_LETTERS = 12
 # Part of every digest: to be raised when the same text comes to be fenced another way.
@@ -48,7 +48,7 @@ def _quoted(text: str) -> str:
     visible = text
     if not (text.isascii() and text.replace("\n", "").isprintable()):  # most texts, found out at once
         visible = _INVISIBLE.sub("", _SURROGATE.sub("\ufffd", text))
-    if "<" in visible or "[" in visible:
+    if "<" in visible or "[" in visible or "]" in visible:
         visible = _ROLE_MARKER.sub(r"\g<0> ", visible)
     return "\n".join(f"| {line}" for line in visible.splitlines()) or "|"
 

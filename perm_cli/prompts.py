@@ -17,7 +17,6 @@ from typing import Any, Literal
 from jinja2 import (
     FileSystemLoader,
     StrictUndefined,
-    TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
     meta,
@@ -95,15 +94,15 @@ class PromptBook:
             autoescape=False,
             keep_trailing_newline=True,
         )
+        self.templates: dict[str, str] = {}
         self.pack = pack
         self.folder = folder
         self._modules = {name: self._module(dimension) for name, dimension in pack.dimensions.items()}
         self.instructions: Mapping[DimensionName, str] = {
             name: self._instructions(dimension, answer) for name, dimension in pack.dimensions.items()
         }
-        self.templates = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.jinja"))}
-        self._digests = {name: self._digest(dimension) for name, dimension in pack.dimensions.items()}
         self._try_out()
+        self._digests = {name: self._digest(dimension) for name, dimension in pack.dimensions.items()}
 
     @property
     def digest(self) -> str:
@@ -128,8 +127,18 @@ class PromptBook:
 
     def prompt(self, question: Question) -> Prompt:
         """Render a question."""
-        name = question.dimension.name
-        return Prompt(self.instructions[name], str(self._modules[name].case(question.view)))
+        case = str(self._called(question.dimension, "case", question.view))
+        return Prompt(self.instructions[question.dimension.name], case)
+
+    def _source(self, name: str) -> str:
+        """Return a template's text, and keep it for the record."""
+        try:
+            self.templates[name] = (self.folder / name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise AssetError(f"{self.folder / name}: {error.strerror} found, expected a template") from error
+        except UnicodeDecodeError as error:
+            raise AssetError(f"{self.folder / name}:1: byte {error.start} is not UTF-8, expected UTF-8") from error
+        return self.templates[name]
 
     def _module(self, dimension: Dimension) -> Any:
         name = dimension.template
@@ -142,8 +151,10 @@ class PromptBook:
         except TemplateSyntaxError as error:
             raise AssetError(f"{self.folder / (error.name or name)}:{error.lineno}: {error.message}") from error
         except UnicodeDecodeError as error:
-            raise AssetError(f"{path}: byte {error.start} is not UTF-8, expected UTF-8") from error
-        except (TemplateError, TypeError) as error:
+            for each in self.folder.glob("*.jinja"):
+                self._source(each.name)
+            raise AssetError(f"{path}:1: byte {error.start} is not UTF-8, expected UTF-8") from error
+        except Exception as error:
             raise AssetError(f"{self._place(error, path)}: {error}") from error
         for macro in ("instructions", "case"):
             if not hasattr(module, macro):
@@ -154,7 +165,7 @@ class PromptBook:
         """Return a hash over the instructions and over the templates that the case is rendered from."""
         names, texts = [dimension.template], [self.instructions[dimension.name]]
         for name in names:  # grows while it is walked
-            texts.append(self.templates[name])
+            texts.append(self._source(name))
             referenced = meta.find_referenced_templates(self._environment.parse(texts[-1]))
             names += [each for each in referenced if each and each not in names]
         return blake2b("\x00".join(texts).encode(), digest_size=16).digest()
@@ -175,7 +186,7 @@ class PromptBook:
         path = self.folder / dimension.template
         try:
             return getattr(self._modules[dimension.name], macro)(*arguments)
-        except (TemplateError, TypeError, ArithmeticError, LookupError) as error:
+        except Exception as error:
             raise AssetError(
                 f"{self._place(error, path)}: {error} (in {macro}; {dimension.name} sees "
                 f"{', '.join(sorted(dimension.sees)) or 'neither scenario, persona nor analysis'})"

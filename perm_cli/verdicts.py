@@ -11,9 +11,11 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from perm_cli.rubrics import Dimension
+from perm_cli.thinking import without_thinking
 
 VerdictStatus = Literal["scored", "refused", "truncated", "unparseable", "out_of_range"]
 
@@ -21,22 +23,27 @@ _BLANK = r"[^\S\n]"
 # Possessive: a long run of markup is walked once, however hostile the reply.
 _MARKUP = rf"(?:{_BLANK}|[*_#>`~\"'|•-])*+"
 _MARKUP_AFTER = rf"(?:{_BLANK}|[*_#>`~\"'|•])*+"  # a minus sign behind the label belongs to the number
-_LABEL_WORDS = r"(?:(?:my|the|your|final|overall|total|empathy|resonation|expression|reception)\s+)*"
+_LABEL_WORDS = rf"(?:(?:my|the|your|final|overall|total|empathy|resonation|expression|reception){_BLANK}++)*+"
+_NUMBERED = rf"(?:\d{{1,2}}[.)]{_MARKUP})?"
 _SCORE_LABEL = re.compile(
-    rf"^{_MARKUP}{_LABEL_WORDS}(?:score|rating)\b{_MARKUP}"
-    rf"(?:[:：=]{_MARKUP_AFTER}\n{{0,2}}|\|?is{_BLANK}+(?=\d)|(?<=\|)|(?<=\|{_BLANK})|\n{{1,2}}(?={_MARKUP_AFTER}\d))"
+    rf"^{_MARKUP}{_NUMBERED}{_LABEL_WORDS}(?:score|rating)(?![^\W_])(?P<gap>{_MARKUP}(?:\([^()\n]{{0,20}}\){_MARKUP})?)"
+    rf"(?P<sign>[:：=]{_MARKUP_AFTER}\n{{0,2}}|is{_BLANK}+(?=\d)|\n{{1,2}}(?={_MARKUP_AFTER}\d))?"
     rf"{_MARKUP_AFTER}(?P<value>[^\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _SCORE_TAG = re.compile(r"<score>(?P<value>[^<]{0,40})</score>|\\boxed\{(?P<boxed>[^}]{0,40})\}", re.IGNORECASE)
+_OPEN, _CLOSE = r"[\s*_`\"'(\[<{]*+", r"[\s*_`\"')\]>}]*+"
 _VALUE = re.compile(
-    r"^[\s*_`\"'(\[<{]*(?P<number>[+\-−–]?\d{1,9}(?:[.,]\d{1,9})?)"
-    r"[\s*_`\"')\]>}]*(?:(?:/|out\s+of|of)[\s*_`\"'(\[]*(?P<top>\d{1,9})(?:\.0+)?(?![\d.,]*\d))?"
-    r"(?P<rest>[^\d]*)$",
-    re.IGNORECASE,
+    rf"^{_OPEN}(?P<number>[+\-−–]?\d{{1,9}}(?:[.,]\d{{1,9}})?+)(?![\d.,]*\d){_CLOSE}"
+    rf"(?:(?:/|out\s+of|of){_OPEN}(?P<top>\d{{1,9}})(?:\.0+)?+(?![\d.,]*\d))?{_CLOSE}(?P<rest>.*)$",
+    re.IGNORECASE | re.DOTALL,
+)
+# What may follow a verdict though it holds numbers: a remark that is set off from it. Another number is none.
+_REMARK = re.compile(r"[\s.]*+(?:,\s|[(\[—–]|-\s|because\b|since\b|[:;]\s|\|)", re.IGNORECASE)
+_ANOTHER = re.compile(
+    r"[\s.,(\[]*+(?:[-–—~/]?\d|(?:[-–—~]|to\b|or\b|maybe\b)\s*+\d+\s*+(?:$|[^\w\s]|of\b|out\b))", re.IGNORECASE
 )
 _REASON = re.compile(rf"^{_MARKUP}(?:reason(?:ing)?|rationale|理由)[*_]*{_BLANK}*[:：]", re.IGNORECASE | re.MULTILINE)
-_THINKING_TAG = re.compile(r"<(?P<end>/?)(?:think(?:ing)?|reasoning|thought)\s*>", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"^\W*(?:(?:i['’]?m|i am|we are|we['’]re)\s+(?:so\s+|very\s+)?sorry|sorry|i\s+apologi[sz]e|as\s+an\s+ai"
     r"|i\s+(?:must\s+)?(?:decline|refuse)"
@@ -46,6 +53,8 @@ _REFUSAL = re.compile(
 )
 _RATIONALE_KEYS = ("rationale", "reason", "reasoning", "explanation", "assessment", "justification")
 _MAX_JSON_STARTS = 200
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
+_JSON_COLON = re.compile(r'\s*:\s*"?')
 _JSON = json.JSONDecoder(strict=False)
 
 
@@ -81,7 +90,7 @@ def read_verdict(reply: str, dimension: Dimension, finish_reason: str = "stop") 
         return Verdict(status="refused", note=f"the provider ended the reply: {finish_reason}")
     cut = finish_reason in {"length", "max_tokens"}
     whole = _parsed(reply.strip())
-    spoken = reply if isinstance(whole, dict) else _without_thinking(reply)
+    spoken = reply if isinstance(whole, dict) else without_thinking(reply, " ")  # the places of the rest stay true
     if spoken is None:
         return Verdict(status="truncated", note="the reply ends inside its thinking")
     objects = [_Object(whole, 0, len(reply))] if isinstance(whole, dict) else list(_json_objects(spoken))
@@ -100,21 +109,6 @@ def _absent(spoken: str, *, cut: bool) -> Verdict:
     if _REFUSAL.match(spoken.strip()):
         return Verdict(status="refused", note="the judge declined")
     return Verdict(status="unparseable", note="no verdict in the reply")
-
-
-def _without_thinking(reply: str) -> str | None:
-    """Blank thinking out, keeping every position; `None` if the reply never comes out of it."""
-    spoken, opened = "", None
-    for tag in _THINKING_TAG.finditer(reply):
-        if tag["end"]:
-            # A block whose start stands in the judge's own template has an end only.
-            start = len(spoken) if opened is not None else 0
-            spoken = spoken[:start] + " " * (tag.end() - start)
-            opened = None
-        elif opened is None:
-            opened = tag.start()
-            spoken += reply[len(spoken) : opened]
-    return None if opened is not None else spoken + reply[len(spoken) :]
 
 
 def _parsed(text: str) -> Any:
@@ -151,6 +145,8 @@ def _read_scale(text: str, objects: list[_Object], dimension: Dimension, *, cut:
     stated = [(found.end, _stated_in(found, text, dimension)) for found in objects if _field(found.value, "score")]
     outside = _blanked(text, objects)
     for match in _SCORE_LABEL.finditer(outside):
+        if not match["sign"] and "|" not in match["gap"]:
+            continue
         value = _number(match["value"], dimension, match.start("value"))
         unfinished = cut and not outside[match.end() :].strip()
         stated.append((match.end(), _Stated("truncated") if unfinished else value))
@@ -182,19 +178,8 @@ def _why(stated: _Stated, dimension: Dimension) -> str:
 
 def _read_items(text: str, objects: list[_Object], dimension: Dimension, *, cut: bool) -> Verdict | None:
     names = [item.name for item in dimension.items]
-    stated: dict[str, _Stated] = {}
-    for found in objects:
-        for name in names:
-            field = _field(found.value, name)
-            if field:
-                value = found.value[field]
-                inner = value.get("score") if isinstance(value, dict) else value
-                stated[name] = _value_of(inner, dimension)
     outside = _blanked(text, objects)
-    for name in names:
-        for match in _item_label(name).finditer(outside):
-            unfinished = cut and not outside[match.end() :].strip()
-            stated[name] = _Stated("truncated") if unfinished else _number(_head(match["value"]), dimension)
+    stated = {name: last for name in names if (last := _stated_item(name, outside, objects, dimension, cut=cut))}
     if not stated:
         return None
     missing = [name for name in names if name not in stated]
@@ -209,23 +194,30 @@ def _read_items(text: str, objects: list[_Object], dimension: Dimension, *, cut:
     return Verdict(status="scored", score=total, items=items, note=_total_note(outside, objects, total))
 
 
+def _stated_item(name: str, outside: str, objects: list[_Object], dimension: Dimension, *, cut: bool) -> _Stated | None:
+    """Return what is stated last about one item, in an object or on a line."""
+    stated: list[tuple[int, _Stated]] = []
+    for found in objects:
+        field = _field(found.value, name)
+        if field:
+            value = found.value[field]
+            inner = value.get("score") if isinstance(value, dict) else value
+            stated.append((found.end, _value_of(inner, dimension)))
+    for match in _item_label(name).finditer(outside):
+        unfinished = cut and not outside[match.end() :].strip()
+        stated.append((match.end(), _Stated("truncated") if unfinished else _number(match["value"], dimension)))
+    return max(stated, key=lambda pair: pair[0])[1] if stated else None
+
+
+@cache
 def _item_label(name: str) -> re.Pattern[str]:
     return re.compile(
-        rf"^{_MARKUP}(?:\d{{1,2}}[.)]{_MARKUP})?{name}\b[^\n:：=|]{{0,30}}[:：=|](?P<value>[^\n]*)",
+        rf"^{_MARKUP}{_NUMBERED}{name}(?![^\W_])[^\n:：=|]{{0,30}}[:：=|](?P<value>[^\n]*)",
         re.IGNORECASE | re.MULTILINE,
     )
 
 
-def _head(text: str) -> str:
-    """Return the number an item's line begins with, without the remark after it."""
-    match = re.match(
-        r"[\s*_`\"'(\[]*[+\-−–]?\d[\d.,]*[\s*_`\"')\]]*(?:(?:/|out\s+of|of)[\s*_`\"'(\[]*\d+)?(?!\s*[-–—/]\s*\d)",
-        text,
-    )
-    return match.group() if match else text
-
-
-_TOTAL = re.compile(r"^[\s*_#>\-]*total[^\n:：\d]{0,20}[:：][^\n\d]{0,10}(\d{1,4})", re.IGNORECASE | re.MULTILINE)
+_TOTAL = re.compile(rf"^{_MARKUP}total[^\n:：\d]{{0,20}}[:：][^\n\d]{{0,10}}(\d{{1,4}})", re.IGNORECASE | re.MULTILINE)
 
 
 def _total_note(text: str, objects: list[_Object], total: int) -> str:
@@ -240,8 +232,17 @@ def _total_note(text: str, objects: list[_Object], total: int) -> str:
 def _stated_in(found: _Object, text: str, dimension: Dimension) -> _Stated:
     field = _field(found.value, "score") or "score"
     stated = _value_of(found.value[field], dimension)
-    keys = list(re.finditer(rf'"{re.escape(field)}"\s*:\s*"?', text[found.start : found.end]))
-    return replace(stated, position=found.start + keys[-1].end()) if keys and stated.score is not None else stated
+    return replace(stated, position=_place_of(field, found, text)) if stated.score is not None else stated
+
+
+def _place_of(field: str, found: _Object, text: str) -> int | None:
+    """Return where the value of the object's own last `field` begins, passing over those of objects inside it."""
+    depth, place = 0, None
+    for token in _JSON_TOKEN.finditer(text, found.start, found.end):
+        depth += (token.group() in "{[") - (token.group() in "}]")
+        if depth == 1 and token.group() == f'"{field}"' and (colon := _JSON_COLON.match(text, token.end())):
+            place = colon.end()
+    return place
 
 
 def _field(value: Mapping[str, Any], name: str) -> str | None:
@@ -260,6 +261,9 @@ def _value_of(value: object, dimension: Dimension) -> _Stated:
 def _number(text: str, dimension: Dimension, offset: int = 0) -> _Stated:
     match = _VALUE.match(text)
     if not match or (match["top"] and int(match["top"]) != dimension.high):
+        return _Stated("unparseable")
+    rest = match["rest"]
+    if re.search(r"\d", rest) and (_ANOTHER.match(rest) or not _REMARK.match(rest)):
         return _Stated("unparseable")
     number = match["number"].replace(",", ".").replace("−", "-").replace("–", "-")
     return replace(_placed(float(number), dimension), position=offset + match.start("number"))

@@ -151,9 +151,6 @@ def test_log_probabilities_become_choices_of_tokens() -> None:
     )
 
 
-ODD = pytest.mark.xfail(strict=True, reason="raises, and what is not a CallFailed ends the run")
-
-
 @pytest.mark.parametrize(
     "odd",
     [
@@ -161,14 +158,12 @@ ODD = pytest.mark.xfail(strict=True, reason="raises, and what is not a CallFaile
         pytest.param({"content": None}, id="null-content"),
         pytest.param({"tokens": ["4"]}, id="the-older-shape"),
         pytest.param([1], id="list"),
-        pytest.param(logprobs("4"), id="token-is-text", marks=ODD),
-        pytest.param(logprobs({"token": "4", "bytes": "NA=="}), id="bytes-in-base64", marks=ODD),
-        pytest.param(logprobs({"token": "4", "bytes": [300]}), id="bytes-that-are-none", marks=ODD),
-        pytest.param(logprobs({"token": "4", "top_logprobs": {"4": -0.5}}), id="alternatives-in-an-object", marks=ODD),
-        pytest.param(logprobs({"token": "4", "top_logprobs": [{"token": "4"}]}), id="no-logprob", marks=ODD),
-        pytest.param(
-            logprobs({"token": "4", "top_logprobs": [{"token": "4", "logprob": None}]}), id="null-logprob", marks=ODD
-        ),
+        pytest.param(logprobs("4"), id="token-is-text"),
+        pytest.param(logprobs({"token": "4", "bytes": "NA=="}), id="bytes-in-base64"),
+        pytest.param(logprobs({"token": "4", "bytes": [300]}), id="bytes-that-are-none"),
+        pytest.param(logprobs({"token": "4", "top_logprobs": {"4": -0.5}}), id="alternatives-in-an-object"),
+        pytest.param(logprobs({"token": "4", "top_logprobs": [{"token": "4"}]}), id="no-logprob"),
+        pytest.param(logprobs({"token": "4", "top_logprobs": [{"token": "4", "logprob": None}]}), id="null-logprob"),
     ],
 )
 def test_odd_log_probabilities_cost_only_themselves(odd: object) -> None:

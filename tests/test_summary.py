@@ -163,7 +163,7 @@ def test_spending_adds_up_what_ratings_used() -> None:
     ("changes", "cost"),
     [
         pytest.param([], 0.0, id="nothing"),
-        pytest.param([{"cost_usd": 0.25, "attempts": 1}, {"attempts": 1}], None, id="one-unknown"),
+        pytest.param([{"cost_usd": 0.25, "attempts": 1}, {"attempts": 1, "tokens_in": 9}], None, id="one-unknown"),
         pytest.param([{"cost_usd": 0.25, "attempts": 1}, {"status": "skipped"}], 0.25, id="never-called"),
         pytest.param([{"cost_usd": 0.0, "attempts": 1}], 0.0, id="free"),
     ],
@@ -233,9 +233,6 @@ def test_the_csv_has_a_line_a_system_and_measure() -> None:
     assert (last["system"], last["mean"], last["ci_low"], last["ci_high"]) == ("t", "", "", "")
 
 
-UNQUOTED = pytest.mark.xfail(strict=True, reason="the cell is not quoted, so a row of its own begins with =1")
-
-
 @pytest.mark.parametrize("column", ["system", "judge"])
 @pytest.mark.parametrize(
     ("name", "cell"),
@@ -244,13 +241,13 @@ UNQUOTED = pytest.mark.xfail(strict=True, reason="the cell is not quoted, so a r
         pytest.param("+1", "'+1", id="plus"),
         pytest.param("-1", "'-1", id="minus"),
         pytest.param("@SUM(A1)", "'@SUM(A1)", id="at"),
-        pytest.param("\t=1", "'\t=1", id="tab"),
-        pytest.param("\r=1", "'\r=1", id="return", marks=UNQUOTED),
-        pytest.param("gpt\r=1", "gpt\r=1", id="return-inside", marks=UNQUOTED),
+        pytest.param("\t=1", "' =1", id="tab"),
+        pytest.param("\r=1", "' =1", id="return"),
+        pytest.param("gpt\r=1", "gpt =1", id="return-inside"),
         pytest.param(" =1", "' =1", id="blank"),
-        pytest.param("\n=1", "'\n=1", id="line-end"),
+        pytest.param("\n=1", "' =1", id="line-end"),
         pytest.param("gpt-4o=x", "gpt-4o=x", id="harmless"),
-        pytest.param('a,"b"\nc', 'a,"b"\nc', id="quoted"),
+        pytest.param('a,"b"\nc', 'a,"b" c', id="quoted"),
         pytest.param("", "", id="empty"),
     ],
 )

@@ -214,7 +214,6 @@ def spending(statuses: dict[str, int], tokens: dict[str, int], cost: float | Non
             spending({"scored": 1}, {"cached": 9, "calls": 1}, 0.0),
             ["1 of 4 ratings scored (25.0%)", "1 calls, 0 tokens in, 0 out, 0.0000 USD"],
             id="cached-without-prompt-tokens",
-            marks=pytest.mark.xfail(strict=True, raises=ZeroDivisionError, reason="divides by the prompt tokens"),
         ),
     ],
 )

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +15,6 @@ KINDS: dict[str, DimensionName] = {"scale": "reception", "bystander": "bystander
 ITEMS = ("effectiveness", "clarity", "efficiency", "objectivity", "accuracy")
 FOUR_ITEMS = "Effectiveness: 11\nClarity: 12\nEfficiency: 13\nObjectivity: 14\n"  # with an accuracy of 15: 65
 JSON_ITEMS = '{"effectiveness": 16, "clarity": 16, "efficiency": 16, "objectivity": 16, "accuracy": 16}'
-
-
-def wrong(reply: str, status: str, score: int | None, *, why: str, id: str) -> Any:  # noqa: A002 - pytest's own word
-    """Return a row that shows a mistake the reader still makes."""
-    return pytest.param(reply, status, score, id=id, marks=pytest.mark.xfail(strict=True, reason=why))
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +98,8 @@ TEXT = [
     pytest.param("Score: 4 out of 7", "unparseable", None, id="another-top"),
     pytest.param("Score: 4\n\nP.S. He lost 3 friends.", "scored", 4, id="number-after-the-verdict"),
     pytest.param("They say Score: 5, I do not", "unparseable", None, id="label-inside-a-line"),
-    wrong("__Score__: 4", "scored", 4, why="bold with underscores has no word boundary", id="bold-underscores"),
-    wrong("| **Score** | **4** |", "scored", 4, why="bold marks hide the table's bar", id="bold-table-row"),
+    pytest.param("__Score__: 4", "scored", 4, id="bold-underscores"),
+    pytest.param("| **Score** | **4** |", "scored", 4, id="bold-table-row"),
 ]
 JSON = [
     pytest.param('[{"rationale": "a", "score": 3}]', "scored", 3, id="array-of-one"),
@@ -235,14 +229,12 @@ BYSTANDER = [
         *("scored", 80),
         id="json-unescaped-quotes",
     ),
-    wrong(FOUR_ITEMS + "Accuracy: 15-16", "unparseable", None, why="read as 1", id="range"),
-    wrong(FOUR_ITEMS + "Accuracy: 15 – 16", "unparseable", None, why="read as 1", id="range-en-dash"),
-    wrong(FOUR_ITEMS + "Accuracy: 15 or 16", "unparseable", None, why="read as 15", id="either-or"),
-    wrong(FOUR_ITEMS + "Accuracy: 15 to 16", "unparseable", None, why="read as 15", id="from-to"),
-    wrong(
-        FOUR_ITEMS + "Accuracy: 15/20 - 3 facts", "scored", 65, why="taken for a range", id="number-starts-the-remark"
-    ),
-    wrong(FOUR_ITEMS + "Accuracy: 1\n" + JSON_ITEMS, "scored", 80, why="text beats later JSON", id="text-then-json"),
+    pytest.param(FOUR_ITEMS + "Accuracy: 15-16", "unparseable", None, id="range"),
+    pytest.param(FOUR_ITEMS + "Accuracy: 15 – 16", "unparseable", None, id="range-en-dash"),
+    pytest.param(FOUR_ITEMS + "Accuracy: 15 or 16", "unparseable", None, id="either-or"),
+    pytest.param(FOUR_ITEMS + "Accuracy: 15 to 16", "unparseable", None, id="from-to"),
+    pytest.param(FOUR_ITEMS + "Accuracy: 15/20 - 3 facts", "scored", 65, id="number-starts-the-remark"),
+    pytest.param(FOUR_ITEMS + "Accuracy: 1\n" + JSON_ITEMS, "scored", 80, id="text-then-json"),
 ]
 
 
@@ -356,7 +348,6 @@ def test_a_missing_item_is_named(bystander: Dimension) -> None:
             '{"score": 4, "detail": {"score": 2}}',
             '{"score": ',
             id="json-another-score-inside",
-            marks=pytest.mark.xfail(strict=True, reason="the place of the inner score is returned"),
         ),
     ],
 )

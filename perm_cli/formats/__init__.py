@@ -64,6 +64,8 @@ def read_roles(text: str) -> RoleMap:
         ours, _, theirs = pair.partition("=")
         if ours.strip() not in {"seeker", "supporter"} or not theirs.strip():
             raise SettingsError(f"--roles: {pair!r} found, expected seeker=NAME,supporter=NAME")
+        if theirs.strip() in roles:
+            raise SettingsError(f"--roles: {theirs.strip()!r} found for both, expected two names")
         roles[theirs.strip()] = "seeker" if ours.strip() == "seeker" else "supporter"
     return roles
 
@@ -161,7 +163,7 @@ def _dialogue(
 ) -> Iterator[_Found | Problem]:
     chosen = FORMATS[name]
     try:
-        dialogue = chosen.to_dialogue(row, reading.roles or chosen.ROLES, f"{source.stem}-{number}")
+        dialogue = chosen.to_dialogue(row, reading.roles or chosen.ROLES, f"{source.name.removesuffix('.gz')}:{number}")
     except RowError as error:
         for field, message in error.findings:
             yield Problem(source.name, number, field, message)
@@ -183,7 +185,8 @@ def _why_not_json(text: bytes, error: orjson.JSONDecodeError) -> str:
     with suppress(UnicodeDecodeError):
         text.decode()
         near = one_line(error.doc[max(error.pos - 10, 0) : error.pos + 10], 40) if error.doc else ""
-        hint = next((f" ({word} is not JSON)" for word in ("NaN", "Infinity") if word in error.doc), "")
+        found = error.doc[error.pos :].lstrip("-")
+        hint = next((f" ({word} is not JSON)" for word in ("NaN", "Infinity") if found.startswith(word)), "")
         return f"wrong JSON found at column {error.colno}, near {near!r}{hint}: expected one JSON object a line"
     place = _first_wrong_byte(text)
     return f"byte 0x{text[place]:02x} found at column {place + 1}, expected UTF-8"

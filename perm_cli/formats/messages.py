@@ -27,7 +27,8 @@ _SILENT = frozenset({"system", "developer", "tool", "function"})
 class _Message:
     __pydantic_config__ = ConfigDict(extra="ignore")
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    content: Any = None
+    tool_calls: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
 
 def _turn(message: _Message, field: str, roles: RoleMap) -> Turn | None:
     role = mapped_role(message.role, roles, f"{field}.role")
-    if message.content is None and role == "supporter":
+    if role == "supporter" and (message.content is None or (message.tool_calls and message.content == "")):
         return None  # an assistant message that only calls a tool
     text = _text(message.content, f"{field}.content")
     if role == "seeker":
@@ -78,11 +79,14 @@ def _turn(message: _Message, field: str, roles: RoleMap) -> Turn | None:
     return Turn(role=role, text=answer.response, analysis=answer.analysis)
 
 
-def _text(content: str | list[dict[str, Any]] | None, field: str) -> str:
-    parts: list[dict[str, Any]] = content if isinstance(content, list) else [{"type": "text", "text": content}]
+def _text(content: object, field: str) -> str:
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if not isinstance(parts, list):
+        raise RowError([(field, f"{shown(content)} found, expected text or a list of parts")])
     for part in parts:
-        if part.get("type") != "text" or not isinstance(part.get("text"), str):
-            raise RowError([(field, f"{shown(part.get('type'))} part found, expected text only")])
+        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+            what = shown(part.get("type")) if isinstance(part, dict) else shown(part)
+            raise RowError([(field, f"{what} part found, expected text only")])
     text = "\n".join(part["text"] for part in parts)
     if not text.strip():
         raise RowError([(field, f"{shown(text)} found, expected some text")])

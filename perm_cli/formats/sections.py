@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
-_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]*\**(analysis|response)\**[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILINE)
-_THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.IGNORECASE | re.DOTALL)
+from perm_cli.thinking import without_thinking
+
+_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t*]*(analysis|response)[ \t*:]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,9 @@ def read_answer(text: str) -> Answer:
     Take an answer apart at its headings.
 
     An answer without headings is all response. One with an analysis and no response section said nothing
-    to the seeker: its response is empty. Thinking blocks belong to neither.
+    to the seeker: its response is empty. Thinking belongs to neither, and one that never ends leaves nothing.
     """
-    text = _THINKING.sub("", text)
+    text = without_thinking(text) or ""
     headings = list(_HEADING.finditer(text))
     if not headings:
         return Answer(text.strip(), None)

@@ -18,10 +18,11 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Name an input and the file its bytes are in."""
+    """Name an input and the file its bytes are in, which is ours to remove if it `is_spooled` from a pipe."""
 
     name: str
     path: Path
+    is_spooled: bool = False
 
     @property
     def stem(self) -> str:
@@ -55,12 +56,12 @@ def source_of(name: str) -> Source:
         return Source(name=name, path=Path(name))
     with tempfile.NamedTemporaryFile(prefix="perm-stdin-", delete=False) as spool:
         shutil.copyfileobj(sys.stdin.buffer, spool)
-    return Source(name="stdin", path=Path(spool.name))
+    return Source(name="stdin", path=Path(spool.name), is_spooled=True)
 
 
 def forget(source: Source) -> None:
     """Remove what `source_of` kept of standard input."""
-    if source.name == "stdin":
+    if source.is_spooled:
         source.path.unlink(missing_ok=True)
 
 
@@ -103,7 +104,7 @@ def _lines(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark
         if raw.endswith(b"\r\n") and not carriage_returns:
             carriage_returns = True
             yield Remark(source.name, number, "CRLF line end found, expected LF; read all the same")
-        if text := raw.strip():
+        if text := raw.rstrip():
             yield Line(number, text)
 
 

@@ -67,7 +67,7 @@ def softened(
     for name in _optional(payload, settings):
         if not re.search(rf"\b{re.escape(name)}\b", complaint):
             continue
-        if name == "max_tokens":
+        if name == "max_tokens" and dialect.token_field == name and name not in settings.params:
             return replace(dialect, token_field="max_completion_tokens")  # noqa: S106 - no password
         if name == "top_logprobs" and dialect.top_logprobs > _FEWER_LOGPROBS:
             return replace(dialect, top_logprobs=_FEWER_LOGPROBS)

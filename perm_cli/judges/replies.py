@@ -49,10 +49,13 @@ def _tokens(logprobs: object) -> tuple[TokenChoice, ...]:
     content = _object(logprobs).get("content")
     if not isinstance(content, list):
         return ()
-    return tuple(
-        TokenChoice(
-            bytes(token["bytes"]) if token.get("bytes") else str(token.get("token") or "").encode(),
-            tuple((str(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
-        )
-        for token in content
-    )
+    try:
+        return tuple(_token(token) for token in content)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()  # of a shape nobody knows: as good as none
+
+
+def _token(token: Mapping[str, Any]) -> TokenChoice:
+    text = bytes(token["bytes"]) if token.get("bytes") else str(token.get("token") or "").encode()
+    others = token.get("top_logprobs") or ()
+    return TokenChoice(text, tuple((str(other["token"]), float(other["logprob"])) for other in others))

@@ -159,4 +159,7 @@ def _table(file: Path) -> Any:
         raise SettingsError(f"{file}: {error.strerror} found, expected a settings file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: {error}, expected TOML") from error
-    return table.get("tool", {}).get("perm") if file.name == "pyproject.toml" else table
+    if file.name != "pyproject.toml":
+        return table
+    tool = table.get("tool")
+    return tool.get("perm") if isinstance(tool, dict) else None

@@ -26,10 +26,10 @@ class Spending:
                 "calls": rating.attempts,
             }
         )
-        if rating.cost_usd is None:
-            self.unpriced[rating.judge] += rating.attempts
-        else:
+        if rating.cost_usd is not None:
             self.costs[0] += rating.cost_usd
+        elif rating.tokens_in or rating.tokens_out:  # a call that never got an answer was not billed
+            self.unpriced[rating.judge] += rating.attempts
 
     @property
     def cost_usd(self) -> float | None:

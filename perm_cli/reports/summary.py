@@ -13,6 +13,7 @@ import orjson
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward
 from perm_cli.statistics import Estimate, bootstrap_means
+from perm_cli.terminal import one_line
 
 MEASURES = (
     "resonation",
@@ -205,4 +206,5 @@ def summary_csv(summary: Summary) -> bytes:
 
 
 def _inert(text: str) -> str:
-    return f"'{text}" if text.lstrip()[:1] in {"=", "+", "-", "@"} or text[:1] in {"\t", "\r"} else text
+    text = one_line(text)
+    return f"'{text}" if text.lstrip()[:1] in {"=", "+", "-", "@"} else text

@@ -69,7 +69,9 @@ def closing_lines(summary: Summary) -> list[str]:
     ]
     cost = "cost unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
     tokens = spending.tokens
-    cached = f", {tokens['cached'] / tokens['in']:.0%} of the prompt from cache" if tokens["cached"] else ""
+    cached = (
+        f", {tokens['cached'] / tokens['in']:.0%} of the prompt from cache" if tokens["cached"] and tokens["in"] else ""
+    )
     lines.append(f"{tokens['calls']:,} calls, {tokens['in']:,} tokens in, {tokens['out']:,} out{cached}, {cost}")
     lines.append(f"run: {summary.run}")
     return lines
