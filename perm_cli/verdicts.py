@@ -118,13 +118,18 @@ def _parsed(text: str) -> Any:
         return None
 
 
-@dataclass(frozen=True, slots=True)
 class _Object:
-    """Hold a JSON object found in a reply, from `start` up to `end`."""
+    """Hold a JSON object found in a reply, from `start` up to `end`; of keys that differ in case the last counts."""
 
-    value: Mapping[str, Any]
-    start: int
-    end: int
+    def __init__(self, value: Mapping[str, Any], start: int, end: int) -> None:
+        self.fields = {key.strip().lower(): key for key in value}
+        self.value = value
+        self.start = start
+        self.end = end
+
+    def stated(self, name: str) -> Any:
+        """Return the value under a key called `name`, in any case."""
+        return self.value[self.fields[name]]
 
 
 def _json_objects(text: str) -> Iterator[_Object]:
@@ -142,7 +147,7 @@ def _json_objects(text: str) -> Iterator[_Object]:
 
 
 def _read_scale(text: str, objects: list[_Object], dimension: Dimension, *, cut: bool) -> Verdict | None:
-    stated = [(found.end, _stated_in(found, text, dimension)) for found in objects if _field(found.value, "score")]
+    stated = [(found.end, _stated_in(found, text, dimension)) for found in objects if "score" in found.fields]
     outside = _blanked(text, objects)
     for match in _SCORE_LABEL.finditer(outside):
         if not match["sign"] and "|" not in match["gap"]:
@@ -198,9 +203,8 @@ def _stated_item(name: str, outside: str, objects: list[_Object], dimension: Dim
     """Return what is stated last about one item, in an object or on a line."""
     stated: list[tuple[int, _Stated]] = []
     for found in objects:
-        field = _field(found.value, name)
-        if field:
-            value = found.value[field]
+        if name in found.fields:
+            value = found.stated(name)
             inner = value.get("score") if isinstance(value, dict) else value
             stated.append((found.end, _value_of(inner, dimension)))
     for match in _item_label(name).finditer(outside):
@@ -223,16 +227,16 @@ _TOTAL = re.compile(rf"^{_MARKUP}total[^\n:：\d]{{0,20}}[:：][^\n\d]{{0,10}}(\
 def _total_note(text: str, objects: list[_Object], total: int) -> str:
     claimed: list[object] = [int(match.group(1)) for match in _TOTAL.finditer(text)]
     for found in objects:
-        field = _field(found.value, "total") or _field(found.value, "score")
-        claimed += [found.value[field]] if field else []
+        claimed += [found.stated(name) for name in ("total", "score") if name in found.fields][:1]
     wrong = [claim for claim in claimed if isinstance(claim, int | float) and claim != total]
     return f"a total of {wrong[-1]} is claimed, the items sum to {total}" if wrong else ""
 
 
 def _stated_in(found: _Object, text: str, dimension: Dimension) -> _Stated:
-    field = _field(found.value, "score") or "score"
-    stated = _value_of(found.value[field], dimension)
-    return replace(stated, position=_place_of(field, found, text)) if stated.score is not None else stated
+    stated = _value_of(found.stated("score"), dimension)
+    return (
+        replace(stated, position=_place_of(found.fields["score"], found, text)) if stated.score is not None else stated
+    )
 
 
 def _place_of(field: str, found: _Object, text: str) -> int | None:
@@ -243,11 +247,6 @@ def _place_of(field: str, found: _Object, text: str) -> int | None:
         if depth == 1 and token.group() == f'"{field}"' and (colon := _JSON_COLON.match(text, token.end())):
             place = colon.end()
     return place
-
-
-def _field(value: Mapping[str, Any], name: str) -> str | None:
-    """Return the object's last key called `name`, in any case."""
-    return next((key for key in reversed(list(value)) if key.strip().lower() == name), None)
 
 
 def _value_of(value: object, dimension: Dimension) -> _Stated:
@@ -288,9 +287,8 @@ def _blanked(text: str, objects: list[_Object]) -> str:
 def _rationale(text: str, objects: list[_Object]) -> str:
     for found in reversed(objects):
         for name in _RATIONALE_KEYS:
-            field = _field(found.value, name)
-            if field and isinstance(found.value[field], str):
-                return str(found.value[field])
+            if name in found.fields and isinstance(found.stated(name), str):
+                return str(found.stated(name))
     start = _REASON.search(text)
     if not start:
         return ""
