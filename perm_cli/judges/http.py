@@ -11,6 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.settings import checked_url
@@ -34,8 +35,9 @@ class HttpTransport:
         self.dropped: frozenset[str] = frozenset()
         self._model = model
         self._key = key
-        self._url = f"{checked_url(base_url)}/chat/completions"
-        self._proxy = _proxy_for(self._url)
+        url = f"{checked_url(base_url)}/chat/completions"
+        self._url = URL(url)
+        self._proxy = _proxy_for(url)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._timeout_s = timeout_s
         self._session = aiohttp.ClientSession(

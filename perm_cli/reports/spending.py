@@ -18,14 +18,10 @@ class Spending:
     def add(self, rating: Rating) -> None:
         """Take a rating into account."""
         self.statuses[rating.status] += 1
-        self.tokens.update(
-            {
-                "in": rating.tokens_in,
-                "out": rating.tokens_out,
-                "cached": rating.cached_tokens,
-                "calls": rating.attempts,
-            }
-        )
+        self.tokens["in"] += rating.tokens_in
+        self.tokens["out"] += rating.tokens_out
+        self.tokens["cached"] += rating.cached_tokens
+        self.tokens["calls"] += rating.attempts
         if rating.cost_usd is not None:
             self.costs[0] += rating.cost_usd
         elif rating.tokens_in or rating.tokens_out:  # a call that never got an answer was not billed
