@@ -435,3 +435,31 @@ def test_help_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
     assert done.stderr.strip() == "[]"
+
+
+def test_what_an_endpoint_takes_stays_on_record_when_nothing_is_asked(perm: Perm, dialogues: Path) -> None:
+    """A resumed run that has nothing to ask knows nothing new about the judge."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        form = (body.get("response_format") or {}).get("type")
+        return refusal(400, "json_schema is not supported") if form == "json_schema" else verdict(body)
+
+    with loopback(answering) as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run", "--min-coverage", "0")
+        perm("score", dialogues, *judged_by(server), "--out", "run", "--min-coverage", "0")
+
+    (settings,) = json.loads(Path("run/run.json").read_text())["settings"].values()
+    assert settings["effective"]["form"] == "json"
+
+
+def test_a_damaged_rating_is_made_again(perm: Perm, dialogues: Path) -> None:
+    """One bad line costs one call, and is mentioned."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run")
+        lines = Path("run/ratings.jsonl").read_bytes().splitlines(keepends=True)
+        Path("run/ratings.jsonl").write_bytes(b"".join([b'{"key": "half\n', *lines[1:]]))
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--json")
+
+    assert len(server.requests) == 25
+    assert json.loads(result.out)["coverage"] == 1.0
+    assert "1 damaged lines passed over, their ratings made again" in result.err

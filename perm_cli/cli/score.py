@@ -64,10 +64,8 @@ def run(
 
             summary = fuse(folder, recipe, wanted)
             if folder.damaged:
-                say(
-                    console,
-                    f"{folder.path}/ratings.jsonl: {folder.damaged} damaged lines passed over; run again to redo them",
-                )
+                damage = f"{folder.damaged} damaged lines passed over, their ratings made again"
+                say(console, f"{folder.path}/ratings.jsonl: {damage}")
     show(summary, as_json=output.as_json)
     if summary.coverage < output.min_coverage:
         say(console, f"coverage {summary.coverage:.1%} is below --min-coverage {output.min_coverage:.0%}")
@@ -104,7 +102,9 @@ async def _make(
     with interruptible(stop, announce):
         async with open_judge(job.order.judge) as judge:
             wanted = await make_ratings(job, judge, folder, progress, stop)
-            return None if stop.requested else wanted, {"effective": judge.effective()}
+            # What an endpoint takes is known only if it was asked something.
+            told = {"effective": judge.effective()} if progress.spending.rated else {}
+            return None if stop.requested else wanted, told
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
