@@ -93,8 +93,14 @@ class Call:
 
 
 def key_of(question: Question, identity: bytes, sample: int) -> str:
-    """Return the key of a rating: a hash over its prompt, its judge's identity and the sample."""
-    return blake2b(b"\x00".join((question.digest, identity, sample.to_bytes(4))), digest_size=16).hexdigest()
+    """
+    Return the key of a rating: a hash over its prompt, whose reply it is about, its judge's identity and the sample.
+
+    Two systems that reply in the same words get a rating each: one verdict shared by both would hide the
+    judge's own noise from every comparison between them.
+    """
+    whose = orjson.dumps([question.dialogue_id, question.system])
+    return blake2b(b"\x00".join((question.digest, whose, identity, sample.to_bytes(4))), digest_size=16).hexdigest()
 
 
 def schema_of(dimension: Dimension) -> dict[str, Any]:

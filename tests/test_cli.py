@@ -463,3 +463,86 @@ def test_a_damaged_rating_is_made_again(perm: Perm, dialogues: Path) -> None:
     assert len(server.requests) == 25
     assert json.loads(result.out)["coverage"] == 1.0
     assert "1 damaged lines passed over, their ratings made again" in result.err
+
+
+def test_systems_that_reply_in_the_same_words_are_rated_each(perm: Perm, tmp_path: Path) -> None:
+    """Canned replies are common, and a system must not vanish because another said the same."""
+    same = row(0)["turns"]
+    rows = [row(0, id="x", system="a", turns=same), row(0, id="x", system="b", turns=same), row(0, id="y", turns=same)]
+    path = written(tmp_path / "same.jsonl", rows)
+
+    with loopback() as server:
+        result = perm("score", path, *judged_by(server), "--out", "run", "--json")
+
+    rewards = records(Path("run/rewards.jsonl"))
+    assert {(r["dialogue_id"], r["system"]) for r in rewards} == {("x", "a"), ("x", "b"), ("y", "s")}
+    assert json.loads(result.out)["ratings_expected"] == len(server.requests) == 12
+
+
+def test_a_configured_key_is_not_sent_to_another_host(
+    perm: Perm, dialogues: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address on the command line takes no key along from the settings."""
+    monkeypatch.setenv("HOUSE_KEY", KEY)
+    Path("perm.toml").write_text(
+        '[judges.house]\nmodel = "m"\nbase_url = "http://10.0.0.5/v1"\napi_key_env = "HOUSE_KEY"\n'
+    )
+
+    with loopback() as server:
+        perm("score", dialogues, "--judge", "house", "--base-url", server.url, "--out", "run")
+
+    assert server.headers
+    assert not [headers for headers in server.headers if "Authorization" in headers]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param('params = { api_key = "sk" }', "judges.h.params: api_key found", id="key-in-params"),
+        pytest.param("params = { messages = 1 }", "judges.h.params: messages found", id="reserved"),
+        pytest.param('base_url = "http://h/v1?key=sk"', "a user, password or query found", id="key-in-query"),
+        pytest.param('base_url = "http://u:p@h/v1"', "a user, password or query found", id="password"),
+        pytest.param('base_url = "h:80/v1"', "expected one such as http://", id="no-scheme"),
+    ],
+)
+def test_settings_that_would_leak_or_fail_are_refused(perm: Perm, line: str, said: str) -> None:
+    """Secrets have one way in, and it leads past every file."""
+    Path("perm.toml").write_text(f'[judges.h]\nmodel = "m"\n{line}\n')
+
+    result = perm("judges")
+
+    assert (result.code, said in result.err) == (1, True)
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--temperature", "--bystander-coef", "--length-penalty"])
+def test_numbers_are_finite(perm: Perm, dialogues: Path, option: str) -> None:
+    """Infinity would make rewards of nothing."""
+    assert perm("score", dialogues, "--judge", "m", option, "inf").code == 2
+
+
+def test_damage_is_said_when_fusing_again(perm: Perm, dialogues: Path) -> None:
+    """A rating that cannot be read is missing for a reason."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run")
+    with Path("run/ratings.jsonl").open("ab") as stream:
+        stream.write(b"garbage\n")
+
+    assert "1 damaged lines passed over" in perm("reward", "run").err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_a_line(perm: Perm, dialogues: Path) -> None:
+    """Results that cannot be written are said in one line."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run")
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "perm_cli", "reward", "run"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (1, "perm: standard output: No space left on device\n")

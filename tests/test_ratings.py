@@ -374,11 +374,12 @@ def test_a_key_changes_with_each_thing_it_is_made_of(call_for: Asking) -> None:
     assert len(keys) == 4
 
 
-def test_a_key_depends_on_nothing_else(call_for: Asking) -> None:
-    """The same prompt from another file, or under another name, is not paid for twice."""
+@pytest.mark.parametrize("change", [{"dialogue_id": "e"}, {"system": "t"}])
+def test_the_same_words_of_another_have_a_key_of_their_own(call_for: Asking, change: dict[str, str]) -> None:
+    """Canned replies are rated each, or all but one of them would vanish from the results."""
     question = call_for().question
 
-    assert key_of(question, b"judge", 0) == key_of(replace(question, dialogue_id="e", turn=4), b"judge", 0)
+    assert key_of(question, b"judge", 0) != key_of(replace(question, **change), b"judge", 0)
 
 
 TEXTS = st.text(st.characters(exclude_categories=()))

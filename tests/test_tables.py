@@ -194,25 +194,25 @@ def spending(statuses: dict[str, int], tokens: dict[str, int], cost: float | Non
     [
         pytest.param(
             spending({"scored": 4}, {"in": 12_000, "out": 800, "calls": 4}, 0.01234),
-            ["4 of 4 ratings scored (100.0%)", "4 calls, 12,000 tokens in, 800 out, 0.0123 USD"],
+            ["4 of 4 ratings scored (100.0%)", "4 calls for these ratings, 12,000 tokens in, 800 out, 0.0123 USD"],
             id="all-well",
         ),
         pytest.param(
             spending({"scored": 1, "refused": 1, "failed": 2}, {"in": 1000, "out": 80, "cached": 750, "calls": 9}),
             [
                 "1 of 4 ratings scored (25.0%); 2 failed, 1 refused",
-                "9 calls, 1,000 tokens in, 80 out, 75% of the prompt from cache, cost unknown",
+                "9 calls for these ratings, 1,000 tokens in, 80 out, 75% of the prompt from cache, cost unknown",
             ],
             id="failures",
         ),
         pytest.param(
             spending({}, {}, 0.0),
-            ["0 of 4 ratings scored (0.0%)", "0 calls, 0 tokens in, 0 out, 0.0000 USD"],
+            ["0 of 4 ratings scored (0.0%)", "0 calls for these ratings, 0 tokens in, 0 out, 0.0000 USD"],
             id="nothing",
         ),
         pytest.param(
             spending({"scored": 1}, {"cached": 9, "calls": 1}, 0.0),
-            ["1 of 4 ratings scored (25.0%)", "1 calls, 0 tokens in, 0 out, 0.0000 USD"],
+            ["1 of 4 ratings scored (25.0%)", "1 calls for these ratings, 0 tokens in, 0 out, 0.0000 USD"],
             id="cached-without-prompt-tokens",
         ),
     ],

@@ -53,9 +53,17 @@ def main() -> None:
         print("perm: interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what is left in the buffer must not complain on the way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read our output has seen enough
         sys.exit(0)
+    except OSError as error:  # the results themselves could not be written
+        print(f"perm: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        _drop_output()
+        sys.exit(1)
+
+
+def _drop_output() -> None:
+    """Send what is left in the buffer of standard output nowhere, so that it does not complain on the way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version(asked: bool) -> None:

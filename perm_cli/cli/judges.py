@@ -31,6 +31,8 @@ def list_judges(config: Path | None) -> None:
     """Print a line a judge: its model, and what it lacks."""
     configuration = load_configuration(config)
     judges = {"local": JudgeSettings(name="local", model="local"), **configuration.judges}
+    if configuration.judge:  # the default may be a model nobody gave a name
+        judges.setdefault(configuration.judge, JudgeSettings(name=configuration.judge, model=configuration.judge))
     console = output()
     for name, settings in judges.items():
         lacking = missing(settings)

@@ -56,12 +56,12 @@ class JudgeOptions:
     api_key_env: Annotated[
         str | None, Option(help="Environment variable that holds the API key.", show_default=False)
     ] = None
-    temperature: Annotated[float | None, Option(min=0, help="Sampling temperature.  [default: 0.3]")] = None
+    temperature: Annotated[float | None, Option(min=0, max=10, help="Sampling temperature.  [default: 0.3]")] = None
     max_tokens: Annotated[int | None, Option(min=1, help="Longest reply, in tokens.  [default: 1024]")] = None
     concurrency: Annotated[int | None, Option(min=1, help="Calls in flight.  [default: 32; 1 for local]")] = None
-    timeout: Annotated[float | None, Option(min=0.001, help="Seconds for a call.  [default: 120; 900 for local]")] = (
-        None
-    )
+    timeout: Annotated[
+        float | None, Option(min=0.001, max=86_400, help="Seconds for a call.  [default: 120; 900 for local]")
+    ] = None
     structured: Annotated[
         Structured | None, Option(help="Form of the verdict.  [default: auto, the best the endpoint takes]")
     ] = None
@@ -79,9 +79,9 @@ class RewardOptions:
     """Say how scores become a reward."""
 
     fusion: Annotated[FusionName, Option(help="How the three empathy scores are fused.")] = "harmonic"
-    bystander_coef: Annotated[float, Option(min=0, help="Weight of the bystander term.")] = 0.5
+    bystander_coef: Annotated[float, Option(min=0, max=100, help="Weight of the bystander term.")] = 0.5
     length_penalty: Annotated[
-        float, Option(min=0, help="Taken off for each token over the limit (0.001 in the paper).")
+        float, Option(min=0, max=100, help="Taken off for each token over the limit (0.001 in the paper).")
     ] = 0.0
     length_limit: Annotated[int, Option(min=0, help="Tokens a completion may have.")] = 768
     tokenizer: Annotated[str, Option(help="What counts the tokens: cl100k_base or a tokenizer.json.")] = "cl100k_base"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from perm_cli.cli.console import messages, say
 from perm_cli.cli.fusing import fuse, show
 from perm_cli.cli.options import RewardOptions
 from perm_cli.cli.orders import recipe_of
@@ -13,4 +14,6 @@ def run(path: Path, options: RewardOptions, *, as_json: bool) -> None:
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
         summary = fuse(folder, recipe_of(options, commands[-1]["score"] if commands else "mode"))
+        if folder.damaged:
+            say(messages(), f"{path}/ratings.jsonl: {folder.damaged} damaged lines passed over")
     show(summary, as_json=as_json)

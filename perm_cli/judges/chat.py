@@ -7,6 +7,7 @@ within limits on attempts and time, as late as `Retry-After` asks, and only what
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from tenacity import (
@@ -81,18 +82,21 @@ class ChatJudge:
 
     async def ask(self, request: Request) -> Reply:
         """Return the reply, after as many tries as the dialect and the weather need."""
+        refused = 0
         while True:
             dialect = self.dialect
             payload = payload_of(request, self.settings, dialect)
             try:
                 reply = await self._send(payload)
             except CallFailed as failure:
+                refused += failure.attempts
+                failure.attempts = refused
                 if failure.kind != "rejected":
                     raise
                 self._adapt(dialect, payload, failure)
             else:
                 self._answered = True
-                return reply
+                return replace(reply, attempts=reply.attempts + refused) if refused else reply
 
     def _adapt(self, dialect: Dialect, payload: Mapping[str, Any], failure: CallFailed) -> None:
         """Give up what was refused, unless another call has done so meanwhile."""

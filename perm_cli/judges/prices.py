@@ -27,8 +27,11 @@ def price_of(settings: JudgeSettings) -> Price | None:
         return Price(input=0.0, output=0.0)
     prices = _price_list()
     entry = prices.get(settings.model, {})
-    if settings.provider == "openai" and not os.environ.get("OPENAI_BASE_URL"):  # listed without the provider's name
-        entry = entry or prices.get(settings.model.partition("/")[2], {})
+    if settings.provider == "openai" and os.environ.get("OPENAI_BASE_URL"):
+        return None
+    # Many are listed without the provider's name.
+    if not entry and prices.get(settings.model.partition("/")[2], {}).get("litellm_provider") == settings.provider:
+        entry = prices[settings.model.partition("/")[2]]
     listed, output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if listed is None or output is None:
         return None

@@ -13,6 +13,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from perm_cli.errors import SettingsError
 from perm_cli.words import Structured
 
+# What a request holds already, and what would carry a secret into the record of a run.
+_RESERVED = frozenset({
+    "messages", "model", "stream", "n", "response_format", "temperature", "logprobs", "top_logprobs", "seed",
+    "api_key", "api-key", "authorization", "headers", "extra_headers",
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
@@ -105,8 +111,12 @@ def load_configuration(path: Path | None = None) -> Configuration:
         checked = TypeAdapter(_File).validate_python(table)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        raise SettingsError(f"{file}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from error
-    judges = {name: _named(name, judge) for name, judge in (checked.judges or {}).items()}
+        said = "expected a table" if detail["type"] == "dataclass_type" else detail["msg"]
+        raise SettingsError(f"{file}: {'.'.join(map(str, detail['loc']))}: {said}") from error
+    try:
+        judges = {name: _named(name, judge) for name, judge in (checked.judges or {}).items()}
+    except SettingsError as error:
+        raise SettingsError(f"{file}: {error}") from error
     return Configuration(path=file, judge=checked.judge, judges=judges)
 
 
@@ -119,15 +129,18 @@ def judge_settings(name: str | None, configuration: Configuration, **overrides: 
         )
     known = configuration.judges.get(name) or JudgeSettings(name=name, model=name)
     given = {key: value for key, value in overrides.items() if value is not None}
-    settings = replace(known, **given)
-    return replace(settings, base_url=checked_url(settings.base_url)) if settings.base_url else settings
+    if "base_url" in given:
+        given["base_url"] = checked_url(given["base_url"])
+        if given["base_url"] != known.base_url:  # the configured key is for the configured host
+            given.setdefault("api_key_env", None)
+    return replace(known, **given)
 
 
 def checked_url(base_url: str) -> str:
     """Return a base URL without its last slash; raise `SettingsError` if it is none or holds a password."""
     parts = urlsplit(base_url)
-    if parts.username or parts.password:
-        raise SettingsError("the base URL: a user or password found in it, expected a key in --api-key-env")
+    if parts.username or parts.password or parts.query:
+        raise SettingsError("the base URL: a user, password or query found in it, expected a key in --api-key-env")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(f"the base URL: {base_url!r} found, expected one such as http://127.0.0.1:8000/v1")
     return base_url.rstrip("/")
@@ -140,6 +153,13 @@ def read_key(variable: str) -> str | None:
 
 def _named(name: str, table: _JudgeTable) -> JudgeSettings:
     given = {each.name: getattr(table, each.name) for each in fields(table)}
+    reserved = sorted(_RESERVED & {key.lower() for key in table.params or {}})
+    if reserved:
+        raise SettingsError(
+            f"judges.{name}.params: {', '.join(reserved)} found, which perm sets itself or keeps secret"
+        )
+    if table.base_url:
+        given["base_url"] = checked_url(table.base_url)
     return JudgeSettings(name=name, **{key: value for key, value in given.items() if value is not None})
 
 

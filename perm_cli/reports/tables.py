@@ -72,7 +72,8 @@ def closing_lines(summary: Summary) -> list[str]:
     cached = (
         f", {tokens['cached'] / tokens['in']:.0%} of the prompt from cache" if tokens["cached"] and tokens["in"] else ""
     )
-    lines.append(f"{tokens['calls']:,} calls, {tokens['in']:,} tokens in, {tokens['out']:,} out{cached}, {cost}")
+    used = f"{tokens['in']:,} tokens in, {tokens['out']:,} out{cached}, {cost}"
+    lines.append(f"{tokens['calls']:,} calls for these ratings, {used}")
     lines.append(f"run: {summary.run}")
     return lines
 
