@@ -127,7 +127,7 @@ class ChatJudge:
             return read_reply(await self._transport.send(payload), self._price, attempts)
 
         try:
-            return await self._retrying(again)
+            return await self._retrying.copy()(again)  # it holds the state of one call
         except CallFailed as failure:
             failure.attempts = attempts
             if failure.kind in _UNREACHED and not self._answered:
