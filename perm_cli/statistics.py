@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 _SEED = 20_260_112
+_CELLS = 2_000_000  # of the matrix of weights, in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,14 @@ def bootstrap_means(values: NDArray[np.float64], resamples: int = RESAMPLES, see
     generator = np.random.default_rng(seed)
     rows = len(values)
     drawn = np.full((resamples, values.shape[1]), np.nan)
-    for resample in range(resamples if rows > 1 else 0):
-        picked = generator.integers(0, rows, rows)
-        held = present[picked].sum(axis=0)
-        np.divide(filled[picked].sum(axis=0), held, out=drawn[resample], where=held > 0)
+    step = max(_CELLS // max(rows, 1), 1)
+    for start in range(0, resamples if rows > 1 else 0, step):
+        # How often each row is drawn, a resample a line: sums over resamples are then products of matrices.
+        lines = range(min(step, resamples - start))
+        drawings = [np.bincount(generator.integers(0, rows, rows), minlength=rows) for _ in lines]
+        weights = np.array(drawings, dtype=np.float64)
+        held = weights @ present
+        np.divide(weights @ filled, held, out=drawn[start : start + len(lines)], where=held > 0)
     return [
         _estimate(filled[:, column].sum(), int(counts[column]), drawn[:, column]) for column in range(values.shape[1])
     ]
