@@ -154,7 +154,7 @@ class PromptBook:
             for each in self.folder.glob("*.jinja"):
                 self._source(each.name)
             raise AssetError(f"{path}:1: byte {error.start} is not UTF-8, expected UTF-8") from error
-        except Exception as error:
+        except Exception as error:  # a template is the user's program and may raise anything
             raise AssetError(f"{self._place(error, path)}: {error}") from error
         for macro in ("instructions", "case"):
             if not hasattr(module, macro):
@@ -186,7 +186,7 @@ class PromptBook:
         path = self.folder / dimension.template
         try:
             return getattr(self._modules[dimension.name], macro)(*arguments)
-        except Exception as error:
+        except Exception as error:  # a template is the user's program and may raise anything
             raise AssetError(
                 f"{self._place(error, path)}: {error} (in {macro}; {dimension.name} sees "
                 f"{', '.join(sorted(dimension.sees)) or 'neither scenario, persona nor analysis'})"

@@ -7,7 +7,7 @@ The run folder: everything a command did, safe to be stopped anywhere.
     rewards.jsonl    one supporter turn and judge a line, written anew by every fusion
     summary.json, summary.csv
 
-A last line cut by a crash is set aside in `ratings.damaged`, and its rating made again.
+A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.damaged`), and made again.
 """
 
 import os
@@ -136,7 +136,8 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
     try:
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".lock", timeout=0):
-            _set_aside_cut_line(path)
+            for name in ("ratings", "dialogues"):
+                _set_aside_cut_line(path / f"{name}.jsonl")
             folder = RunFolder(path)
             try:
                 yield folder
@@ -159,10 +160,9 @@ def _check(path: Path, *, create: bool) -> None:
 
 
 def _set_aside_cut_line(path: Path) -> None:
-    ratings = path / "ratings.jsonl"
-    if not ratings.exists() or not ratings.stat().st_size:
+    if not path.exists() or not path.stat().st_size:
         return
-    with ratings.open("r+b") as stream:
+    with path.open("r+b") as stream:
         stream.seek(-1, os.SEEK_END)
         if stream.read(1) == b"\n":
             return
@@ -173,7 +173,7 @@ def _set_aside_cut_line(path: Path) -> None:
                 whole += len(line)
         stream.seek(whole)
         cut = stream.read()
-        with (path / "ratings.damaged").open("ab") as aside:
+        with path.with_suffix(".damaged").open("ab") as aside:
             aside.write(cut + b"\n")
         stream.truncate(whole)
 

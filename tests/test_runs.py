@@ -67,6 +67,21 @@ def test_a_line_cut_by_a_crash_is_set_aside(tmp_path: Path) -> None:
     assert (tmp_path / "ratings.damaged").read_bytes() == rating_line(rating(key="b"))[:20] + b"\n"
 
 
+def test_a_dialogue_cut_by_a_crash_is_kept_again(tmp_path: Path) -> None:
+    """A process killed while it copied the input must not spoil the folder for every later command."""
+    with open_run(tmp_path) as folder:
+        folder.write_record()
+        folder.keep_dialogues([DIALOGUE])
+    whole = (tmp_path / "dialogues.jsonl").read_bytes()
+    (tmp_path / "dialogues.jsonl").write_bytes(whole[:30])
+
+    with open_run(tmp_path) as folder:
+        folder.keep_dialogues([DIALOGUE])
+
+        assert list(folder.dialogues()) == [DIALOGUE]
+    assert (tmp_path / "dialogues.damaged").read_bytes() == whole[:30] + b"\n"
+
+
 def test_a_damaged_line_in_the_middle_is_passed_over_and_counted(tmp_path: Path) -> None:
     """One bad sector must not cost the ratings behind it."""
     lines = [

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import MEASURES, Curve, Measure, Summary, SystemSummary
-from perm_cli.reports.tables import closing_lines, curve_table, render, summary_table
+from perm_cli.reports.tables import closing_lines, curve_table, summary_table
 from perm_cli.rewards import Recipe
 from perm_cli.statistics import Estimate
 
@@ -55,7 +55,7 @@ def curve(*reception: float | None, **changes: Any) -> Curve:
 def shown(part: RenderableType) -> str:
     """Return what a terminal of a hundred columns would show."""
     console = Console(file=StringIO(), width=100)
-    render(console, part)
+    console.print(part)
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -76,12 +76,6 @@ def closing_lines(summary: Summary) -> list[str]:
     lines.append(f"{tokens['calls']:,} calls for these ratings, {used}")
     lines.append(f"run: {summary.run}")
     return lines
-
-
-def render(console: Console, *parts: RenderableType) -> None:
-    """Print the parts."""
-    for part in parts:
-        console.print(part)
 
 
 def _name(system: SystemSummary) -> str:
