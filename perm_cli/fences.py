@@ -8,6 +8,7 @@ an author would have to write a text that contains its own hash.
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from string import ascii_lowercase
 
@@ -28,20 +29,26 @@ _CODE_LETTERS = 12
 _LAYOUT = b"1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fence:
-    """Hold a fenced block and the digest over it and all fences before it, which its code begins."""
+    """Hold a label, a quoted body and the digest over both and all fences before, from which the code is made."""
 
-    block: str
+    label: str
+    body: str
     digest: bytes
+
+    @cached_property
+    def block(self) -> str:
+        """Return the fenced text, spelled out when it is first asked for: a resumed run asks for few."""
+        code = _spelled(self.digest)
+        return f"[{self.label} | begin {code}]\n{self.body}\n[end {code}]"
 
 
 def fenced(label: str, text: str, after: bytes = b"") -> Fence:
     """Fence `text` under `label`; `after` is the digest of the fence before it."""
     body = _quoted(text)
     digest = blake2b(b"\x00".join((_LAYOUT, after, label.encode(), body.encode())), digest_size=16).digest()
-    code = _spelled(digest)
-    return Fence(f"[{label} | begin {code}]\n{body}\n[end {code}]", digest)
+    return Fence(label, body, digest)
 
 
 def _quoted(text: str) -> str:

@@ -33,9 +33,9 @@ class ProgressLine:
             self._next = monotonic() + _PLAIN_EVERY_S
             self._write(str(self))
 
-    def kept(self) -> None:
-        """Take note of a rating that was made before."""
-        self._kept += 1
+    def kept(self, ratings: int = 1) -> None:
+        """Take note of ratings that were made before."""
+        self._kept += ratings
 
     def __str__(self) -> str:
         elapsed = max(monotonic() - self._started, 1e-6)

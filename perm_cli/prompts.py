@@ -7,7 +7,7 @@ perspective may see, every text already fenced, and nothing else. Templates can 
 forget a fence, whoever wrote them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -41,6 +41,27 @@ class Prompt:
     case: str
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """Hold a dialogue up to one supporter turn as fenced texts; `None` stands for what it lacks."""
+
+    turns: Sequence[Fence]
+    judged: int
+    backdrop: Mapping[Sight, Fence | None]
+
+    def seen_by(self, dimension: Dimension) -> dict[str, Any]:
+        """Return the parts that `dimension` may see; any other name is undefined to its template."""
+        seen: dict[str, Any] = {
+            name: fence.block if (fence := self.backdrop[name]) else None for name in dimension.sees
+        }
+        return seen | {"turns": tuple(fence.block for fence in self.turns), "judged": self.judged}
+
+    def digest_for(self, dimension: Dimension) -> bytes:
+        """Return a hash over what `dimension` sees."""
+        seen = [fence.digest if (fence := self.backdrop[name]) else b"" for name in sorted(dimension.sees)]
+        return b"\x00".join((self.turns[-1].digest, self.judged.to_bytes(4), *seen))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """
@@ -54,30 +75,8 @@ class Question:
     system: str
     turn: int
     dimension: Dimension
-    view: Mapping[str, Any]
+    view: View
     digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Hold a dialogue up to one supporter turn as fenced texts; `None` stands for what it lacks."""
-
-    turns: tuple[str, ...]
-    judged: int
-    talk: bytes
-    backdrop: Mapping[Sight, Fence | None]
-
-    def seen_by(self, dimension: Dimension) -> dict[str, Any]:
-        """Return the parts that `dimension` may see; any other name is undefined to its template."""
-        seen: dict[str, Any] = {
-            name: fence.block if (fence := self.backdrop[name]) else None for name in dimension.sees
-        }
-        return seen | {"turns": self.turns, "judged": self.judged}
-
-    def digest_for(self, dimension: Dimension) -> bytes:
-        """Return a hash over what `dimension` sees."""
-        seen = [fence.digest if (fence := self.backdrop[name]) else b"" for name in sorted(dimension.sees)]
-        return b"\x00".join((self.talk, self.judged.to_bytes(4), *seen))
 
 
 class PromptBook:
@@ -121,13 +120,13 @@ class PromptBook:
                     system=dialogue.system,
                     turn=view.judged,
                     dimension=dimension,
-                    view=view.seen_by(dimension),
+                    view=view,
                     digest=self._digests[dimension.name] + view.digest_for(dimension),
                 )
 
     def prompt(self, question: Question) -> Prompt:
         """Render a question."""
-        case = str(self._called(question.dimension, "case", question.view))
+        case = str(self._called(question.dimension, "case", question.view.seen_by(question.dimension)))
         return Prompt(self.instructions[question.dimension.name], case)
 
     def _source(self, name: str) -> str:
@@ -178,7 +177,7 @@ class PromptBook:
             view = next(_views(dialogue, "last"))
             for dimension in self.pack.dimensions.values():
                 case = str(self._called(dimension, "case", view.seen_by(dimension)))
-                if view.turns[-1] not in case:
+                if view.turns[-1].block not in case:
                     path = self.folder / dimension.template
                     raise AssetError(f"{path}: case leaves out the reply to judge, expected view.turns to be printed")
 
@@ -222,12 +221,11 @@ def _views(dialogue: Dialogue, which: Turns) -> Iterator[View]:
     for place, turn in enumerate(dialogue.turns, 1):
         before = fences[-1].digest if fences else b""
         fences.append(fenced(f"turn {place}, {turn.role}", turn.text, before))
-    blocks = tuple(fence.block for fence in fences)
     for place in judged_turns(dialogue, which):
         talk = fences[place - 1].digest
         label = f"the supporter's analysis before turn {place}"
         analysis = _fenced_if_any(label, dialogue.turns[place - 1].analysis or "", talk)
-        yield View(blocks[:place], place, talk, {"scenario": scenario, "persona": persona, "analysis": analysis})
+        yield View(fences[:place], place, {"scenario": scenario, "persona": persona, "analysis": analysis})
 
 
 def _fenced_if_any(label: str, text: str, after: bytes = b"") -> Fence | None:

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
 from time import perf_counter
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import orjson
 
@@ -36,6 +37,7 @@ class Rating:
     `run.json` that it was made under. `distribution` holds the judge's probabilities over the levels, and under
     `missing` the share it gave to anything else. `error` says of a failed call its `kind`, its `message` and
     whether it is `transient`, that is, may succeed another time. Tokens, cost and latency cover every attempt.
+    `reused` names the run it was taken from, if it was not made in this one.
     """
 
     key: str
@@ -62,13 +64,14 @@ class Rating:
     attempts: int = 0
     error: Mapping[str, Any] | None = None
     at: str = ""
+    reused: str = ""
 
-    @property
-    def is_settled(self) -> bool:
-        """Tell whether asking again would be paying twice: all but calls that may succeed another time."""
-        if self.status == "failed":
-            return not (self.error or {}).get("transient", True)
-        return self.status != "skipped"
+
+def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
+    """Tell whether asking again would be paying twice: all but calls that may succeed another time."""
+    if status == "failed":
+        return not (error or {}).get("transient", True)
+    return status != "skipped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +88,16 @@ class RatingRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Hold a question with the number of its sample, counted from 0, and the key of its rating."""
+    """
+    Hold a question with the number of its sample and the key of its rating.
+
+    `sample` and `rank`, the place of the dialogue in the input, are counted from 0.
+    """
 
     question: Question
     sample: int
     key: str
+    rank: int = 0
 
 
 def key_of(question: Question, identity: bytes, sample: int) -> str:
@@ -269,10 +277,38 @@ def rating_line(rating: Rating) -> bytes:
         return orjson.dumps(replace(rating, **mended), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def read_rating(line: bytes) -> Rating | None:
-    """Return the rating a line holds, None if the line is damaged."""
+def read_row(line: bytes) -> dict[str, Any] | None:
+    """Return the fields of the rating that a line holds, None if the line is damaged."""
     try:
         row = orjson.loads(line)
-        return Rating(**row)
-    except (orjson.JSONDecodeError, TypeError):
+    except orjson.JSONDecodeError:
         return None
+    return row if is_rating(row) else None
+
+
+def read_rating(line: bytes) -> Rating | None:
+    """Return the rating a line holds, None if the line is damaged."""
+    row = read_row(line)
+    return None if row is None else Rating(**row)
+
+
+def is_rating(row: object) -> bool:
+    """Tell whether a row from outside has the fields of a rating, each of its type."""
+    if not isinstance(row, dict) or not row.keys() <= _TYPES.keys():
+        return False
+    row.setdefault("reused", "")  # which the first releases did not write
+    values = map(row.get, _TYPES)
+    fits = len(row) == len(_TYPES) and all(map(isinstance, values, _TYPES.values()))
+    return fits and row["status"] in _STATUSES and (row["status"] == "scored") == (row["score"] is not None)
+
+
+_STATUSES = frozenset(get_args(Status))
+_NUMBER = (float, int)
+_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("key", "settings", "dialogue_id", "system", "dimension", "judge", "status"), str),
+    **dict.fromkeys(("rationale", "note", "raw", "model_served", "at", "reused"), str),
+    **dict.fromkeys(("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts"), int),
+    **dict.fromkeys(("score", "cost_usd"), (*_NUMBER, NoneType)),
+    **dict.fromkeys(("items", "distribution", "error"), (dict, NoneType)),
+    "latency_s": _NUMBER,
+}

@@ -13,11 +13,14 @@ A score that is missing is never guessed: the record then holds the lowest and h
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from statistics import fmean
 
 from perm_cli.errors import SettingsError
+from perm_cli.ledger import Outcome
 from perm_cli.ratings import Rating
 from perm_cli.words import DIMENSIONS, EMPATHY, FusionName, ScoreMode, Status
 
@@ -114,25 +117,24 @@ def read_weights(text: str) -> dict[str, float]:
 
 
 def rewards_of(
-    ratings: Iterable[Rating],
+    ratings: Iterable[Rating | Outcome],
     recipe: Recipe,
     lengths: Lengths | None = None,
     caveats: Mapping[str, str] | None = None,
-) -> list[Reward]:
+) -> Iterator[Reward]:
     """
-    Fuse ratings into rewards, one a supporter turn, judge and settings, in order of dialogue and turn.
+    Fuse ratings into rewards, one a supporter turn, judge and settings, whose ratings must stand together.
 
     Of ratings for the same question and sample the last one counts. `lengths` gives the tokens of a dialogue's
     turn (`dialogue_id`, `system`, `turn`); it is needed for a length penalty only. `caveats` says of settings
     by their id what their judge is not worth.
     """
-    cells: dict[_Cell, dict[tuple[str, int], _Outcome]] = {}
-    for rating in ratings:
-        cell = (rating.dialogue_id, rating.system, rating.turn, rating.judge, rating.settings)
-        cells.setdefault(cell, {})[rating.dimension, rating.sample] = (rating.status, rating.score)
-    return [_reward(cell, cells[cell], recipe, lengths, caveats or {}) for cell in sorted(cells)]
+    for cell, group in groupby(ratings, _cell):
+        outcomes = {(each.dimension, each.sample): (each.status, each.score) for each in group}
+        yield _reward(cell, outcomes, recipe, lengths, caveats or {})
 
 
+_cell = attrgetter("dialogue_id", "system", "turn", "judge", "settings")
 _Cell = tuple[str, str, int, str, str]
 _Outcome = tuple[Status, float | None]
 
@@ -145,15 +147,16 @@ def _reward(
     caveats: Mapping[str, str],
 ) -> Reward:
     dialogue_id, system, turn, judge, settings = cell
-    scores: dict[str, float | None] = {}
-    missing: dict[str, str] = {}
-    for name in DIMENSIONS:
-        given = [outcome for (dimension, _), outcome in outcomes.items() if dimension == name]
-        scores[name] = _one_score([score for _, score in given if score is not None], recipe.score)
-        if scores[name] is None:
-            missing[name] = given[0][0] if given else "not rated"
+    given: dict[str, list[_Outcome]] = {}
+    for (dimension, _), outcome in outcomes.items():
+        given.setdefault(dimension, []).append(outcome)
+    scores: dict[str, float | None] = {name: _one_score(given.get(name, ()), recipe.score) for name in DIMENSIONS}
+    missing: dict[str, str] = {
+        name: given[name][0][0] if name in given else "not rated" for name in DIMENSIONS if scores[name] is None
+    }
     tokens = lengths(dialogue_id, system, turn) if lengths and recipe.length_penalty else None
-    low, high = (_total(_filled(scores, end), recipe, tokens) for end in (0, 1))
+    low = _total(_filled(scores, 0), recipe, tokens)
+    high = _total(_filled(scores, 1), recipe, tokens) if missing else low
     needed = set(EMPATHY) | ({"bystander"} if recipe.bystander_coef else set())
     empathy = [score for name in EMPATHY if (score := scores[name]) is not None]
     seen_by = scores["bystander"]
@@ -179,10 +182,11 @@ def _reward(
     )
 
 
-def _one_score(scores: Sequence[float], mode: ScoreMode) -> float | None:
+def _one_score(outcomes: Sequence[_Outcome], mode: ScoreMode) -> float | None:
     """Return one score for all samples: their mean, or in `mode` the most frequent, the lower one of a tie."""
-    if not scores:
-        return None
+    scores = [score for _, score in outcomes if score is not None]
+    if len(scores) < 2:  # noqa: PLR2004 - there is nothing to choose from
+        return scores[0] if scores else None
     if mode != "mode":
         return fmean(scores)
     counts = Counter(scores)

@@ -12,21 +12,23 @@ A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.dama
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 from filelock import FileLock, Timeout
 
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.errors import RunError
-from perm_cli.ratings import Rating, rating_line, read_rating
-from perm_cli.rewards import Reward
+from perm_cli.ledger import Ledger
+from perm_cli.ratings import Rating, rating_line, read_row
+from perm_cli.scratch import scratch
 
 _FORMAT = 1
-_KNOWN = frozenset({"run.json", "ratings.jsonl"})
+_KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl"})
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -37,50 +39,57 @@ class RunFolder:
         self.path = path
         self.record: dict[str, Any] = _read_record(path / "run.json")
         self.damaged = 0
-        self._ratings: int | None = None
+        self._appending: int | None = None
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Return the ledger of the ratings, which are read for it when it is first asked for."""
+        return Ledger(self._rows())
 
     def ratings(self) -> Iterator[Rating]:
         """Yield the ratings in the order they arrived; damaged lines are counted and passed over."""
+        return (Rating(**row) for row in self._rows())
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
         self.damaged = 0
         path = self.path / "ratings.jsonl"
         if not path.exists():
             return
         with path.open("rb") as stream:
             for line in stream:
-                rating = read_rating(line)
-                if rating is None:
+                row = read_row(line)
+                if row is None:
                     self.damaged += 1
                 else:
-                    yield rating
+                    yield row
 
-    def settled_keys(self) -> set[str]:
-        """Return the keys of the ratings that are not to be paid for again."""
-        keys: set[str] = set()
-        for rating in self.ratings():
-            (keys.add if rating.is_settled else keys.discard)(rating.key)
-        return keys
+    def append(self, rating: Rating, rank: int) -> None:
+        """
+        Put a rating of the dialogue with this rank on disk, and into the ledger.
 
-    def append(self, rating: Rating) -> None:
-        """Put a rating on disk: one write, so that a crash loses at most the line being written."""
+        It is one write, so that a crash loses at most the line being written.
+        """
         line = rating_line(rating)
         try:
-            if self._ratings is None:
-                self._ratings = os.open(self.path / "ratings.jsonl", _APPENDING, 0o644)
-            written = os.write(self._ratings, line)
+            if self._appending is None:
+                self._appending = os.open(self.path / "ratings.jsonl", _APPENDING, 0o644)
+            written = os.write(self._appending, line)
         except OSError as error:
             raise RunError(f"{self.path}/ratings.jsonl: {error.strerror}; what is rated so far is kept") from error
         if written != len(line):
             raise RunError(f"{self.path}/ratings.jsonl: a line was written in part only: is the disk full?")
+        self.ledger.note(rating, rank)
 
     def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
         """Add the dialogues that the folder does not hold yet."""
         path = self.path / "dialogues.jsonl"
-        with path.open("a+b") as stream:
+        with path.open("a+b") as stream, closing(scratch()) as held:
             stream.seek(0)
-            held = {_digest(line) for line in stream}
+            held.execute("CREATE TABLE lines (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+            held.executemany("INSERT OR IGNORE INTO lines VALUES (?)", ((_digest(line),) for line in stream))
             for dialogue in dialogues:
                 line = orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE)
-                if _digest(line) not in held:
+                if held.execute("INSERT OR IGNORE INTO lines VALUES (?)", (_digest(line),)).rowcount:
                     stream.write(line)
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -91,13 +100,6 @@ class RunFolder:
                 for line in stream:
                     row = orjson.loads(line)
                     yield Dialogue(**row | {"turns": tuple(Turn(**turn) for turn in row["turns"])})
-
-    def dialogue_ranks(self) -> dict[tuple[str, str], int]:
-        """Return the place of every dialogue, by id and system, in the order in which they were read."""
-        ranks: dict[tuple[str, str], int] = {}
-        for dialogue in self.dialogues():
-            ranks.setdefault((dialogue.id, dialogue.system), len(ranks))
-        return ranks
 
     def expected_ratings(self) -> int:
         """Return how many ratings the commands on this folder asked for, the largest of each settings."""
@@ -110,23 +112,27 @@ class RunFolder:
         """Write `run.json`."""
         self.write("run.json", orjson.dumps(self.record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
-    def write_rewards(self, rewards: Iterable[Reward]) -> None:
-        """Write `rewards.jsonl` anew."""
-        self.write("rewards.jsonl", b"".join(orjson.dumps(r, option=orjson.OPT_APPEND_NEWLINE) for r in rewards))
-
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
-        target = self.path / name
-        draft = target.with_name(f".{name}.part")
-        draft.write_bytes(content)
-        draft.replace(target)
+        with self.rewriting(name) as stream:
+            stream.write(content)
+
+    @contextmanager
+    def rewriting(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file to write it anew; it takes the place of the old one when the `with` block ends well."""
+        draft = self.path / f".{name}.part"
+        with draft.open("wb") as stream:
+            yield stream
+        draft.replace(self.path / name)
 
     def close(self) -> None:
         """Bring the ratings safely to disk."""
-        if self._ratings is not None:
-            os.fsync(self._ratings)
-            os.close(self._ratings)
-            self._ratings = None
+        if "ledger" in vars(self):
+            self.ledger.close()
+        if self._appending is not None:
+            os.fsync(self._appending)
+            os.close(self._appending)
+            self._appending = None
 
 
 @contextmanager
@@ -191,4 +197,4 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _digest(line: bytes) -> bytes:
-    return blake2b(line, digest_size=8).digest()
+    return blake2b(line, digest_size=16).digest()

@@ -9,13 +9,14 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
 
+from perm_cli import __version__
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import JudgeUnusable, PermError, RunError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues
@@ -24,6 +25,7 @@ from perm_cli.judges import default_concurrency, identity_of
 from perm_cli.judges.local import is_local
 from perm_cli.judges.seam import Judge
 from perm_cli.judges.settings import JudgeSettings
+from perm_cli.ledger import Ledger
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.rubrics import load_rubrics
@@ -70,6 +72,28 @@ class Job:
         """Return the number of ratings asked for."""
         return self.turns * len(self.book.pack.dimensions) * self.order.samples
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Return what, besides the settings, the ratings asked for depend on; as JSON would hold it."""
+        inputs = [
+            {
+                "name": census.source.name,
+                "format": census.format,
+                "sha256": census.digest,
+                "dialogues": census.dialogues,
+                "supporter_turns": census.supporter_turns,
+            }
+            for census in self.censuses
+        ]
+        reading, roles = self.order.reading, self.order.reading.roles
+        return {
+            "inputs": inputs,
+            "roles": dict(roles) if roles else None,
+            "turns": reading.turns,
+            "samples": self.order.samples,
+            "version": __version__,
+        }
+
     def read(self) -> Iterator[Dialogue]:
         """Yield the dialogues, from the files."""
         return read_dialogues(self.order.sources, self.order.reading)
@@ -81,8 +105,8 @@ class Watch(Protocol):
     def rated(self, rating: Rating) -> None:
         """Take note of a rating."""
 
-    def kept(self) -> None:
-        """Take note of a rating that was made before and is not made again."""
+    def kept(self, ratings: int = 1) -> None:
+        """Take note of ratings that were made before and are not made again."""
 
 
 @dataclass(slots=True)
@@ -96,7 +120,6 @@ class Stop:
 class _State:
     """Hold the state that the workers of one run share."""
 
-    wanted: set[str] = field(default_factory=set)
     fatal: PermError | None = None
     chances_seen: bool = False
 
@@ -123,10 +146,11 @@ def calls_of(job: Job) -> Iterator[Call]:
     if is_local(job.order.judge.model):
         passes = tuple(job.book.pack.dimensions)
     for only in passes:
-        for dialogue in job.read():
+        for rank, dialogue in enumerate(job.read()):
             for question in job.book.questions(dialogue, job.order.reading.turns, only):
                 for sample in range(job.order.samples):
-                    yield Call(question=question, sample=sample, key=key_of(question, job.identity, sample))
+                    key = key_of(question, job.identity, sample)
+                    yield Call(question=question, sample=sample, key=key, rank=rank)
 
 
 def settings_record(job: Job) -> dict[str, Any]:
@@ -140,15 +164,19 @@ def settings_record(job: Job) -> dict[str, Any]:
     }
 
 
-async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop) -> set[str]:
+async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop) -> None:
     """
-    Make the ratings that the folder lacks, each on disk as it arrives; return the keys of all the job wants.
+    Make the ratings that the folder lacks, each on disk as it arrives; its ledger then wants all of the job's.
 
     `stop` lets what is in flight finish. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if
     a rating cannot be written.
     """
+    if _is_made(job, folder):
+        folder.ledger.keep_latest(folder.dialogues(), job.settings)
+        watch.kept(job.ratings)
+        return
     state = _State()
-    pending = _pending(calls_of(job), folder.settled_keys(), state, watch)
+    pending = _pending(calls_of(job), folder.ledger, watch)
     rules = RatingRules(
         settings=job.settings,
         judge=job.order.judge.name,
@@ -164,7 +192,7 @@ async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, 
                 return
             try:
                 rating = await rate(judge, call, job.book.prompt(call.question), rules)
-                folder.append(rating)
+                folder.append(rating, call.rank)
             except (JudgeUnusable, RunError) as error:
                 state.fatal = error
                 return
@@ -177,13 +205,22 @@ async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, 
             group.create_task(work(pending))
     if state.fatal:
         raise state.fatal
-    return state.wanted
 
 
-def _pending(calls: Iterator[Call], settled: set[str], state: _State, watch: Watch) -> Iterator[Call]:
+def _is_made(job: Job, folder: RunFolder) -> bool:
+    """
+    Tell at once whether the folder has all the ratings, without working out what to ask.
+
+    That is so if the same was asked of it whenever these settings were used, and as many ratings have come of it.
+    """
+    asked = [command for command in folder.record["commands"] if command.get("settings") == job.settings]
+    same = all(command.get("asked") == job.asked for command in asked)
+    return bool(asked) and same and folder.ledger.settled(job.settings) == job.ratings
+
+
+def _pending(calls: Iterator[Call], ledger: Ledger, watch: Watch) -> Iterator[Call]:
     for call in calls:
-        state.wanted.add(call.key)
-        if call.key in settled:
+        if ledger.keep(call):
             watch.kept()
         else:
             yield call

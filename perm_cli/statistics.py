@@ -1,12 +1,15 @@
 """Means over dialogues, with intervals that come from resampling the dialogues."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
 _SEED = 20_260_112
+CHUNK_ROWS = 65_536
 _CELLS = 2_000_000  # of the matrix of weights, in memory at a time
 
 
@@ -20,31 +23,52 @@ class Estimate:
     n: int
 
 
-def bootstrap_means(values: NDArray[np.float64], resamples: int = RESAMPLES, seed: int = _SEED) -> list[Estimate]:
+def bootstrap_means(
+    chunks: Iterable[NDArray[np.float64]], rows: int, resamples: int = RESAMPLES, seed: int = _SEED
+) -> list[Estimate]:
     """
-    Estimate the mean of each column.
+    Estimate the mean of each column of a matrix that comes in chunks of at most `CHUNK_ROWS` of its `rows`.
 
-    `values` has a row a dialogue and a column a measure, NaN where a dialogue has no value. The interval is the
+    The matrix has a row a dialogue and a column a measure, NaN where a dialogue has no value. The interval is the
     percentile bootstrap over dialogues (Efron 1979), the same resamples for every column; fewer than two
     dialogues have none.
     """
-    present = ~np.isnan(values)
-    filled = np.where(present, values, 0.0)
-    counts = present.sum(axis=0)
     generator = np.random.default_rng(seed)
+    counts = totals = held = drawn = np.zeros(0)
+    left, to_draw = rows, np.full(resamples, rows)
+    for values in chunks:
+        present = ~np.isnan(values)
+        filled = np.where(present, values, 0.0)
+        counts, totals = _plus(counts, present.sum(axis=0)), _plus(totals, filled.sum(axis=0))
+        # A resample draws `rows` times from all rows; how many of its draws fall into this chunk is binomial.
+        here = generator.binomial(to_draw, len(values) / left) if len(values) < left else to_draw
+        left, to_draw = left - len(values), to_draw - here
+        if rows > 1:
+            sums = _resampled(np.hstack((present, filled)), here, generator)
+            held, drawn = _plus(held, sums[:, : values.shape[1]]), _plus(drawn, sums[:, values.shape[1] :])
+    means = np.divide(drawn, held, out=np.full(drawn.shape, np.nan), where=held > 0)
+    if rows < 2:  # noqa: PLR2004 - one dialogue has no spread
+        means = np.full((0, len(counts)), np.nan)
+    return [_estimate(totals[column], int(counts[column]), means[:, column]) for column in range(len(counts))]
+
+
+def _resampled(values: NDArray[np.float64], draws: NDArray[Any], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return the sums over each resample, which draws so many of the rows."""
     rows = len(values)
-    drawn = np.full((resamples, values.shape[1]), np.nan)
-    step = max(_CELLS // max(rows, 1), 1)
-    for start in range(0, resamples if rows > 1 else 0, step):
+    step = max(_CELLS // rows, 1)
+    sums = []
+    for start in range(0, len(draws), step):
         # How often each row is drawn, a resample a line: sums over resamples are then products of matrices.
-        lines = range(min(step, resamples - start))
-        drawings = [np.bincount(generator.integers(0, rows, rows), minlength=rows) for _ in lines]
-        weights = np.array(drawings, dtype=np.float64)
-        held = weights @ present
-        np.divide(weights @ filled, held, out=drawn[start : start + len(lines)], where=held > 0)
-    return [
-        _estimate(filled[:, column].sum(), int(counts[column]), drawn[:, column]) for column in range(values.shape[1])
-    ]
+        lines = draws[start : start + step]
+        weights = np.empty((len(lines), rows))
+        for place, count in enumerate(lines):
+            weights[place] = np.bincount(generator.integers(0, rows, count), minlength=rows)
+        sums.append(weights @ values)
+    return np.vstack(sums)
+
+
+def _plus(total: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
+    return total + more if total.size else more
 
 
 def _estimate(total: float, count: int, drawn: NDArray[np.float64]) -> Estimate:

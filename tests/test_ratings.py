@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.seam import Reply, Request, TokenChoice
 from perm_cli.prompts import Prompt, Question
-from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate, rating_line, read_rating, schema_of
+from perm_cli.ratings import Call, Rating, RatingRules, is_settled, key_of, rate, rating_line, read_rating, schema_of
 from perm_cli.rubrics import Pack
 from perm_cli.words import DimensionName
 from tests.makers import rating
@@ -178,7 +178,7 @@ async def test_a_failed_call_is_a_rating_without_a_score(transient: bool, call_f
 
     assert (made.status, made.score, made.attempts) == ("failed", None, 8)
     assert made.error == {"kind": "timeout", "message": "no answer", "transient": transient}
-    assert made.is_settled is not transient
+    assert is_settled(made.status, made.error) is not transient
 
 
 async def test_a_failure_after_a_garbled_reply_still_counts_what_was_paid(call_for: Asking) -> None:
@@ -387,7 +387,7 @@ FILLED = st.builds(
     rating,
     dialogue_id=TEXTS,
     system=TEXTS,
-    score=st.none() | st.floats(0, 100),
+    score=st.floats(0, 100),
     items=st.none() | st.dictionaries(st.text(), st.integers(0, 20)),
     distribution=st.none() | st.dictionaries(st.text(), st.floats(0, 1)),
     rationale=TEXTS,
@@ -445,4 +445,6 @@ def test_a_damaged_line_is_no_rating(line: bytes) -> None:
 )
 def test_only_what_may_turn_out_otherwise_is_asked_again(changes: dict[str, Any], settled: bool) -> None:
     """A resumed run pays for nothing twice and gives up on nothing too early."""
-    assert rating(**changes).is_settled is settled
+    made = rating(**changes)
+
+    assert is_settled(made.status, made.error) is settled

@@ -18,7 +18,7 @@ DIALOGUE = Dialogue(id="d", turns=(Turn(role="seeker", text="é"), Turn(role="su
 def test_a_rating_is_on_disk_as_soon_as_it_is_appended(tmp_path: Path) -> None:
     """A process that is killed the next moment has lost nothing that was paid for."""
     with open_run(tmp_path / "run") as folder:
-        folder.append(rating(key="a"))
+        folder.append(rating(key="a"), 0)
 
         assert (tmp_path / "run" / "ratings.jsonl").read_bytes() == rating_line(rating(key="a"))
 
@@ -28,39 +28,21 @@ def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
     made = [rating(key=str(place), raw="line\u2028end\n", items={"clarity": 3}) for place in range(3)]
     with open_run(tmp_path) as folder:
         for each in made:
-            folder.append(each)
+            folder.append(each, 0)
 
     with open_run(tmp_path) as folder:
         assert list(folder.ratings()) == made
 
 
-@pytest.mark.parametrize(
-    ("changes", "settled"),
-    [
-        pytest.param({"status": "scored"}, True, id="scored"),
-        pytest.param({"status": "unparseable", "score": None}, True, id="unparseable"),
-        pytest.param({"status": "failed", "score": None, "error": {"transient": True}}, False, id="may-pass"),
-        pytest.param({"status": "failed", "score": None, "error": {"transient": False}}, True, id="will-not-pass"),
-        pytest.param({"status": "skipped", "score": None}, False, id="skipped"),
-    ],
-)
-def test_only_what_may_pass_is_asked_again(tmp_path: Path, changes: dict[str, object], settled: bool) -> None:
-    """The keys decide what a resumed run pays for."""
-    with open_run(tmp_path) as folder:
-        folder.append(rating(key="a", **changes))
-
-        assert folder.settled_keys() == ({"a"} if settled else set())
-
-
 def test_a_line_cut_by_a_crash_is_set_aside(tmp_path: Path) -> None:
     """The rest of the file stays good, and the cut rating is made again."""
     with open_run(tmp_path) as folder:
-        folder.append(rating(key="a"))
+        folder.append(rating(key="a"), 0)
     with (tmp_path / "ratings.jsonl").open("ab") as stream:
         stream.write(rating_line(rating(key="b"))[:20])
 
     with open_run(tmp_path) as folder:
-        folder.append(rating(key="c"))
+        folder.append(rating(key="c"), 0)
 
         assert [each.key for each in folder.ratings()] == ["a", "c"]
         assert folder.damaged == 0
@@ -153,7 +135,6 @@ def test_dialogues_are_kept_once_and_read_as_they_were(tmp_path: Path) -> None:
         folder.keep_dialogues([DIALOGUE])
 
         assert list(folder.dialogues()) == [DIALOGUE]
-        assert folder.dialogue_ranks() == {("d", ""): 0}
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

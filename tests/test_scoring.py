@@ -57,9 +57,9 @@ class Looking:
         """Keep a rating."""
         self.ratings.append(rating)
 
-    def kept(self) -> None:
-        """Count a rating that was there."""
-        self.known += 1
+    def kept(self, ratings: int = 1) -> None:
+        """Count ratings that were there."""
+        self.known += ratings
 
 
 @pytest.fixture
@@ -76,10 +76,11 @@ def order(tmp_path: Path) -> Order:
 
 
 def made(job: Job, judge: Fake, path: Path, stop: Stop | None = None) -> tuple[set[str], Looking]:
-    """Make the ratings of a job in a folder."""
+    """Make the ratings of a job in a folder; return the keys that it then wants."""
     watch = Looking()
     with open_run(path) as folder:
-        return asyncio.run(make_ratings(job, judge, folder, watch, stop or Stop())), watch
+        asyncio.run(make_ratings(job, judge, folder, watch, stop or Stop()))
+        return {outcome.key for outcome in folder.ledger.wanted()}, watch
 
 
 def changed(order: Order, **changes: Any) -> Order:

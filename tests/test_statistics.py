@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from perm_cli.statistics import Estimate, bootstrap_means
+from perm_cli.statistics import CHUNK_ROWS, Estimate, bootstrap_means
 
 NAN = math.nan
 
@@ -40,9 +40,14 @@ def plain_quantile(ordered: list[float], share: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
+def means_of(values: NDArray[np.float64], *options: int) -> list[Estimate]:
+    """Estimate from a matrix that comes whole."""
+    return bootstrap_means([values], len(values), *options)
+
+
 def test_a_mean_leaves_out_what_is_missing() -> None:
     """A dialogue without a value is not a dialogue with a nought."""
-    first, second = bootstrap_means(columns([1.0, NAN, 4.0], [NAN, 2.0, NAN]))
+    first, second = means_of(columns([1.0, NAN, 4.0], [NAN, 2.0, NAN]))
 
     assert (first.mean, first.n) == (2.5, 2)  # (1 + 4) / 2
     assert (second.mean, second.n) == (2.0, 1)
@@ -50,12 +55,12 @@ def test_a_mean_leaves_out_what_is_missing() -> None:
 
 def test_one_dialogue_has_a_mean_and_no_interval() -> None:
     """An interval of no width would look like certainty."""
-    assert bootstrap_means(columns([0.7])) == [Estimate(0.7, None, None, 1)]
+    assert means_of(columns([0.7])) == [Estimate(0.7, None, None, 1)]
 
 
 def test_one_value_among_missing_ones_has_no_interval() -> None:
     """What counts is how many dialogues have a value, not how many there are."""
-    assert bootstrap_means(columns([NAN, 0.7, NAN])) == [Estimate(0.7, None, None, 1)]
+    assert means_of(columns([NAN, 0.7, NAN])) == [Estimate(0.7, None, None, 1)]
 
 
 @pytest.mark.parametrize(
@@ -64,26 +69,26 @@ def test_one_value_among_missing_ones_has_no_interval() -> None:
 )
 def test_without_a_value_there_is_no_mean(values: NDArray[np.float64]) -> None:
     """A judge that failed every call must not end in a division by nought or a warning."""
-    assert bootstrap_means(values) == [Estimate(None, None, None, 0)]
+    assert means_of(values) == [Estimate(None, None, None, 0)]
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
     """Every resample is the same."""
-    assert bootstrap_means(columns([0.5] * 4)) == [Estimate(0.5, 0.5, 0.5, 4)]
+    assert means_of(columns([0.5] * 4)) == [Estimate(0.5, 0.5, 0.5, 4)]
 
 
 def test_the_same_values_give_the_same_interval() -> None:
     """A report made twice must not differ in its last digit."""
     values = columns([0.1, 0.5, 0.9, 0.3])
 
-    assert bootstrap_means(values) == bootstrap_means(values)
+    assert means_of(values) == means_of(values)
 
 
 def test_another_seed_gives_another_interval() -> None:
     """Else the interval would not come from resampling at all."""
     values = columns([0.1, 0.5, 0.9, 0.3, 0.35])
 
-    assert bootstrap_means(values, 50, 1) != bootstrap_means(values, 50, 2)
+    assert means_of(values, 50, 1) != means_of(values, 50, 2)
 
 
 @pytest.mark.parametrize(
@@ -96,15 +101,15 @@ def test_another_seed_gives_another_interval() -> None:
 )
 def test_an_interval_is_what_a_plain_bootstrap_gives(values: list[float]) -> None:
     """Two programs that share only the generator do not share their mistakes."""
-    (estimate,) = bootstrap_means(columns(values), 200, 7)
+    (estimate,) = means_of(columns(values), 200, 7)
 
     assert (estimate.low, estimate.high) == pytest.approx(plain_interval(values, 200, 7), abs=1e-12)
 
 
 def test_columns_are_resampled_together() -> None:
     """The reward is the sum of its parts in every resample, as it is in the data."""
-    alone = bootstrap_means(columns([0.1, 0.5, 0.9]))
-    beside = bootstrap_means(columns([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]))
+    alone = means_of(columns([0.1, 0.5, 0.9]))
+    beside = means_of(columns([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]))
 
     assert beside == alone * 2
 
@@ -114,7 +119,7 @@ def test_an_interval_over_many_normal_values_is_the_textbook_s() -> None:
     values = np.random.default_rng(3).normal(0.4, 0.2, 2000)
     half = 1.96 * values.std(ddof=1) / math.sqrt(2000)  # about 0.0088
 
-    (estimate,) = bootstrap_means(values.reshape(-1, 1))
+    (estimate,) = means_of(values.reshape(-1, 1))
 
     assert estimate.low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert estimate.high == pytest.approx(values.mean() + half, abs=0.1 * half)
@@ -126,7 +131,7 @@ def test_an_interval_lies_within_the_values_it_comes_from(values: list[float]) -
     """No resample can have a mean outside its data."""
     present = [value for value in values if not math.isnan(value)]
 
-    (estimate,) = bootstrap_means(columns(values), 40)
+    (estimate,) = means_of(columns(values), 40)
 
     assert estimate.n == len(present)
     assert estimate.mean is None or estimate.mean == pytest.approx(fmean(present), abs=1e-12)
@@ -136,8 +141,28 @@ def test_an_interval_lies_within_the_values_it_comes_from(values: list[float]) -
 
 def test_an_interval_holds_its_mean() -> None:
     """Over values without an outlier the mean stands inside."""
-    (estimate,) = bootstrap_means(columns([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+    (estimate,) = means_of(columns([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
 
     assert estimate.low is not None
     assert estimate.high is not None
     assert estimate.low < 0.35 < estimate.high
+
+
+def test_a_matrix_in_chunks_has_the_interval_of_the_whole() -> None:
+    """Runs of a million dialogues are resampled from disk, and must not come out otherwise."""
+    generator = np.random.default_rng(5)
+    values = np.where(generator.random((3000, 2)) < 0.1, NAN, generator.normal(0.4, 0.2, (3000, 2)))
+
+    whole = means_of(values)
+    pieces = bootstrap_means([values[:1000], values[1000:1001], values[1001:]], 3000)
+
+    for one, other in zip(whole, pieces, strict=True):
+        assert one.mean == pytest.approx(other.mean, abs=1e-12)
+        assert one.n == other.n
+        assert one.low == pytest.approx(other.low, abs=0.001)  # the standard error is about 0.0038
+        assert one.high == pytest.approx(other.high, abs=0.001)
+
+
+def test_chunks_are_bounded() -> None:
+    """What is in memory at a time does not grow with the run."""
+    assert CHUNK_ROWS * 16 * 8 <= 16 * 2**20

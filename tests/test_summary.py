@@ -174,7 +174,7 @@ def test_a_cost_that_is_partly_unknown_is_unknown(changes: list[dict[str, Any]],
 
 
 @pytest.mark.parametrize(
-    ("expected", "coverage"), [pytest.param(4, 0.5, id="half"), pytest.param(0, 0.0, id="nothing-wanted")]
+    ("expected", "coverage"), [pytest.param(4, 0.5, id="one-never-asked"), pytest.param(0, 2 / 3, id="all-asked")]
 )
 def test_coverage_is_over_the_ratings_wanted(expected: int, coverage: float) -> None:
     """What a stopped run never asked counts as missing."""

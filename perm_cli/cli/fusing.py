@@ -1,32 +1,31 @@
 """Fuse the ratings of a run into rewards, write them, and show what they come to."""
 
 import sys
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from sqlite3 import Connection
+from typing import Any, BinaryIO
+
+import orjson
 
 from perm_cli.cli.console import output, say
+from perm_cli.ledger import Outcome
 from perm_cli.lengths import completion_text, token_counter
-from perm_cli.ratings import Rating
 from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import Summary, summarise, summary_csv, summary_json
 from perm_cli.reports.tables import closing_lines, curve_table, summary_table
-from perm_cli.rewards import Lengths, Recipe, rewards_of
+from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of
 from perm_cli.runs import RunFolder
+from perm_cli.scratch import scratch
 
 
-def fuse(folder: RunFolder, recipe: Recipe, wanted: Collection[str] | None = None) -> Summary:
-    """Fuse the ratings with the keys wanted, or all of them, and write rewards and summary."""
-    latest = _latest(folder, (lambda rating: rating.key in wanted) if wanted is not None else lambda _: True)
+def fuse(folder: RunFolder, recipe: Recipe, expected: int = 0) -> Summary:
+    """Fuse the ratings that the folder's ledger wants, and write rewards and summary."""
     spending = Spending()
-    for rating in latest.values():
-        spending.add(rating)
-    lengths = _lengths(folder, recipe) if recipe.length_penalty else None
-    ranks = folder.dialogue_ranks()
-    rewards = rewards_of(latest.values(), recipe, lengths, _caveats(folder))
-    rewards.sort(key=lambda reward: ranks.get((reward.dialogue_id, reward.system), len(ranks)))
-    expected = max(len(latest), folder.expected_ratings()) if wanted is None else len(wanted)
-    summary = summarise(rewards, spending, expected, str(folder.path), recipe)
-    folder.write_rewards(rewards)
+    with closing(scratch()) as tokens, folder.rewriting("rewards.jsonl") as stream:
+        lengths = _lengths(folder, recipe, tokens) if recipe.length_penalty else None
+        rewards = rewards_of(_counted(folder, spending), recipe, lengths, _caveats(folder))
+        summary = summarise(_written(rewards, stream), spending, expected, str(folder.path), recipe)
     folder.write("summary.json", summary_json(summary))
     folder.write("summary.csv", summary_csv(summary))
     return summary
@@ -38,7 +37,7 @@ def show(summary: Summary, *, as_json: bool) -> None:
         sys.stdout.write(summary_json(summary).decode())
         return
     console = output()
-    console.print(curve_table(summary.curves))
+    console.print(curve_table(summary.curves, summary.curves_left_out))
     console.print(summary_table(summary))
     for line in closing_lines(summary):
         say(console, line)
@@ -46,19 +45,32 @@ def show(summary: Summary, *, as_json: bool) -> None:
         say(console, caveat, "bold")
 
 
-def _latest(folder: RunFolder, counts: Callable[[Rating], bool]) -> dict[str, Rating]:
-    return {rating.key: rating for rating in folder.ratings() if counts(rating)}
+def _counted(folder: RunFolder, spending: Spending) -> Iterator[Outcome]:
+    for outcome in folder.ledger.wanted():
+        spending.add(outcome)
+        yield outcome
 
 
-def _lengths(folder: RunFolder, recipe: Recipe) -> Lengths:
+def _written(rewards: Iterable[Reward], stream: BinaryIO) -> Iterator[Reward]:
+    for reward in rewards:
+        stream.write(orjson.dumps(reward, option=orjson.OPT_APPEND_NEWLINE))
+        yield reward
+
+
+def _lengths(folder: RunFolder, recipe: Recipe, database: Connection) -> Lengths:
     count = token_counter(recipe.tokenizer)
-    tokens = {
-        (dialogue.id, dialogue.system, place): count(completion_text(turn))
+    database.execute("CREATE TABLE lengths (id TEXT, system TEXT, turn INTEGER, tokens INTEGER)")
+    rows = (
+        (dialogue.id, dialogue.system, place, count(completion_text(turn)))
         for dialogue in folder.dialogues()
         for place, turn in enumerate(dialogue.turns, 1)
         if turn.role == "supporter"
-    }
-    return lambda dialogue_id, system, turn: tokens[dialogue_id, system, turn]
+    )
+    database.executemany("INSERT INTO lengths VALUES (?, ?, ?, ?)", rows)
+    database.execute("CREATE INDEX by_turn ON lengths (id, system, turn)")
+    # Of a dialogue that was edited, the last version counts.
+    query = "SELECT tokens FROM lengths WHERE id = ? AND system = ? AND turn = ? ORDER BY rowid DESC LIMIT 1"
+    return lambda *place: database.execute(query, place).fetchone()[0]
 
 
 def _caveats(folder: RunFolder) -> dict[str, Any]:

@@ -13,7 +13,9 @@ def run(path: Path, options: RewardOptions, *, as_json: bool) -> None:
     """Do what the command says."""
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
-        summary = fuse(folder, recipe_of(options, commands[-1]["score"] if commands else "mode"))
+        folder.ledger.keep_latest(folder.dialogues())
+        recipe = recipe_of(options, commands[-1]["score"] if commands else "mode")
+        summary = fuse(folder, recipe, folder.expected_ratings())
         if folder.damaged:
             say(messages(), f"{path}/ratings.jsonl: {folder.damaged} damaged lines passed over")
     show(summary, as_json=as_json)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from perm_cli import __version__
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
@@ -53,8 +52,7 @@ def run(
         job = prepare(order)
         _announce(job, console)
         with open_run(output.out or _default_out(job)) as folder:
-            wanted = _rate(job, folder, console)
-            if wanted is None:
+            if not _rate(job, folder, console):
                 say(
                     console,
                     f"stopped; what is rated is kept. To go on: {_same_command(folder.path, output.out)}",
@@ -62,7 +60,7 @@ def run(
                 return INTERRUPTED
             from perm_cli.cli.fusing import fuse, show  # noqa: PLC0415 - arrays and frames, once the calls are made
 
-            summary = fuse(folder, recipe, wanted)
+            summary = fuse(folder, recipe)
             if folder.damaged:
                 damage = f"{folder.damaged} damaged lines passed over, their ratings made again"
                 say(console, f"{folder.path}/ratings.jsonl: {damage}")
@@ -73,14 +71,14 @@ def run(
     return DONE
 
 
-def _rate(job: Job, folder: RunFolder, console: Console) -> set[str] | None:
-    """Make the ratings; return the keys wanted, None if interrupted."""
+def _rate(job: Job, folder: RunFolder, console: Console) -> bool:
+    """Make the ratings; tell whether all were made, or an interrupt came first."""
     record = _open_record(job, folder)
     with shown_progress(console, job.ratings) as progress:
         try:
-            wanted, told = _run(_make(job, folder, progress, console))
+            done, told = _run(_make(job, folder, progress, console))
         except (KeyboardInterrupt, asyncio.CancelledError):
-            wanted, told = None, {}
+            done, told = False, {}
         finally:
             spending = progress.spending
             record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
@@ -88,12 +86,10 @@ def _rate(job: Job, folder: RunFolder, console: Console) -> set[str] | None:
             folder.write_record()
     folder.record["settings"][job.settings] |= told
     folder.write_record()
-    return wanted
+    return done
 
 
-async def _make(
-    job: Job, folder: RunFolder, progress: ProgressLine, console: Console
-) -> tuple[set[str] | None, dict[str, Any]]:
+async def _make(job: Job, folder: RunFolder, progress: ProgressLine, console: Console) -> tuple[bool, dict[str, Any]]:
     stop = Stop()
 
     def announce() -> None:
@@ -101,10 +97,10 @@ async def _make(
 
     with interruptible(stop, announce):
         async with open_judge(job.order.judge) as judge:
-            wanted = await make_ratings(job, judge, folder, progress, stop)
+            await make_ratings(job, judge, folder, progress, stop)
             # What an endpoint takes is known only if it was asked something.
             told = {"effective": judge.effective()} if progress.spending.rated else {}
-            return None if stop.requested else wanted, told
+            return not stop.requested, told
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -121,25 +117,17 @@ def _open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
     folder.record["settings"][job.settings] = folder.record["settings"].get(job.settings, {}) | entry
     command: dict[str, Any] = {
         "command": shlex.join(["perm", *sys.argv[1:]]),
-        "version": __version__,
         "settings": job.settings,
-        "inputs": [
-            {
-                "name": census.source.name,
-                "format": census.format,
-                "dialogues": census.dialogues,
-                "supporter_turns": census.supporter_turns,
-            }
-            for census in job.censuses
-        ],
+        "asked": job.asked,
         "ratings": job.ratings,
         "score": job.order.score,
         "started": _now(),
     }
-    folder.record["commands"].append(command)
     try:
+        if not any(earlier.get("asked") == job.asked for earlier in folder.record["commands"]):
+            folder.keep_dialogues(job.read())
+        folder.record["commands"].append(command)
         folder.write_record()
-        folder.keep_dialogues(job.read())
     except OSError as error:
         raise RunError(f"{folder.path}: {error.strerror} found, expected a folder that can be written") from error
     return command

@@ -5,9 +5,11 @@ A format is a module with `SAYS` (what its rows look like), `ROLES` (its role na
 `to_dialogue`; adding one means writing that module and naming it in `FORMATS`.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from sqlite3 import Connection
 from typing import Any, Protocol
 
 import orjson
@@ -17,6 +19,7 @@ from perm_cli.errors import SHOWN_PROBLEMS, InputError, PermError, Problem, Sett
 from perm_cli.formats import messages, native, paper
 from perm_cli.formats.rows import RoleMap, RowError, shown
 from perm_cli.formats.sources import Line, Remark, Source, read_lines
+from perm_cli.scratch import scratch
 from perm_cli.terminal import one_line
 from perm_cli.words import FormatName, Role, Turns
 
@@ -48,10 +51,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """Count what a source holds; `format` is the one recognised."""
+    """Count what a source holds; `format` is the one recognised, `digest` a hash over the bytes of the file."""
 
     source: Source
     format: str
+    digest: str
     dialogues: int
     supporter_turns: int
     remarks: tuple[Remark, ...]
@@ -74,13 +78,18 @@ def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]
     """
     Read every source to its end and count; raise `InputError` with all that is wrong in them.
 
-    Memory grows by a hash for each dialogue, which finds an id that one system uses twice.
+    An id that one system uses twice is found with a table on disk, so that memory does not grow with the files.
     """
+    with closing(scratch()) as seen:
+        seen.execute("CREATE TABLE ids (id TEXT, system TEXT, source TEXT, line INTEGER, PRIMARY KEY (id, system))")
+        return _checked(sources, reading, seen)
+
+
+def _checked(sources: Sequence[Source], reading: Reading, seen: Connection) -> list[Census]:
     problems: list[Problem] = []
     count = 0
-    seen: dict[int, tuple[int, int]] = {}
     censuses = []
-    for index, source in enumerate(sources):
+    for source in sources:
         dialogues = turns = 0
         remarks: list[Remark] = []
         name: str = reading.format
@@ -94,7 +103,7 @@ def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]
                     name = item.format
                     dialogues += 1
                     turns += sum(1 for _ in judged_turns(item.dialogue, reading.turns))
-                    problem = _repeated(item, source, seen, index, sources)
+                    problem = _repeated(item, source, seen)
                 case Problem():
                     problem = item
             if problem:
@@ -104,7 +113,14 @@ def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]
             count += 1
             problems.append(Problem(source.name, 0, "", "an empty file found, expected one JSON object a line"))
         censuses.append(
-            Census(source=source, format=name, dialogues=dialogues, supporter_turns=turns, remarks=tuple(remarks))
+            Census(
+                source=source,
+                format=name,
+                digest="" if count else _digest(source),
+                dialogues=dialogues,
+                supporter_turns=turns,
+                remarks=tuple(remarks),
+            )
         )
     if count:
         raise InputError(problems, count)
@@ -121,6 +137,11 @@ def read_dialogues(sources: Sequence[Source], reading: Reading) -> Iterator[Dial
                 yield item.dialogue
 
 
+def _digest(source: Source) -> str:
+    with source.path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     dialogue: Dialogue
@@ -128,14 +149,15 @@ class _Found:
     format: str
 
 
-def _repeated(
-    found: _Found, source: Source, seen: dict[int, tuple[int, int]], index: int, sources: Sequence[Source]
-) -> Problem | None:
-    place = seen.setdefault(hash((found.dialogue.system, found.dialogue.id)), (index, found.line))
-    if place == (index, found.line):
-        return None
-    first = f"{sources[place[0]].name}:{place[1]}"
-    what = f"{shown(found.dialogue.id)} found again (first at {first}), expected an id once a system"
+def _repeated(found: _Found, source: Source, seen: Connection) -> Problem | None:
+    own = (found.dialogue.id, found.dialogue.system)
+    try:
+        if seen.execute("INSERT OR IGNORE INTO ids VALUES (?, ?, ?, ?)", (*own, source.name, found.line)).rowcount:
+            return None
+    except UnicodeEncodeError:
+        return Problem(source.name, found.line, "id", f"{shown(found.dialogue.id)} found, expected UTF-8")
+    name, line = seen.execute("SELECT source, line FROM ids WHERE id = ? AND system = ?", own).fetchone()
+    what = f"{shown(found.dialogue.id)} found again (first at {name}:{line}), expected an id once a system"
     return Problem(source.name, found.line, "id", what)
 
 

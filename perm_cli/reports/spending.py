@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from perm_cli.ledger import Outcome
 from perm_cli.ratings import Rating
 
 
@@ -15,7 +16,7 @@ class Spending:
     costs: list[float] = field(default_factory=lambda: [0.0])
     unpriced: Counter[str] = field(default_factory=Counter)
 
-    def add(self, rating: Rating) -> None:
+    def add(self, rating: Rating | Outcome) -> None:
         """Take a rating into account."""
         self.statuses[rating.status] += 1
         self.tokens["in"] += rating.tokens_in

@@ -4,15 +4,22 @@ The summary of a run: means by system with intervals and coverage, and every dia
 A dialogue's value is the mean over its rated turns, a system's the mean over its dialogues.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import groupby
+from operator import attrgetter
+from tempfile import TemporaryFile
+from typing import Self
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward
-from perm_cli.statistics import Estimate, bootstrap_means
+from perm_cli.statistics import CHUNK_ROWS, Estimate, bootstrap_means
 from perm_cli.terminal import one_line
 
 MEASURES = (
@@ -70,7 +77,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Hold all that a run comes to; `expected` is the number of ratings it should have."""
+    """
+    Hold all that a run comes to; `expected` is the number of ratings it should have.
+
+    `curves` are those of the first thousand dialogues, `curves_left_out` the number of the others.
+    """
 
     run: str
     recipe: Recipe
@@ -78,6 +89,7 @@ class Summary:
     spending: Spending
     systems: Sequence[SystemSummary]
     curves: Sequence[Curve]
+    curves_left_out: int = 0
 
     @property
     def coverage(self) -> float:
@@ -90,47 +102,87 @@ class Summary:
         return list(dict.fromkeys(system.caveat for system in self.systems if system.caveat))
 
 
-def summarise(rewards: Sequence[Reward], spending: Spending, expected: int, run: str, recipe: Recipe) -> Summary:
-    """Summarise the rewards of a run."""
-    import pandas as pd  # noqa: PLC0415 - half a second, and only needed once the calls are done
+def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run: str, recipe: Recipe) -> Summary:
+    """
+    Summarise rewards, in which those of a system stand together and in it those of a dialogue.
 
-    columns = ("system", "judge", "settings", "dialogue_id", "turn", *MEASURES, "reward_low", "reward_high")
-    rows = [[getattr(reward, name) for name in columns] for reward in rewards]
-    frame = pd.DataFrame(rows, columns=list(columns)).astype(dict.fromkeys(columns[5:], "float64"))
-    groups: Any = frame.groupby(["system", "judge", "settings"], sort=False) if rows else []
-    caveats = {reward.settings: reward.caveat for reward in rewards}
-    systems = [_system(key, group, caveats) for key, group in groups]
+    `spending` is looked at when all rewards have passed, `expected` the least number of ratings there should be.
+    """
+    curves: list[Curve] = []
+    systems = []
+    for _, of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
+        with _Tally() as tally:
+            for _, of_dialogue in groupby(of_system, attrgetter("dialogue_id")):
+                turns = sorted(of_dialogue, key=attrgetter("turn"))
+                tally.add(turns)
+                curves += [_curve(turns)] if len(curves) < LISTED_DIALOGUES else []
+            systems.append(tally.summary())
     return Summary(
         run=run,
         recipe=recipe,
-        expected=expected,
+        expected=max(expected, spending.rated),
         spending=spending,
         systems=sorted(systems, key=_best_first),
-        curves=_curves(rewards),
+        curves=curves,
+        curves_left_out=sum(system.dialogues for system in systems) - len(curves),
     )
 
 
-def _system(key: Any, group: Any, caveats: Mapping[str, str | None]) -> SystemSummary:
-    system, judge, settings = key
-    by_dialogue = group.groupby("dialogue_id", sort=False)
-    means = by_dialogue[list(MEASURES)].mean()
-    estimates = bootstrap_means(means.to_numpy())
-    coverage = group[list(MEASURES)].notna().mean()
-    ends = by_dialogue[["reward_low", "reward_high"]].mean().mean()
-    return SystemSummary(
-        system=system,
-        judge=judge,
-        settings=settings,
-        dialogues=len(means),
-        turns=len(group),
-        measures=[
-            Measure(name=name, estimate=estimate, coverage=float(coverage[name]))
-            for name, estimate in zip(MEASURES, estimates, strict=True)
-        ],
-        reward_low=float(ends["reward_low"]),
-        reward_high=float(ends["reward_high"]),
-        caveat=caveats.get(settings),
-    )
+_measures = attrgetter(*MEASURES)
+
+
+class _Tally:
+    """Add up the dialogues of one system; their values are kept on disk, since resampling needs them all."""
+
+    def __init__(self) -> None:
+        self._values = TemporaryFile()  # noqa: SIM115 - closed by the `with` block of the tally
+        self._dialogues = self._turns = 0
+        self._ends = [0.0, 0.0]
+        self._present = [0] * len(MEASURES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._values.close()
+
+    def add(self, turns: Sequence[Reward]) -> None:
+        """Take a dialogue into account."""
+        self._one = turns[0]
+        self._dialogues += 1
+        self._turns += len(turns)
+        means = array("d")
+        for place, column in enumerate(zip(*map(_measures, turns), strict=True)):
+            given = [value for value in column if value is not None]
+            self._present[place] += len(given)
+            means.append(sum(given) / len(given) if given else math.nan)
+        means.tofile(self._values)
+        self._ends[0] += sum(turn.reward_low for turn in turns) / len(turns)
+        self._ends[1] += sum(turn.reward_high for turn in turns) / len(turns)
+
+    def summary(self) -> SystemSummary:
+        """Return what it comes to."""
+        self._values.seek(0)
+        estimates = bootstrap_means(self._chunks(), self._dialogues)
+        return SystemSummary(
+            system=self._one.system,
+            judge=self._one.judge,
+            settings=self._one.settings,
+            dialogues=self._dialogues,
+            turns=self._turns,
+            measures=[
+                Measure(name=name, estimate=estimate, coverage=present / self._turns)
+                for name, estimate, present in zip(MEASURES, estimates, self._present, strict=True)
+            ],
+            reward_low=self._ends[0] / self._dialogues,
+            reward_high=self._ends[1] / self._dialogues,
+            caveat=self._one.caveat,
+        )
+
+    def _chunks(self) -> Iterator[NDArray[np.float64]]:
+        columns = len(MEASURES)
+        while content := self._values.read(CHUNK_ROWS * columns * 8):
+            yield np.frombuffer(content).reshape(-1, columns)
 
 
 def _best_first(summary: SystemSummary) -> tuple[str, float]:
@@ -138,25 +190,16 @@ def _best_first(summary: SystemSummary) -> tuple[str, float]:
     return summary.settings, -reward if reward is not None else float("inf")
 
 
-def _curves(rewards: Iterable[Reward]) -> list[Curve]:
-    dialogues: dict[tuple[str, str, str, str], list[Reward]] = {}
-    for reward in rewards:
-        key = (reward.dialogue_id, reward.system, reward.judge, reward.settings)
-        dialogues.setdefault(key, []).append(reward)
-    curves = []
-    for (dialogue_id, system, judge, settings), turns in dialogues.items():
-        given = [turn.reward for turn in turns if turn.reward is not None]
-        curves.append(
-            Curve(
-                dialogue_id=dialogue_id,
-                system=system,
-                judge=judge,
-                settings=settings,
-                reward=sum(given) / len(given) if given else None,
-                reception=[turn.reception for turn in sorted(turns, key=lambda turn: turn.turn)],
-            )
-        )
-    return curves
+def _curve(turns: Sequence[Reward]) -> Curve:
+    given = [turn.reward for turn in turns if turn.reward is not None]
+    return Curve(
+        dialogue_id=turns[0].dialogue_id,
+        system=turns[0].system,
+        judge=turns[0].judge,
+        settings=turns[0].settings,
+        reward=sum(given) / len(given) if given else None,
+        reception=[turn.reception for turn in turns],
+    )
 
 
 def summary_json(summary: Summary) -> bytes:
@@ -176,15 +219,15 @@ def summary_json(summary: Summary) -> bytes:
         "recipe": asdict(summary.recipe),
         "caveats": summary.caveats,
         "systems": systems,
-        "dialogues": [asdict(curve) for curve in summary.curves[:LISTED_DIALOGUES]],
-        "dialogues_left_out": max(len(summary.curves) - LISTED_DIALOGUES, 0),
+        "dialogues": [asdict(curve) for curve in summary.curves],
+        "dialogues_left_out": summary.curves_left_out,
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def summary_csv(summary: Summary) -> bytes:
     """Return a line a system and measure; a cell that a spreadsheet would run is quoted as text."""
-    import pandas as pd  # noqa: PLC0415 - as above
+    import pandas as pd  # noqa: PLC0415 - half a second, and only needed once the calls are done
 
     rows = [
         {

@@ -38,7 +38,7 @@ def summary_table(summary: Summary) -> RenderableType:
     return table
 
 
-def curve_table(curves: Sequence[Curve]) -> RenderableType:
+def curve_table(curves: Sequence[Curve], left_out: int = 0) -> RenderableType:
     """Return a line a dialogue: its reward, and how the seeker's reception went from turn to turn."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("dialogue", "system"):
@@ -54,8 +54,8 @@ def curve_table(curves: Sequence[Curve]) -> RenderableType:
             _sparkline(curve),
         )
         table.add_row(*[Text(cell) for cell in cells])
-    left = len(curves) - SHOWN_CURVES
-    return Group(table, Text(f"… and {left} more in rewards.jsonl")) if left > 0 else table
+    left = len(curves) + left_out - SHOWN_CURVES
+    return Group(table, Text(f"… and {left:,} more in rewards.jsonl")) if left > 0 else table
 
 
 def closing_lines(summary: Summary) -> list[str]:

@@ -1,0 +1,135 @@
+"""
+The ledger: which ratings a run folder holds, and which of them a job wants.
+
+It keeps of every rating what fusing and resuming need, in a scratch database, so that memory does not grow with
+the run. It is filled from the ratings of the folder whenever that is opened; the folder remains the truth.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.ratings import Call, Rating, is_settled
+from perm_cli.scratch import scratch
+from perm_cli.words import Status
+
+_BATCH = 1000
+_COLUMNS = """
+    settled INTEGER, rank INTEGER, key TEXT, settings TEXT, dialogue_id TEXT, system TEXT, turn INTEGER,
+    dimension TEXT, judge TEXT, sample INTEGER, status TEXT, score REAL, tokens_in INTEGER, tokens_out INTEGER,
+    cached_tokens INTEGER, cost_usd REAL, attempts INTEGER, reused TEXT
+"""
+
+
+class Outcome(NamedTuple):
+    """Hold what a rating came to, in the words of `Rating`."""
+
+    key: str
+    settings: str
+    dialogue_id: str
+    system: str
+    turn: int
+    dimension: str
+    judge: str
+    sample: int
+    status: Status
+    score: float | None
+    tokens_in: int
+    tokens_out: int
+    cached_tokens: int
+    cost_usd: float | None
+    attempts: int
+    reused: str
+
+
+_of_row = itemgetter(*Outcome._fields)
+_of_rating = attrgetter(*Outcome._fields)
+_NAMES = ", ".join(Outcome._fields)
+_INSERT = f"VALUES ({', '.join('?' * (len(Outcome._fields) + 2))})"
+# A job wants a rating by giving it the rank of its dialogue. What stands together in this order is fused together.
+_WANTED = f"""
+    SELECT {_NAMES} FROM (
+        SELECT rowid AS place, * FROM held WHERE rank IS NOT NULL UNION ALL SELECT rowid AS place, * FROM made
+    ) ORDER BY settings, judge, system, rank, dialogue_id, turn, place
+"""  # noqa: S608 - the names are ours
+_FIND = "SELECT rowid, settled FROM held WHERE key = ? ORDER BY rowid DESC LIMIT 1"
+_KEEP = "UPDATE held SET rank = ? WHERE rowid = ?"
+_KEEP_LATEST = """
+    UPDATE held SET rank = ifnull(
+        (SELECT min(rowid) FROM ranks WHERE ranks.id = dialogue_id AND ranks.system = held.system), 1 << 40
+    )
+    WHERE rowid IN (SELECT max(rowid) FROM held GROUP BY key) AND settings = ifnull(:settings, settings)
+"""
+
+
+class Ledger:
+    """Know the ratings held when it was made, and take note of those made since."""
+
+    def __init__(self, held: Iterable[Mapping[str, Any]]) -> None:
+        self._database = scratch()
+        for table in ("held", "made"):
+            self._database.execute(f"CREATE TABLE {table} ({_COLUMNS})")
+        self._noted: list[tuple[Any, ...]] = []
+        self._kept: list[tuple[int, int]] = []
+        entries = ((is_settled(row["status"], row["error"]), None, *_of_row(row)) for row in held)
+        self._holds = False
+        while batch := list(islice(entries, _BATCH)):
+            self._database.executemany(f"INSERT INTO held {_INSERT}", batch)
+            self._holds = True
+        if self._holds:
+            self._database.execute("CREATE INDEX by_key ON held (key)")
+
+    def keep(self, call: Call) -> bool:
+        """Want the rating of this call and tell whether there is one that is not to be paid for again."""
+        found = self._database.execute(_FIND, (call.key,)).fetchone() if self._holds else None
+        if not found or not found[1]:
+            return False
+        self._kept.append((call.rank, found[0]))
+        if len(self._kept) >= _BATCH:
+            self._settle()
+        return True
+
+    def settled(self, settings: str) -> int:
+        """Return how many ratings under these settings are not to be paid for again, -1 if others are."""
+        query = """
+            SELECT count(*), min(settled) FROM held
+            WHERE rowid IN (SELECT max(rowid) FROM held WHERE settings = ? GROUP BY key)
+        """
+        ratings, all_settled = self._database.execute(query, (settings,)).fetchone()
+        return ratings if all_settled else -1
+
+    def keep_latest(self, dialogues: Iterable[Dialogue], settings: str | None = None) -> None:
+        """Want the latest rating of every key, or of those made under some settings; the dialogues in this order."""
+        self._database.execute("CREATE TABLE ranks (id TEXT, system TEXT)")
+        self._database.executemany("INSERT INTO ranks VALUES (?, ?)", ((each.id, each.system) for each in dialogues))
+        self._database.execute("CREATE INDEX by_dialogue ON ranks (id, system)")
+        self._database.execute(_KEEP_LATEST, {"settings": settings})
+
+    def note(self, rating: Rating, rank: int) -> None:
+        """Take note of a rating just made, which is wanted."""
+        self._noted.append((True, rank, *_of_rating(rating)))
+        if len(self._noted) >= _BATCH:
+            self._settle()
+
+    def wanted(self) -> Iterator[Outcome]:
+        """Yield what is wanted: by settings, judge and system, then by dialogue and turn."""
+        self._settle()
+        return map(Outcome._make, self._database.execute(_WANTED))
+
+    def spent(self) -> tuple[int, int, float]:
+        """Return the calls, tokens and US dollars that the ratings held have cost, whoever asked for them."""
+        query = "SELECT sum(attempts), sum(tokens_in + tokens_out), sum(cost_usd) FROM held WHERE reused = ''"
+        calls, tokens, cost_usd = self._database.execute(query).fetchone()
+        return calls or 0, tokens or 0, cost_usd or 0.0
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+
+    def _settle(self) -> None:
+        self._database.executemany(f"INSERT INTO made {_INSERT}", self._noted)
+        self._database.executemany(_KEEP, self._kept)
+        self._noted.clear()
+        self._kept.clear()
