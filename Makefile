@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench clean
+.PHONY: help demo test check format docs bench soak fuzz clean
 
 help:  ## List these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,12 @@ docs: .venv/dev  ## Write the generated parts of the documents anew
 bench: .venv/dev  ## Measure speed against a loopback judge
 	$(BIN)/python benchmarks/bench.py
 
+soak: .venv/dev  ## Break the program for longer than the tests do
+	PERM_SOAK=1 $(BIN)/python -m pytest tests/test_chaos.py
+
+fuzz: .venv/fuzz  ## Fuzz the readers of hostile input for ten minutes, guided by coverage
+	for reader in dialogues verdicts replies runs; do $(BIN)/python -m tests.fuzz $$reader -max_total_time=150 || exit 1; done
+
 clean:  ## Remove what make has made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
@@ -44,4 +50,8 @@ clean:  ## Remove what make has made
 
 .venv/dev: .venv/user
 	$(PIP) install --group dev
+	touch $@
+
+.venv/fuzz: .venv/dev
+	$(PIP) install 'atheris>=3'
 	touch $@

@@ -297,18 +297,29 @@ def is_rating(row: object) -> bool:
     if not isinstance(row, dict) or not row.keys() <= _TYPES.keys():
         return False
     row.setdefault("reused", "")  # which the first releases did not write
-    values = map(row.get, _TYPES)
-    fits = len(row) == len(_TYPES) and all(map(isinstance, values, _TYPES.values()))
-    return fits and row["status"] in _STATUSES and (row["status"] == "scored") == (row["score"] is not None)
+    if len(row) != len(_TYPES) or not all(type(row[name]) in types for name, types in _TYPES.items()):
+        return False
+    score = row["score"]
+    low, high = (0.0, 100.0) if row["dimension"] == "bystander" else (1.0, 5.0)
+    return (
+        row["status"] in _STATUSES
+        and (row["status"] == "scored") == (score is not None)
+        and (score is None or low - _ROUNDING <= score <= high + _ROUNDING)
+        and all(0 <= row[name] < _BEYOND for name in _COUNTS)
+        and all(type(item) is int for item in (row["items"] or {}).values())
+        and all(type(share) in (int, float) for share in (row["distribution"] or {}).values())
+    )
 
 
 _STATUSES = frozenset(get_args(Status))
-_NUMBER = (float, int)
-_TYPES: Mapping[str, Any] = {
-    **dict.fromkeys(("key", "settings", "dialogue_id", "system", "dimension", "judge", "status"), str),
-    **dict.fromkeys(("rationale", "note", "raw", "model_served", "at", "reused"), str),
-    **dict.fromkeys(("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts"), int),
-    **dict.fromkeys(("score", "cost_usd"), (*_NUMBER, NoneType)),
-    **dict.fromkeys(("items", "distribution", "error"), (dict, NoneType)),
-    "latency_s": _NUMBER,
+_ROUNDING = 1e-9  # of expectations
+_BEYOND = 2**63  # what no file of ours and no database holds
+_COUNTS = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts")
+_TYPES: Mapping[str, frozenset[type]] = {
+    **dict.fromkeys(("key", "settings", "dialogue_id", "system", "dimension", "judge", "status"), frozenset({str})),
+    **dict.fromkeys(("rationale", "note", "raw", "model_served", "at", "reused"), frozenset({str})),
+    **dict.fromkeys(_COUNTS, frozenset({int})),
+    **dict.fromkeys(("score", "cost_usd"), frozenset({float, int, NoneType})),
+    **dict.fromkeys(("items", "distribution", "error"), frozenset({dict, NoneType})),
+    "latency_s": frozenset({float, int}),
 }

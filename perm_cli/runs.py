@@ -13,6 +13,7 @@ A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.dama
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -20,16 +21,36 @@ from typing import Any, BinaryIO
 
 import orjson
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
-from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.dialogues import Dialogue
 from perm_cli.errors import RunError
+from perm_cli.formats.native import ROLES, to_dialogue
+from perm_cli.formats.rows import RowError
 from perm_cli.ledger import Ledger
 from perm_cli.ratings import Rating, rating_line, read_row
 from perm_cli.scratch import scratch
+from perm_cli.words import ScoreMode
 
 _FORMAT = 1
 _KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl"})
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+
+
+@dataclass(frozen=True)
+class _Command:
+    settings: str
+    ratings: int
+    score: ScoreMode
+
+
+@dataclass(frozen=True)
+class _Record:
+    settings: dict[str, dict[str, Any]]
+    commands: list[_Command]
+
+
+_RECORD = TypeAdapter(_Record)
 
 
 class RunFolder:
@@ -80,6 +101,11 @@ class RunFolder:
             raise RunError(f"{self.path}/ratings.jsonl: a line was written in part only: is the disk full?")
         self.ledger.note(rating, rank)
 
+    @property
+    def has_dialogues(self) -> bool:
+        """Tell whether dialogues were kept here."""
+        return (self.path / "dialogues.jsonl").exists()
+
     def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
         """Add the dialogues that the folder does not hold yet."""
         path = self.path / "dialogues.jsonl"
@@ -97,9 +123,12 @@ class RunFolder:
         path = self.path / "dialogues.jsonl"
         if path.exists():
             with path.open("rb") as stream:
-                for line in stream:
-                    row = orjson.loads(line)
-                    yield Dialogue(**row | {"turns": tuple(Turn(**turn) for turn in row["turns"])})
+                for number, line in enumerate(stream, 1):
+                    try:
+                        yield to_dialogue(orjson.loads(line), ROLES, "")
+                    except (orjson.JSONDecodeError, RowError) as error:
+                        what = f"{path}:{number}: a damaged line found ({error}); remove the file"
+                        raise RunError(f"{what} and run perm score again, which writes it anew") from error
 
     def expected_ratings(self) -> int:
         """Return how many ratings the commands on this folder asked for, the largest of each settings."""
@@ -193,6 +222,12 @@ def _read_record(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: wrong JSON found ({error}), expected the record of a run") from error
     if not isinstance(record, Mapping) or record.get("perm_run") != _FORMAT:
         raise RunError(f"{path}: an unknown kind of record found, expected perm_run {_FORMAT}")
+    try:
+        _RECORD.validate_python(record)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        place = ".".join(map(str, detail["loc"]))
+        raise RunError(f"{path}: {place}: {detail['msg']}; expected the record of a run") from error
     return dict(record)
 
 

@@ -252,7 +252,9 @@ def _place_of(field: str, found: _Object, text: str) -> int | None:
 def _value_of(value: object, dimension: Dimension) -> _Stated:
     if isinstance(value, str):
         return _number(value, dimension)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _Stated("unparseable")
+    if isinstance(value, float) and not math.isfinite(value):  # an integer too large for a float is off the scale
         return _Stated("unparseable")
     return _placed(value, dimension)
 

@@ -387,7 +387,7 @@ FILLED = st.builds(
     rating,
     dialogue_id=TEXTS,
     system=TEXTS,
-    score=st.floats(0, 100),
+    score=st.floats(1, 5),
     items=st.none() | st.dictionaries(st.text(), st.integers(0, 20)),
     distribution=st.none() | st.dictionaries(st.text(), st.floats(0, 1)),
     rationale=TEXTS,

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from perm_cli.cli.console import output, say
+from perm_cli.errors import RunError
 from perm_cli.ledger import Outcome
 from perm_cli.lengths import completion_text, token_counter
 from perm_cli.reports.spending import Spending
@@ -70,7 +71,16 @@ def _lengths(folder: RunFolder, recipe: Recipe, database: Connection) -> Lengths
     database.execute("CREATE INDEX by_turn ON lengths (id, system, turn)")
     # Of a dialogue that was edited, the last version counts.
     query = "SELECT tokens FROM lengths WHERE id = ? AND system = ? AND turn = ? ORDER BY rowid DESC LIMIT 1"
-    return lambda *place: database.execute(query, place).fetchone()[0]
+
+    def length(*place: object) -> int:
+        found = database.execute(query, place).fetchone()
+        if not found:
+            raise RunError(
+                f"{folder.path}/dialogues.jsonl: no dialogue {place[0]!r} found, expected all that were rated"
+            )
+        return int(found[0])
+
+    return length
 
 
 def _caveats(folder: RunFolder) -> dict[str, Any]:

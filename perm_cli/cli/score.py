@@ -124,7 +124,7 @@ def _open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
         "started": _now(),
     }
     try:
-        if not any(earlier.get("asked") == job.asked for earlier in folder.record["commands"]):
+        if not folder.has_dialogues or not any(each.get("asked") == job.asked for each in folder.record["commands"]):
             folder.keep_dialogues(job.read())
         folder.record["commands"].append(command)
         folder.write_record()

@@ -190,7 +190,12 @@ def _dialogue(
         for field, message in error.findings:
             yield Problem(source.name, number, field, message)
     else:
-        yield _Found(dialogue, number, name)
+        try:
+            orjson.dumps([dialogue.labels, dialogue.meta])  # the run folder keeps them
+        except orjson.JSONEncodeError:
+            yield Problem(source.name, number, "", "objects or lists nested too deep found, expected a few levels")
+        else:
+            yield _Found(dialogue, number, name)
 
 
 def _row(line: Line, source: Source) -> Mapping[str, Any] | Problem:

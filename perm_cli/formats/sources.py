@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from perm_cli.errors import Problem
+from perm_cli.terminal import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 _BOM = b"\xef\xbb\xbf"
@@ -53,7 +54,7 @@ class Remark:
 def source_of(name: str) -> Source:
     """Return the source called `name`; `-` is standard input, kept in a temporary file to be read twice."""
     if name != "-":
-        return Source(name=name, path=Path(name))
+        return Source(name=one_line(name, 4096), path=Path(name))
     with tempfile.NamedTemporaryFile(prefix="perm-stdin-", delete=False) as spool:
         shutil.copyfileobj(sys.stdin.buffer, spool)
     return Source(name="stdin", path=Path(spool.name), is_spooled=True)

@@ -1,11 +1,14 @@
 """Read an OpenAI-shaped chat completion, whichever route it came by, into a `Reply`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from perm_cli.errors import CallFailed
 from perm_cli.judges.seam import Reply, TokenChoice
 from perm_cli.judges.settings import Price
+
+_BEYOND = 2**53  # more tokens than there are
 
 
 def read_reply(body: Mapping[str, Any], price: Price | None, attempts: int) -> Reply:
@@ -20,12 +23,12 @@ def read_reply(body: Mapping[str, Any], price: Price | None, attempts: int) -> R
     cached = _count(details.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens"))
     return Reply(
         text=_text(message.get("content")),
-        finish_reason="refusal" if message.get("refusal") else str(choice.get("finish_reason") or "stop"),
+        finish_reason="refusal" if message.get("refusal") else _said(choice.get("finish_reason")) or "stop",
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cached_tokens=cached,
         cost_usd=price.cost_usd(tokens_in, tokens_out, cached) if price else None,
-        model_served=str(body.get("model") or ""),
+        model_served=_said(body.get("model")),
         attempts=attempts,
         tokens=_tokens(choice.get("logprobs")),
     )
@@ -33,8 +36,12 @@ def read_reply(body: Mapping[str, Any], price: Price | None, attempts: int) -> R
 
 def _text(content: object) -> str:
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, Mapping))
-    return content if isinstance(content, str) else ""
+        return "".join(_said(part.get("text")) for part in content if isinstance(part, Mapping))
+    return _said(content)
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _object(value: object) -> Mapping[str, Any]:
@@ -42,7 +49,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int:
-    return max(value, 0) if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < _BEYOND else 0
 
 
 def _tokens(logprobs: object) -> tuple[TokenChoice, ...]:
@@ -51,11 +58,14 @@ def _tokens(logprobs: object) -> tuple[TokenChoice, ...]:
         return ()
     try:
         return tuple(_token(token) for token in content)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return ()  # of a shape nobody knows: as good as none
 
 
 def _token(token: Mapping[str, Any]) -> TokenChoice:
-    text = bytes(token["bytes"]) if token.get("bytes") else str(token.get("token") or "").encode()
+    text = bytes(iter(token["bytes"])) if token.get("bytes") else _said(token.get("token")).encode()
     others = token.get("top_logprobs") or ()
-    return TokenChoice(text, tuple((str(other["token"]), float(other["logprob"])) for other in others))
+    choices = tuple((_said(other["token"]), float(other["logprob"])) for other in others)
+    if any(math.isnan(logprob) for _, logprob in choices):
+        raise ValueError("not a number")
+    return TokenChoice(text, choices)
