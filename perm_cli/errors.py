@@ -9,6 +9,7 @@ What can go wrong, drawn by who can mend it.
     └── JudgeUnusable         no call to this judge can succeed: wrong key, unknown model, nobody there
 
     CallFailed                one call went wrong; it becomes a rating without a score, never an exit
+    NotAsked                  a call was not made, since the run ends or its budget is reached
 
 Anything else that is raised is a bug and keeps its traceback.
 """
@@ -92,3 +93,7 @@ class CallFailed(Exception):  # noqa: N818 - it is data, not an error of the pro
         self.retry_after_s = retry_after_s
         self.parameter = parameter
         self.attempts = 1
+
+
+class NotAsked(Exception):  # noqa: N818 - the same
+    """Say why a call was not made: the user stopped the run, or one more could pass the budget."""

@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 import orjson
 
-from perm_cli.errors import CallFailed
+from perm_cli.errors import CallFailed, NotAsked
 from perm_cli.judges.seam import Judge, Reply, Request
 from perm_cli.prompts import Prompt, Question
 from perm_cli.rubrics import Dimension
@@ -129,7 +129,7 @@ def _schema(names: tuple[str, ...], low: int, high: int) -> dict[str, Any]:
 
 
 async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> Rating:
-    """Return the rating; only `JudgeUnusable` and bugs are raised."""
+    """Return the rating; raise `NotAsked` if no call was made for it, `JudgeUnusable` if none can succeed."""
     started = perf_counter()
     spent = _Spent()
     request = Request(
@@ -141,8 +141,27 @@ async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> 
         reply, verdict = await _verdict(judge, call, request, rules, spent)
     except CallFailed as failure:
         outcome = _failed(failure, spent)
+    except NotAsked as reason:
+        if not spent.attempts:
+            raise
+        outcome = {"status": "skipped", "note": f"not asked again: {reason}"}
     else:
         outcome = _read(reply, verdict, call.question.dimension, rules)
+    return replace(
+        unmade(call, rules),
+        latency_s=round(perf_counter() - started, 4),
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        tokens_in=spent.tokens_in,
+        tokens_out=spent.tokens_out,
+        cached_tokens=spent.cached_tokens,
+        cost_usd=spent.cost_usd,
+        attempts=spent.attempts,
+        **outcome,
+    )
+
+
+def unmade(call: Call, rules: RatingRules) -> Rating:
+    """Return the rating of a call that was not made."""
     return Rating(
         key=call.key,
         settings=rules.settings,
@@ -152,14 +171,7 @@ async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> 
         dimension=call.question.dimension.name,
         judge=rules.judge,
         sample=call.sample,
-        latency_s=round(perf_counter() - started, 4),
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        tokens_in=spent.tokens_in,
-        tokens_out=spent.tokens_out,
-        cached_tokens=spent.cached_tokens,
-        cost_usd=spent.cost_usd,
-        attempts=spent.attempts,
-        **outcome,
+        status="skipped",
     )
 
 

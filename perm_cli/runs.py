@@ -65,13 +65,14 @@ class RunFolder:
     @cached_property
     def ledger(self) -> Ledger:
         """Return the ledger of the ratings, which are read for it when it is first asked for."""
-        return Ledger(self._rows())
+        return Ledger(self.rows())
 
     def ratings(self) -> Iterator[Rating]:
         """Yield the ratings in the order they arrived; damaged lines are counted and passed over."""
-        return (Rating(**row) for row in self._rows())
+        return (Rating(**row) for row in self.rows())
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the ratings as they are stored."""
         self.damaged = 0
         path = self.path / "ratings.jsonl"
         if not path.exists():

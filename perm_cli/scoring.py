@@ -18,16 +18,17 @@ import orjson
 
 from perm_cli import __version__
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import JudgeUnusable, PermError, RunError, SettingsError
+from perm_cli.errors import JudgeUnusable, NotAsked, PermError, RunError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues
 from perm_cli.formats.sources import Source
 from perm_cli.judges import default_concurrency, identity_of
+from perm_cli.judges.budget import BudgetReached
 from perm_cli.judges.local import is_local
 from perm_cli.judges.seam import Judge
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.ledger import Ledger
 from perm_cli.prompts import Answer, PromptBook
-from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
+from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate, unmade
+from perm_cli.reserve import Reserve
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
 from perm_cli.words import DimensionName, ScoreMode
@@ -111,17 +112,16 @@ class Watch(Protocol):
 
 @dataclass(slots=True)
 class Stop:
-    """Ask the runner to finish what is in flight and begin nothing more."""
+    """Ask the runner to finish what is in flight and begin nothing more; `notify` is told once, when it is asked."""
 
     requested: bool = False
+    notify: Callable[[], None] = lambda: None
 
-
-@dataclass(slots=True)
-class _State:
-    """Hold the state that the workers of one run share."""
-
-    fatal: PermError | None = None
-    chances_seen: bool = False
+    def request(self) -> None:
+        """Wish to stop."""
+        if not self.requested:
+            self.requested = True
+            self.notify()
 
 
 def prepare(order: Order) -> Job:
@@ -164,20 +164,82 @@ def settings_record(job: Job) -> dict[str, Any]:
     }
 
 
-async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop) -> None:
+async def make_ratings(
+    job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop, reserve: Reserve | None = None
+) -> str | None:
     """
     Make the ratings that the folder lacks, each on disk as it arrives; its ledger then wants all of the job's.
 
-    `stop` lets what is in flight finish. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if
-    a rating cannot be written.
+    What `reserve` has is taken from there. `stop` lets what is in flight finish. What a budget leaves undone is
+    `skipped`, and the reason returned. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if a
+    rating cannot be written.
     """
     if _is_made(job, folder):
         folder.ledger.keep_latest(folder.dialogues(), job.settings)
         watch.kept(job.ratings)
-        return
-    state = _State()
-    pending = _pending(calls_of(job), folder.ledger, watch)
-    rules = RatingRules(
+        return None
+    crew = _Crew(job, judge, folder, watch, stop)
+    pending = _pending(calls_of(job), folder, watch, reserve)
+    await crew.work(iter([call] if (call := next(pending, None)) else []))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(default_concurrency(job.order.judge)):
+            group.create_task(crew.work(pending))
+    if crew.fatal:
+        raise crew.fatal
+    return crew.full
+
+
+class _Crew:
+    """Do the work of one run, in as many workers as calls may be in flight, until one of them finds out why not."""
+
+    def __init__(self, job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop) -> None:
+        self.fatal: PermError | None = None
+        self.full: str | None = None
+        self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, watch, stop
+        self._rules = rules_of(job)
+        self._chances_seen = False
+
+    async def work(self, calls: Iterator[Call]) -> None:
+        """Take call after call."""
+        for call in calls:
+            if self._stop.requested or self.fatal:
+                return
+            try:
+                await self._rate(call)
+            except (JudgeUnusable, RunError) as error:
+                self.fatal = error
+            except NotAsked:  # the user stopped the run
+                return
+
+    async def _rate(self, call: Call) -> None:
+        if not self.full:
+            try:
+                rating = await rate(self._judge, call, self._job.book.prompt(call.question), self._rules)
+            except BudgetReached as reached:
+                self.full = str(reached)
+            else:
+                self._folder.append(rating, call.rank)
+                self._watch.rated(rating)
+                self._look_for_chances(rating)
+                return
+        self._folder.ledger.note(unmade(call, self._rules), call.rank)
+
+    def _look_for_chances(self, rating: Rating) -> None:
+        """Stop a run that asks for expectations of a judge that gives no probabilities, before it costs more."""
+        order = self._job.order
+        if not order.judge.logprobs or self._chances_seen or rating.status != "scored" or rating.items:
+            return
+        self._chances_seen = rating.distribution is not None
+        if not self._chances_seen and order.samples == 1:
+            self.fatal = JudgeUnusable(
+                f"{rating.judge} gives no log-probabilities, so --score expected has nothing to go by; "
+                "use --score mean --samples 5"
+            )
+
+
+def rules_of(job: Job) -> RatingRules:
+    """Return how the job's ratings are made."""
+    return RatingRules(
         settings=job.settings,
         judge=job.order.judge.name,
         max_tokens=job.order.judge.max_tokens,
@@ -185,26 +247,6 @@ async def make_ratings(job: Job, judge: Judge, folder: RunFolder, watch: Watch, 
         reask=job.order.reask,
         seeded=job.order.samples > 1,
     )
-
-    async def work(calls: Iterator[Call]) -> None:
-        for call in calls:
-            if stop.requested or state.fatal:
-                return
-            try:
-                rating = await rate(judge, call, job.book.prompt(call.question), rules)
-                folder.append(rating, call.rank)
-            except (JudgeUnusable, RunError) as error:
-                state.fatal = error
-                return
-            watch.rated(rating)
-            _look_for_chances(rating, job, state)
-
-    await work(iter([call] if (call := next(pending, None)) else []))
-    async with asyncio.TaskGroup() as group:
-        for _ in range(default_concurrency(job.order.judge)):
-            group.create_task(work(pending))
-    if state.fatal:
-        raise state.fatal
 
 
 def _is_made(job: Job, folder: RunFolder) -> bool:
@@ -218,24 +260,18 @@ def _is_made(job: Job, folder: RunFolder) -> bool:
     return bool(asked) and same and folder.ledger.settled(job.settings) == job.ratings
 
 
-def _pending(calls: Iterator[Call], ledger: Ledger, watch: Watch) -> Iterator[Call]:
+def _pending(calls: Iterator[Call], folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[Call]:
     for call in calls:
-        if ledger.keep(call):
+        if folder.ledger.keep(call):
+            watch.kept()
+        elif reserve and (rating := reserve.get(call.key)):
+            folder.append(rating, call.rank)
             watch.kept()
         else:
             yield call
 
 
-def _look_for_chances(rating: Rating, job: Job, state: _State) -> None:
-    """Stop a run that asks for expectations of a judge that gives no probabilities, before it costs more."""
-    if not job.order.judge.logprobs or state.chances_seen or rating.status != "scored" or rating.items:
-        return
-    state.chances_seen = rating.distribution is not None
-    if not state.chances_seen and job.order.samples == 1:
-        state.fatal = JudgeUnusable(
-            f"{rating.judge} gives no log-probabilities, so --score expected has nothing to go by; "
-            "use --score mean --samples 5"
-        )
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
@@ -247,11 +283,11 @@ def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
     def interrupt() -> None:
         if stop.requested and task:
             task.cancel()
-        stop.requested = True
         announce()
+        stop.request()
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, interrupt)
     except NotImplementedError:  # Windows: an interrupt ends the program at once, and what is rated is on disk
         yield
@@ -259,5 +295,5 @@ def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ import pytest
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
 from perm_cli.judges import default_concurrency, identity_of, missing, open_judge, route_of
 from perm_cli.judges.chat import ATTEMPTS, ChatJudge
-from perm_cli.judges.http import HttpTransport, is_loopback, retry_after_s
+from perm_cli.judges.headers import retry_after_s
+from perm_cli.judges.http import HttpTransport, is_loopback
+from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.local import TOO_SMALL, missing_parts, weights_of
+from perm_cli.judges.pace import Pace
 from perm_cli.judges.seam import Reply, Request
 from perm_cli.judges.settings import JudgeSettings, Price
 from perm_cli.prompts import Prompt
@@ -31,14 +34,23 @@ def request_(pack: Pack) -> Request:
     return Request(prompt=Prompt("How is it received?", "| hello"), schema=schema_of(pack.dimensions["reception"]))
 
 
-async def no_wait(_: float) -> None:
-    """Wait for nothing."""
+@dataclass
+class Time:
+    """Pass when somebody sleeps, and keep how long."""
+
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for nothing."""
+        self.slept.append(seconds)
+        self.now += seconds
 
 
 def ask(
     server: Loopback,
     request: Request,
-    sleep: Callable[[float], Awaitable[None]] = no_wait,
+    time: Time | None = None,
     calls: int = 1,
     **settings: Any,
 ) -> tuple[Reply, ChatJudge]:
@@ -47,7 +59,9 @@ def ask(
 
     async def run() -> tuple[Reply, ChatJudge]:
         transport = HttpTransport(server.url, "m", KEY, judge_settings.timeout_s or 5)
-        judge = ChatJudge(judge_settings, transport, Price(input=1, output=2, cached=0.5), sleep)
+        passing = time or Time()
+        limiter = Limiter(Pace(4), clock=lambda: passing.now, sleep=passing.sleep)
+        judge = ChatJudge(judge_settings, transport, limiter, Price(input=1, output=2, cached=0.5))
         try:
             replies = [await judge.ask(request) for _ in range(calls)]
         finally:
@@ -182,26 +196,23 @@ def test_what_may_pass_is_tried_again(request_: Request, status: int) -> None:
 def test_retry_after_is_obeyed(request_: Request) -> None:
     """The endpoint knows best when it will listen again."""
     left = [refusal(429, "slow down", **{"Retry-After": "17"})]
-    waits: list[float] = []
-
-    async def noted(seconds: float) -> None:
-        waits.append(seconds)
+    time = Time()
 
     with loopback(lambda body: left.pop() if left else verdict(body)) as server:
-        ask(server, request_, sleep=noted)
+        ask(server, request_, time)
 
-    assert waits[0] >= 17
+    assert sum(time.slept) >= 17
 
 
-def test_a_wait_beyond_patience_is_a_failure_and_not_a_hang(request_: Request) -> None:
+def test_a_wait_beyond_patience_stops_the_run_and_is_no_hang(request_: Request) -> None:
     """A day of waiting is the user's decision."""
     with (
         loopback(lambda _: refusal(429, "tomorrow", **{"Retry-After": "86400"})) as server,
-        pytest.raises(CallFailed) as raised,
+        pytest.raises(JudgeUnusable, match="asks to wait 86,400 s: tomorrow"),
     ):
         ask(server, request_)
 
-    assert (raised.value.kind, raised.value.transient, len(server.requests)) == ("rate_limited", True, 1)
+    assert len(server.requests) == 1
 
 
 def test_attempts_have_a_limit(request_: Request) -> None:

@@ -4,8 +4,8 @@ The command line: options in, one call a layer, results out.
 A command's body lives in the module of its name and is imported when the command runs, so that `perm --help`
 loads neither an HTTP client nor a data frame.
 
-Exit codes: 0 done · 1 something for the user to mend · 2 wrong usage · 3 done, but coverage below --min-coverage ·
-130 interrupted.
+Exit codes: 0 done · 1 something for the user to mend · 2 wrong usage · 3 done, but a budget was reached or coverage is
+below --min-coverage · 130 interrupted.
 """
 
 import os
@@ -24,6 +24,7 @@ from perm_cli.cli.options import (
     JudgeOptions,
     RewardOptions,
     RunPath,
+    SpendingOptions,
     with_options,
 )
 from perm_cli.errors import PermError
@@ -87,6 +88,7 @@ def score(
     files: Files,
     dialogues: DialogueOptions,
     judge: JudgeOptions,
+    spending: SpendingOptions,
     reward: RewardOptions,
     out: Annotated[
         Path | None,
@@ -105,7 +107,7 @@ def score(
     from perm_cli.cli.score import Output, run  # noqa: PLC0415 - see above
 
     output = Output(out=out, min_coverage=min_coverage, as_json=as_json)
-    raise typer.Exit(run(files, dialogues, judge, reward, output))
+    raise typer.Exit(run(files, dialogues, judge, spending, reward, output))
 
 
 @app.command()

@@ -58,9 +58,16 @@ class JudgeOptions:
     ] = None
     temperature: Annotated[float | None, Option(min=0, max=10, help="Sampling temperature.  [default: 0.3]")] = None
     max_tokens: Annotated[int | None, Option(min=1, help="Longest reply, in tokens.  [default: 1024]")] = None
-    concurrency: Annotated[int | None, Option(min=1, help="Calls in flight.  [default: 32; 1 for local]")] = None
+    concurrency: Annotated[int | None, Option(min=1, help="Calls in flight, at most.  [default: 32; 1 for local]")] = (
+        None
+    )
+    rpm: Annotated[float | None, Option(min=0.001, help="Requests a minute, at most.", show_default=False)] = None
+    tpm: Annotated[float | None, Option(min=1, help="Tokens a minute, at most.", show_default=False)] = None
     timeout: Annotated[
         float | None, Option(min=0.001, max=86_400, help="Seconds for a call.  [default: 120; 900 for local]")
+    ] = None
+    patience: Annotated[
+        float | None, Option(min=0.001, max=86_400, help="Seconds a call is tried again for.  [default: 300]")
     ] = None
     structured: Annotated[
         Structured | None, Option(help="Form of the verdict.  [default: auto, the best the endpoint takes]")
@@ -88,6 +95,19 @@ class RewardOptions:
     weights: Annotated[
         str | None,
         Option(help="For weighted-mean: resonation=1,expression=1,reception=1.", show_default=False),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendingOptions:
+    """Say what may be paid for, and what need not be."""
+
+    budget: Annotated[
+        str | None,
+        Option(help="Most the run folder may cost: 5usd, 2M-tokens, 1000calls.", show_default=False),
+    ] = None
+    reuse: Annotated[
+        list[Path] | None, Option(help="Run folder to take ratings from; may be repeated.", show_default=False)
     ] = None
 
 

@@ -60,7 +60,10 @@ def settings_of(options: JudgeOptions) -> JudgeSettings:
         temperature=options.temperature,
         max_tokens=options.max_tokens,
         concurrency=options.concurrency,
+        rpm=options.rpm,
+        tpm=options.tpm,
         timeout_s=options.timeout,
+        patience_s=options.patience,
         structured=options.structured,
         logprobs=options.score == "expected" or None,
     )

@@ -5,7 +5,8 @@ import re
 import shlex
 import sys
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +14,14 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from perm_cli.cli.console import messages, say
-from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, SpendingOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
-from perm_cli.errors import RunError, SettingsError
+from perm_cli.errors import NotAsked, RunError, SettingsError
 from perm_cli.judges import caveat_of, missing, open_judge
+from perm_cli.judges.budget import Budget, Use, read_budget
+from perm_cli.judges.prices import price_of
 from perm_cli.progress import ProgressLine, shown_progress
+from perm_cli.reserve import Reserve
 from perm_cli.runs import RunFolder, open_run
 from perm_cli.scoring import Job, Stop, interruptible, make_ratings, prepare, settings_record
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
@@ -38,21 +42,33 @@ def run(
     files: Sequence[str],
     dialogues: DialogueOptions,
     judge: JudgeOptions,
+    spending: SpendingOptions,
     reward: RewardOptions,
     output: Output,
 ) -> int:
     """Do what the command says; return its exit code."""
     console = messages()
     recipe = recipe_of(reward, judge.score)
+    limit = read_budget(spending.budget) if spending.budget else None
     with opened_sources(files) as sources:
         order = order_of(sources, dialogues, judge)
         lacking = missing(order.judge)
         if lacking:
             raise SettingsError(f"--judge {order.judge.name}: missing {'; '.join(lacking)}")
+        if limit and limit[1] == "usd" and price_of(order.judge) is None:
+            raise SettingsError(
+                f"--budget {spending.budget}: no price is known for {order.judge.name}, expected one in perm.toml: "
+                f"[judges.{order.judge.name!r}] price = {{ input = …, output = … }}, US dollars a million tokens"
+            )
         job = prepare(order)
         _announce(job, console)
-        with open_run(output.out or _default_out(job)) as folder:
-            if not _rate(job, folder, console):
+        with (
+            open_run(output.out or _default_out(job)) as folder,
+            closing(Reserve(spending.reuse or ())) as reserve,
+        ):
+            means = _Means(folder, console, _budget(folder, limit), reserve if spending.reuse else None)
+            ended = _rate(job, means)
+            if ended.interrupted:
                 say(
                     console,
                     f"stopped; what is rated is kept. To go on: {_same_command(folder.path, output.out)}",
@@ -65,42 +81,75 @@ def run(
                 damage = f"{folder.damaged} damaged lines passed over, their ratings made again"
                 say(console, f"{folder.path}/ratings.jsonl: {damage}")
     show(summary, as_json=output.as_json)
+    if ended.full:
+        say(console, f"{ended.full}: what is left is skipped. To go on: the same command with a larger --budget")
+        return COVERAGE_TOO_LOW
     if summary.coverage < output.min_coverage:
         say(console, f"coverage {summary.coverage:.1%} is below --min-coverage {output.min_coverage:.0%}")
         return COVERAGE_TOO_LOW
     return DONE
 
 
-def _rate(job: Job, folder: RunFolder, console: Console) -> bool:
-    """Make the ratings; tell whether all were made, or an interrupt came first."""
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """Hold what ratings are made with."""
+
+    folder: RunFolder
+    console: Console
+    budget: Budget | None
+    reserve: Reserve | None
+
+
+@dataclass(slots=True)
+class _Ended:
+    """Say how the making of ratings ended: by itself, by an interrupt, or with the budget `full`."""
+
+    interrupted: bool = False
+    full: str | None = None
+    effective: dict[str, Any] = field(default_factory=dict)
+
+
+def _budget(folder: RunFolder, limit: tuple[float, str] | None) -> Budget | None:
+    """Return the budget, less what this folder has cost so far."""
+    if not limit:
+        return None
+    calls, tokens, usd = folder.ledger.spent()
+    return Budget(*limit, Use(calls=calls, tokens=tokens, usd=usd))
+
+
+def _rate(job: Job, means: _Means) -> _Ended:
+    """Make the ratings, and keep a record of how that went."""
+    folder = means.folder
     record = _open_record(job, folder)
-    with shown_progress(console, job.ratings) as progress:
+    with shown_progress(means.console, job.ratings) as progress:
         try:
-            done, told = _run(_make(job, folder, progress, console))
+            ended = _run(_make(job, means, progress))
         except (KeyboardInterrupt, asyncio.CancelledError):
-            done, told = False, {}
+            ended = _Ended(interrupted=True)
         finally:
             spending = progress.spending
             record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
             record |= {"cost_usd": spending.cost_usd}
             folder.write_record()
-    folder.record["settings"][job.settings] |= told
-    folder.write_record()
-    return done
+    if ended.effective:
+        folder.record["settings"][job.settings]["effective"] = ended.effective
+        folder.write_record()
+    return ended
 
 
-async def _make(job: Job, folder: RunFolder, progress: ProgressLine, console: Console) -> tuple[bool, dict[str, Any]]:
+async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
     stop = Stop()
 
     def announce() -> None:
-        say(console, "finishing the calls in flight; press Ctrl-C again to drop them")
+        say(means.console, "finishing the calls in flight; press Ctrl-C again to drop them")
 
     with interruptible(stop, announce):
-        async with open_judge(job.order.judge) as judge:
-            await make_ratings(job, judge, folder, progress, stop)
+        async with open_judge(job.order.judge, means.budget) as judge:
+            stop.notify = lambda: judge.stop(NotAsked("the run was stopped"))
+            full = await make_ratings(job, judge, means.folder, progress, stop, means.reserve)
             # What an endpoint takes is known only if it was asked something.
-            told = {"effective": judge.effective()} if progress.spending.rated else {}
-            return not stop.requested, told
+            effective = judge.effective() if progress.spending.rated else {}
+            return _Ended(interrupted=stop.requested, full=full, effective=effective)
 
 
 def _run(coroutine: Coroutine[Any, Any, T]) -> T:

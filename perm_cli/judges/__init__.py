@@ -11,9 +11,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from perm_cli.errors import SettingsError
+from perm_cli.judges.budget import Budget
 from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.http import HttpTransport
+from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.local import EngineTransport, is_local, missing_parts, running_engine, weights_of
+from perm_cli.judges.pace import Pace
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.providers import LiteLLMTransport, missing_variables
 from perm_cli.judges.settings import JudgeSettings, read_key
@@ -125,7 +128,7 @@ def identity_of(settings: JudgeSettings) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def open_judge(settings: JudgeSettings) -> AsyncIterator[ChatJudge]:
+async def open_judge(settings: JudgeSettings, budget: Budget | None = None) -> AsyncIterator[ChatJudge]:
     """Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks."""
     lacking = missing(settings)
     if lacking:
@@ -145,4 +148,5 @@ async def open_judge(settings: JudgeSettings) -> AsyncIterator[ChatJudge]:
             else:
                 transport = LiteLLMTransport(route.model, settings.base_url, key, timeout_s)
         stack.push_async_callback(transport.close)
-        yield ChatJudge(settings, transport, price_of(settings))
+        limiter = Limiter(Pace(default_concurrency(settings), settings.rpm, settings.tpm), budget)
+        yield ChatJudge(settings, transport, limiter, price_of(settings))

@@ -2,14 +2,15 @@
 A judge behind a chat completion API, over any transport.
 
 `ChatJudge` finds the dialect the endpoint accepts, and is the one place that retries: exponentially with jitter,
-within limits on attempts and time, as late as `Retry-After` asks, and only what may pass.
+within limits on attempts and time, as late as `Retry-After` asks, and only what may pass. Every attempt waits for
+its turn at the limiter; how fast an endpoint that says "too many" is asked again is the limiter's to say.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+import orjson
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -20,18 +21,24 @@ from tenacity import (
 )
 
 from perm_cli.errors import CallFailed, JudgeUnusable
+from perm_cli.judges.budget import Use
 from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of, softened
+from perm_cli.judges.headers import standings_of
+from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.replies import read_reply
-from perm_cli.judges.seam import Reply, Request
+from perm_cli.judges.seam import Answer, Reply, Request
 from perm_cli.judges.settings import JudgeSettings, Price
-
-Sleep = Callable[[float], Awaitable[None]]
 
 ATTEMPTS = 8
 ATTEMPTS_UNANSWERED = 3  # before anything ever answered, the address is the likelier mistake
-PATIENCE_S = 300.0
+DEAD_AFTER = 8  # calls in a row that came to nothing, each after all its attempts
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 _UNREACHED = frozenset({"connection", "not_json"})
+_FREE = frozenset({"connection", "rate_limited"})
+_UNBILLED = frozenset(
+    {"rate_limited", "rejected", "too_long", "server"}
+)  # the endpoint said itself that it did nothing
+_FRAME_BYTES = 256  # of a chat template around the messages
 
 
 class Transport(Protocol):
@@ -44,30 +51,29 @@ class Transport(Protocol):
     where: str
     dropped: frozenset[str]
 
-    async def send(self, payload: dict[str, Any]) -> Mapping[str, Any]:
-        """Return the answer's body; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Answer:
+        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
 
 
 class ChatJudge:
     """Ask a chat completion endpoint for verdicts."""
 
     def __init__(
-        self,
-        settings: JudgeSettings,
-        transport: Transport,
-        price: Price | None = None,
-        sleep: Sleep = asyncio.sleep,
+        self, settings: JudgeSettings, transport: Transport, limiter: Limiter, price: Price | None = None
     ) -> None:
         self.settings = settings
         self.dialect = opening_dialect(settings)
         self._transport = transport
+        self._limiter = limiter
         self._price = price
         self._answered = False
+        self._fallen = 0
+        self._weighs = bool(limiter.budget or settings.tpm)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.transient),
             wait=_wait,
             stop=self._gives_up,
-            sleep=sleep,
+            sleep=limiter.pause,
             reraise=True,
         )
 
@@ -80,8 +86,12 @@ class ChatJudge:
             "dropped": sorted(dropped),
         }
 
+    def stop(self, reason: Exception) -> None:
+        """Ask nothing more: calls that wait raise `reason`, calls in flight are finished."""
+        self._limiter.end(reason)
+
     async def ask(self, request: Request) -> Reply:
-        """Return the reply, after as many tries as the dialect and the weather need."""
+        """Return the reply, after as many tries as the dialect and the weather need; raise `NotAsked` if stopped."""
         refused = 0
         while True:
             dialect = self.dialect
@@ -113,7 +123,7 @@ class ChatJudge:
     async def _send(self, payload: dict[str, Any]) -> Reply:
         attempts = 1
         try:
-            return read_reply(await self._transport.send(payload), self._price, attempts)
+            return await self._try(payload, attempts)
         except CallFailed as failure:
             first: CallFailed | None = failure
 
@@ -124,7 +134,7 @@ class ChatJudge:
                 failed, first = first, None
                 raise failed
             attempts += 1
-            return read_reply(await self._transport.send(payload), self._price, attempts)
+            return await self._try(payload, attempts)
 
         try:
             return await self._retrying.copy()(again)  # it holds the state of one call
@@ -132,16 +142,79 @@ class ChatJudge:
             failure.attempts = attempts
             if failure.kind in _UNREACHED and not self._answered:
                 raise JudgeUnusable(f"{self._transport.where}: {failure.message}") from failure
+            self._fall(failure)
             raise
+
+    async def _try(self, payload: dict[str, Any], attempt: int) -> Reply:
+        """Make one call when its turn comes, and let the limiter know what came of it."""
+        turn = await self._limiter.turn(self._worst(payload))
+        try:
+            body, headers = await self._transport.send(payload)
+            reply = read_reply(body, self._price, attempt)
+        except CallFailed as failure:
+            if failure.kind == "rate_limited":
+                turn.refused(failure.retry_after_s)
+                self._look_at_wait(failure)
+            else:
+                turn.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
+            raise
+        except BaseException:
+            turn.failed(billed=True)
+            raise
+        self._fallen = 0
+        tokens = reply.tokens_in + reply.tokens_out
+        turn.answered(Use(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0), standings_of(headers))
+        return reply
+
+    def _look_at_wait(self, failure: CallFailed) -> None:
+        """Stop the run where the endpoint wants a longer pause than anybody waits for, as with a limit a day."""
+        wait_s = failure.retry_after_s or 0.0
+        if wait_s > self.settings.patience_s:
+            error = JudgeUnusable(
+                f"{self._transport.where} asks to wait {wait_s:,.0f} s: {failure.message}; "
+                "what is rated so far is kept: run the same command then, or with a larger --patience"
+            )
+            self._limiter.end(error)
+            raise error from failure
+
+    def _worst(self, payload: dict[str, Any]) -> Use:
+        """Return what a call may use at most: no tokeniser makes more tokens than there are bytes."""
+        if not self._weighs:
+            return _ONE_CALL
+        tokens_in = len(orjson.dumps(payload)) + _FRAME_BYTES
+        tokens_out = int(payload.get(self.dialect.token_field) or self.settings.max_tokens)
+        usd = self._price.cost_usd(tokens_in, tokens_out) if self._price else 0.0
+        return Use(calls=1, tokens=tokens_in + tokens_out, usd=usd)
+
+    def _fall(self, failure: CallFailed) -> None:
+        """Give the judge up when call after call came to nothing, though each was tried as often as may be."""
+        self._fallen += failure.transient
+        if self._fallen >= DEAD_AFTER:
+            error = JudgeUnusable(
+                f"{self._transport.where} answers no more: {failure.message}; "
+                "what is rated so far is kept, and the same command goes on from there"
+            )
+            self._limiter.end(error)
+            raise error from failure
 
     def _gives_up(self, state: RetryCallState) -> bool:
         failure = _failure(state)
-        attempts = ATTEMPTS if self._answered or failure.kind not in _UNREACHED else ATTEMPTS_UNANSWERED
-        return stop_after_attempt(attempts)(state) or stop_before_delay(PATIENCE_S)(state)
+        if stop_before_delay(self.settings.patience_s)(state):
+            return True
+        if failure.kind in _UNREACHED and not self._answered:
+            return stop_after_attempt(ATTEMPTS_UNANSWERED)(state)
+        # Refusals and connections that fail cost nothing: a server may take minutes to start again.
+        return failure.kind not in _FREE and stop_after_attempt(ATTEMPTS)(state)
+
+
+_ONE_CALL = Use(calls=1)
 
 
 def _wait(state: RetryCallState) -> float:
-    return max(_failure(state).retry_after_s or 0.0, _BACKOFF(state))
+    failure = _failure(state)
+    if failure.kind == "rate_limited":
+        return 0.0
+    return max(failure.retry_after_s or 0.0, _BACKOFF(state))
 
 
 def _failure(state: RetryCallState) -> CallFailed:

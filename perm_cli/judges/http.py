@@ -3,8 +3,6 @@
 import ipaddress
 import ssl
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,12 +12,13 @@ import orjson
 from yarl import URL
 
 from perm_cli.errors import CallFailed, JudgeUnusable
+from perm_cli.judges.headers import retry_after_s
+from perm_cli.judges.seam import Answer
 from perm_cli.judges.settings import checked_url
 from perm_cli.terminal import one_line
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _SHOWN = 300
-_LONGEST_WAIT_S = 86_400.0
 
 
 class HttpTransport:
@@ -52,8 +51,8 @@ class HttpTransport:
         """Close all connections."""
         await self._session.close()
 
-    async def send(self, payload: dict[str, Any]) -> Mapping[str, Any]:
-        """Return the answer's body; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Answer:
+        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
         data = orjson.dumps({"model": self._model, **payload})
         try:
             async with self._session.post(self._url, data=data, proxy=self._proxy, allow_redirects=False) as response:
@@ -65,7 +64,7 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             reason = self._said(str(error) or type(error).__name__)
             raise CallFailed(f"no connection: {reason}", kind="connection", transient=True) from error
-        return self._body(response.status, response.headers, raw)
+        return self._body(response.status, response.headers, raw), response.headers
 
     def _body(self, status: int, headers: Mapping[str, str], raw: bytes) -> Mapping[str, Any]:
         body = _json(raw)
@@ -131,19 +130,6 @@ _TOO_LONG = (
     "prompt is too long",
     "too many tokens",
 )
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long `Retry-After` asks to wait, given in seconds or as a date."""
-    text = headers.get("Retry-After") or headers.get("retry-after") or ""
-    try:
-        return min(max(float(text), 0.0), _LONGEST_WAIT_S)
-    except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time(), 0.0)
-    except (ValueError, TypeError):
-        return None
 
 
 def is_loopback(url: str) -> bool:

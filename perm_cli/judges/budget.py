@@ -1,0 +1,66 @@
+"""What a run may cost: a limit in US dollars, tokens or calls, which is never passed."""
+
+import re
+from dataclasses import dataclass
+
+from perm_cli.errors import NotAsked, SettingsError
+
+_AMOUNT = re.compile(r"\$?(\d+(?:\.\d+)?)([kKmM]?)[\s-]*(usd|dollars?|tokens?|calls?)?", re.IGNORECASE)
+_TIMES = {"": 1.0, "k": 1e3, "m": 1e6}
+
+
+class BudgetReached(NotAsked):
+    """Say that one call more could pass the limit, now that none is in flight that may turn out cheap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """Hold what calls use, in all three units."""
+
+    calls: float = 0.0
+    tokens: float = 0.0
+    usd: float = 0.0
+
+
+class Budget:
+    """
+    Hold a limit against what is spent and what calls in flight may come to at worst.
+
+    `unit` is a field of `Use`. Calls whose bill nobody saw, since the connection was lost or time ran out, count with
+    their worst case.
+    """
+
+    def __init__(self, limit: float, unit: str, spent: Use | None = None) -> None:
+        self.limit = limit
+        self.unit = unit
+        self.spent = self._of(spent or Use())
+        self.reserved = 0.0
+
+    def fits(self, worst: Use) -> bool:
+        """Tell whether a call may begin."""
+        return self.spent + self.reserved + self._of(worst) <= self.limit
+
+    def reserve(self, worst: Use) -> None:
+        """Set aside what a call may come to."""
+        self.reserved += self._of(worst)
+
+    def settle(self, worst: Use, actual: Use) -> None:
+        """Put what it did come to in its place."""
+        self.reserved -= self._of(worst)
+        self.spent += self._of(actual)
+
+    def _of(self, use: Use) -> float:
+        return float(getattr(use, self.unit))
+
+    def __str__(self) -> str:
+        return f"{self.limit:,.10g} {'USD' if self.unit == 'usd' else self.unit}"
+
+
+def read_budget(text: str) -> tuple[float, str]:
+    """Read `5usd`, `$5`, `2M-tokens` or `1000calls` into a limit and its unit; raise `SettingsError`."""
+    found = _AMOUNT.fullmatch(text.strip())
+    if not found or not (found[3] or text.strip().startswith("$")):
+        raise SettingsError(f"--budget: {text!r} found, expected an amount such as 5usd, 2M-tokens or 1000calls")
+    name = (found[3] or "usd").lower()
+    unit = "tokens" if name.startswith("token") else "calls" if name.startswith("call") else "usd"
+    return float(found[1]) * _TIMES[found[2].lower()], unit

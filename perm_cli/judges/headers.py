@@ -1,0 +1,67 @@
+"""What the headers of an answer say about limits: how long to wait, and what is left."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from time import time
+
+from perm_cli.judges.pace import Standing
+
+_LONGEST_WAIT_S = 86_400.0
+_EPOCH_FROM = 1e8  # a bare number this large is a date in seconds, a thousand times that one in milliseconds
+_REMAINING = {
+    "requests": ("x-ratelimit-remaining-requests", "x-ratelimit-remaining"),
+    "tokens": ("x-ratelimit-remaining-tokens",),
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return how long `Retry-After` asks to wait, given in seconds or as a date."""
+    text = headers.get("Retry-After") or headers.get("retry-after") or ""
+    try:
+        return min(max(float(text), 0.0), _LONGEST_WAIT_S)
+    except ValueError:
+        pass
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def standings_of(headers: Mapping[str, str]) -> dict[str, Standing]:
+    """Return how many `requests` and `tokens` are left, as far as `x-ratelimit-*` headers say."""
+    found = {}
+    for unit, names in _REMAINING.items():
+        name = next((each for each in names if each in headers), None)
+        reset_s = reset_in_s(headers.get(name.replace("remaining", "reset"), "")) if name else None
+        if name is None or reset_s is None:
+            continue
+        try:
+            found[unit] = Standing(remaining=float(headers[name]), reset_s=reset_s)
+        except ValueError:
+            continue
+    return found
+
+
+def reset_in_s(text: str) -> float | None:
+    """Read `6m0s`, `20ms`, seconds, or a date (ISO 8601, or seconds or milliseconds of Unix time)."""
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    try:
+        number = float(text)
+    except ValueError:
+        return _until(text)
+    if number > _EPOCH_FROM:
+        number = number / (1000 if number > 1000 * _EPOCH_FROM else 1) - time()
+    return min(max(number, 0.0), _LONGEST_WAIT_S)
+
+
+def _until(text: str) -> float | None:
+    try:
+        return max(datetime.fromisoformat(text).timestamp() - time(), 0.0)
+    except ValueError:
+        return None

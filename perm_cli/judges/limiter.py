@@ -1,0 +1,148 @@
+"""The gate before a judge: every call waits here for its turn, and every wait can be cut short."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+from perm_cli.judges.budget import Budget, BudgetReached, Use
+from perm_cli.judges.pace import Pace, Standing
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Limiter:
+    """Let calls through one by one, as `Pace` and `Budget` allow, in the order in which they came."""
+
+    def __init__(
+        self,
+        pace: Pace,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = monotonic,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.pace = pace
+        self.budget = budget
+        self.clock = clock
+        self._sleep = sleep
+        self._waiting: deque[_Waiting] = deque()
+        self._alarm: asyncio.Task[None] | None = None
+        self._ended: Exception | None = None
+        self._pauses: set[asyncio.Task[None]] = set()
+
+    async def turn(self, worst: Use) -> "Turn":
+        """
+        Wait until a call may begin that uses this much at worst.
+
+        Raise `BudgetReached` if it may never, and whatever `end` was given.
+        """
+        if self._ended:
+            raise self._ended
+        waiting = _Waiting(worst, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self.look()
+        try:
+            return await waiting.turn
+        except asyncio.CancelledError:
+            self.look()
+            raise
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before a call is tried again; raise what `end` is given meanwhile."""
+        task = asyncio.ensure_future(self._sleep(seconds))
+        self._pauses.add(task)
+        await asyncio.wait([task])
+        self._pauses.discard(task)
+        if self._ended:
+            raise self._ended
+
+    def end(self, error: Exception) -> None:
+        """Let nobody through any more, and raise `error` for all who wait."""
+        self._ended = error
+        for pause in self._pauses:
+            pause.cancel()
+        self.look()
+
+    def look(self) -> None:
+        """Let through whom it may: something has changed."""
+        while self._waiting:
+            first = self._waiting[0]
+            if not first.turn.done():
+                wait_s = self._wait_s(first)
+                if wait_s > 0:
+                    self._wake_in(wait_s)
+                    return
+            self._waiting.popleft()
+
+    def _wait_s(self, first: "_Waiting") -> float:
+        """Settle the first in the queue, or return how long it must wait."""
+        if self._ended:
+            first.turn.set_exception(self._ended)
+            return 0.0
+        now = self.clock()
+        wait_s = self.pace.wait_s(now, first.worst.tokens)
+        if wait_s > 0:
+            return wait_s
+        if self.budget and not self.budget.fits(first.worst):
+            if self.pace.in_flight:  # which may turn out cheaper than feared
+                return float("inf")
+            first.turn.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
+            return 0.0
+        self.pace.begin(now, first.worst.tokens)
+        if self.budget:
+            self.budget.reserve(first.worst)
+        first.turn.set_result(Turn(self, now, first.worst))
+        return 0.0
+
+    def _wake_in(self, wait_s: float) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None
+        if wait_s < float("inf"):
+            self._alarm = asyncio.get_running_loop().create_task(self._wake(wait_s))
+
+    async def _wake(self, wait_s: float) -> None:
+        await self._sleep(wait_s)
+        self._alarm = None
+        self.look()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    worst: Use
+    turn: "asyncio.Future[Turn]"
+
+
+class Turn:
+    """Hold one call that was let through, until it is known what came of it."""
+
+    __slots__ = ("_begun", "_gate", "_worst")
+
+    def __init__(self, gate: Limiter, begun: float, worst: Use) -> None:
+        self._gate = gate
+        self._begun = begun
+        self._worst = worst
+
+    def answered(self, used: Use, standings: Mapping[str, Standing]) -> None:
+        """Say that it was answered, at what cost, and what the headers said."""
+        now = self._gate.clock()
+        self._gate.pace.answered(now, self._begun, used.tokens - self._worst.tokens)
+        if standings:
+            self._gate.pace.told(now, standings)
+        self._close(used)
+
+    def refused(self, retry_after_s: float | None) -> None:
+        """Say that there were too many."""
+        self._gate.pace.refused(self._gate.clock(), self._begun, retry_after_s)
+        self._close(Use(calls=1))
+
+    def failed(self, *, billed: bool, slow: bool = False) -> None:
+        """Say that it failed; what may have been `billed` unseen counts with its worst case."""
+        self._gate.pace.failed(self._gate.clock(), self._begun, slow=slow)
+        self._close(self._worst if billed else Use(calls=1))
+
+    def _close(self, used: Use) -> None:
+        if self._gate.budget:
+            self._gate.budget.settle(self._worst, used)
+        self._gate.look()

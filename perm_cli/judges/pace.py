@@ -1,0 +1,214 @@
+"""
+How fast one judge may be asked: found out while it answers, within what the user allows.
+
+Two things are steered, each with additive increase and multiplicative decrease:
+
+- the window, how many calls are in flight. It opens quickly until the first trouble, then slowly; it closes on a
+  429 and when latency blows up, never on a 5xx alone.
+- the rate, how many calls begin a second. It is free until the endpoint says to wait; then it is what the endpoint
+  took from one refusal to the next, a little less at first and more the longer nothing is refused.
+
+After a refusal one call goes alone, as late as `Retry-After` says and later each time it is refused again, so that
+an endpoint with a limit a minute is not asked in vain all minute long.
+
+Everything here is arithmetic over a clock that others read: times are seconds of one monotonic clock.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+OPENING = 64  # calls in flight to begin with; from there the window doubles with every round of answers
+MINUTE_S = 60.0
+_WINDOW_CUT = 0.5
+_LATENCY_CUT = 0.7
+_BLOW_UP = 3.0  # times the usual latency
+_USUAL_DRIFT = 1.05  # a round; what is slow for good becomes usual
+_ROUND = 16  # answers, at least, that a latency is the median of
+_REOPENING = 32  # rounds from nothing to the ceiling
+_PRIOR_S = 5.0  # that an earlier rate counts for
+_RATE_MARGIN = 0.98
+_RATE_GROWTH = 0.001  # a second, at first
+_RATE_GROWTH_MOST = 0.05
+_PATIENCE_S = 30.0  # in which the growth doubles
+_PROBES_APART = 3.0  # times as far as the last
+_LONGEST_PROBE_S = 30.0
+_SLACK_S = 0.5  # for the way there
+_UNSAID_S = 0.5  # to wait where a refusal does not say how long
+_BURST_S = 1.0  # of a hard limit may be used at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Hold what the headers of an answer say is left; `reset_s` is when it will be full again."""
+
+    remaining: float
+    reset_s: float
+
+
+class Bucket:
+    """A hard limit a minute: whatever window of 60 s one looks at, no more than that."""
+
+    def __init__(self, per_minute: float) -> None:
+        self._room = per_minute * _BURST_S / MINUTE_S
+        self._drain = (per_minute - self._room) / MINUTE_S
+        self._level = 0.0
+        self._at = -math.inf
+
+    def wait_s(self, now: float, amount: float) -> float:
+        """Return how long to wait before so much more fits; what never fits goes when all else is gone."""
+        over = self._now(now) + min(amount, max(self._room, 1.0)) - max(self._room, 1.0)
+        return max(over, 0.0) / self._drain
+
+    def add(self, now: float, amount: float) -> None:
+        """Take an amount, or give one back."""
+        self._level = max(self._now(now) + amount, 0.0)
+        self._at = now
+
+    def _now(self, now: float) -> float:
+        return max(self._level - (now - self._at) * self._drain, 0.0) if self._level else 0.0
+
+
+class Pace:
+    """Steer the window and the rate of one judge."""
+
+    def __init__(self, ceiling: int, rpm: float | None = None, tpm: float | None = None) -> None:
+        self.in_flight = 0
+        self.window = float(min(ceiling, OPENING))
+        self.rate: float | None = None
+        self._ceiling = ceiling
+        self._requests = Bucket(rpm) if rpm else None
+        self._tokens = Bucket(tpm) if tpm else None
+        self._troubled = False
+        self._cut_at = -math.inf
+        self._next_at = -math.inf
+        self._sent_at = -math.inf
+        self._learned_at = -math.inf
+        self._latencies: list[float] = []
+        self._usual = math.inf
+        self._refused_at = -math.inf
+        self._held_until = -math.inf
+        self._strikes = 0
+        self._probing = False
+        self._epoch_at = math.nan
+        self._taken = 0
+        self._standings: dict[str, tuple[float, float]] = {}
+
+    def wait_s(self, now: float, tokens: float) -> float:
+        """Return how long the next call must wait; infinity means until another one ends."""
+        if self.in_flight >= max(int(self.window), 1) or self._probing:
+            return math.inf
+        waits = [0.0, self._held_until - now]
+        if self.rate is not None:
+            waits.append(self._next_at - now)
+        if self._requests:
+            waits.append(self._requests.wait_s(now, 1))
+        if self._tokens:
+            waits.append(self._tokens.wait_s(now, tokens))
+        for left, reset_at in self._standings.values():
+            if left < 1 and reset_at > now:
+                waits.append(math.inf if self.in_flight else reset_at - now)
+        return max(waits)
+
+    def begin(self, now: float, tokens: float) -> None:
+        """Take note of a call that begins."""
+        self.in_flight += 1
+        self._epoch_at = now if math.isnan(self._epoch_at) else self._epoch_at
+        self._probing = self._strikes > 0
+        if self.rate is not None:
+            calm_s = now - self._learned_at
+            growth = min(_RATE_GROWTH * (1 + calm_s / _PATIENCE_S), _RATE_GROWTH_MOST)
+            self.rate *= 1 + growth * min(now - self._sent_at, 1.0)
+            self._next_at = max(self._next_at, now - 1 / self.rate) + 1 / self.rate
+        self._sent_at = now
+        if self._requests:
+            self._requests.add(now, 1)
+        if self._tokens:
+            self._tokens.add(now, tokens)
+        self._standings = {name: (left - 1, at) for name, (left, at) in self._standings.items()}
+
+    def answered(self, now: float, begun: float, tokens: float = 0.0) -> None:
+        """Take note of an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
+        self._ended(begun)
+        self._taken += 1
+        if self._tokens:
+            self._tokens.add(now, tokens)
+        if self._strikes and begun > self._refused_at:
+            self._recovered(now, begun)
+        if not self._troubled:
+            self.window = min(self.window + 1, self._ceiling)
+        elif begun > self._cut_at:
+            self.window = min(self.window + max(self._ceiling / _REOPENING, 1) / self.window, self._ceiling)
+        self._timed(now, begun)
+
+    def refused(self, now: float, begun: float, retry_after_s: float | None) -> None:
+        """Take note of a 429."""
+        self._ended(begun)
+        if begun <= self._refused_at:  # it began before the refusal that is being waited for
+            self._held_until = max(self._held_until, self._refused_at + (retry_after_s or 0.0))
+            return
+        self._strikes += 1
+        self._refused_at = now
+        self._cut(now, _WINDOW_CUT)
+        wait_s = _UNSAID_S if retry_after_s is None else retry_after_s
+        if self._strikes > 1:
+            backoff_s = min(_UNSAID_S * _PROBES_APART ** (self._strikes - 1), _LONGEST_PROBE_S)
+            # Where a minute is what is counted, the calls of its beginning are forgotten then.
+            free_s = self._epoch_at + MINUTE_S + _SLACK_S - now
+            wait_s = max(wait_s, min(backoff_s, abs(free_s)))
+        self._held_until = now + wait_s
+
+    def failed(self, now: float, begun: float, *, slow: bool = False) -> None:
+        """Take note of a call that came to nothing for another reason; a timeout is `slow`."""
+        self._ended(begun)
+        if slow:
+            self._timed(now, begun)
+
+    def told(self, now: float, standings: Mapping[str, Standing]) -> None:
+        """Take note of what headers said is left; the calls in flight may or may not be counted in it."""
+        self._standings = {
+            name: (standing.remaining - self.in_flight, now + min(standing.reset_s, MINUTE_S))
+            for name, standing in standings.items()
+        }
+
+    def _ended(self, begun: float) -> None:
+        self.in_flight -= 1
+        if begun > self._refused_at:
+            self._probing = False
+
+    def _recovered(self, now: float, begun: float) -> None:
+        """Take what was accepted since the last recovery, over that time, for what the endpoint allows."""
+        elapsed_s = now - self._epoch_at
+        if now - self._refused_at >= _UNSAID_S:
+            # A short time says little against what was learned before.
+            prior = 0.0 if self.rate is None else self.rate * _PRIOR_S
+            prior_s = 0.0 if self.rate is None else _PRIOR_S
+            self.rate = _RATE_MARGIN * (self._taken + prior) / (elapsed_s + prior_s)
+            self._learned_at = now
+            self._next_at = begun + 1 / self.rate
+        self._strikes = 0
+        self._probing = False
+        self._epoch_at = now
+        self._taken = 0
+
+    def _timed(self, now: float, begun: float) -> None:
+        """Look whether a whole round of answers took much longer than is usual."""
+        if begun <= self._cut_at:
+            return
+        self._latencies.append(now - begun)
+        if len(self._latencies) < max(self.window, _ROUND):
+            return
+        usual = median(self._latencies)
+        if usual > _BLOW_UP * self._usual and self.window > 1:
+            self._cut(now, _LATENCY_CUT)
+            self._usual = usual  # else it would be cut again and again for what fewer calls do not mend
+        else:
+            self._usual = min(usual, self._usual * _USUAL_DRIFT)
+        self._latencies.clear()
+
+    def _cut(self, now: float, factor: float) -> None:
+        self.window = max(self.window * factor, 1.0)
+        self._troubled = True
+        self._cut_at = now
+        self._latencies.clear()

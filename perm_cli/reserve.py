@@ -1,0 +1,41 @@
+"""Ratings of other runs, to be used again where the key is the same: `--reuse`."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from perm_cli.errors import RunError
+from perm_cli.ratings import Rating, is_settled
+from perm_cli.runs import RunFolder
+from perm_cli.scratch import scratch
+
+
+class Reserve:
+    """Hold the settled ratings of other run folders by key, on disk; of several with one key, the last."""
+
+    def __init__(self, runs: Iterable[Path]) -> None:
+        self._database = scratch()
+        self._database.execute("CREATE TABLE ratings (key TEXT PRIMARY KEY, run TEXT, line BLOB)")
+        for run in runs:
+            if not (run / "ratings.jsonl").exists() and not (run / "ratings").is_dir():
+                raise RunError(f"--reuse: {run}: no ratings found, expected a folder that perm score has written")
+            rows = (
+                (row["key"], run.name, orjson.dumps(row))
+                for row in RunFolder(run).rows()
+                if is_settled(row["status"], row["error"])
+            )
+            self._database.executemany("INSERT OR REPLACE INTO ratings VALUES (?, ?, ?)", rows)
+
+    def get(self, key: str) -> Rating | None:
+        """Return the rating with this key, marked with the run that paid for it."""
+        found = self._database.execute("SELECT run, line FROM ratings WHERE key = ?", (key,)).fetchone()
+        if found is None:
+            return None
+        rating = Rating(**orjson.loads(found[1]))
+        return rating if rating.reused else replace(rating, reused=found[0])
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
