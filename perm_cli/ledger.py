@@ -83,13 +83,21 @@ class Ledger:
 
     def keep(self, call: Call) -> bool:
         """Want the rating of this call and tell whether there is one that is not to be paid for again."""
-        found = self._database.execute(_FIND, (call.key,)).fetchone() if self._holds else None
+        found = self._find(call.key)
         if not found or not found[1]:
             return False
         self._kept.append((call.rank, found[0]))
         if len(self._kept) >= _BATCH:
             self._settle()
         return True
+
+    def holds(self, key: str) -> bool:
+        """Tell whether a rating with this key, not to be paid for again, was there when the folder was opened."""
+        found = self._find(key)
+        return bool(found and found[1])
+
+    def _find(self, key: str) -> tuple[int, bool] | None:
+        return self._database.execute(_FIND, (key,)).fetchone() if self._holds else None
 
     def settled(self, settings: str) -> int:
         """Return how many ratings under these settings are not to be paid for again, -1 if others are."""

@@ -147,17 +147,7 @@ async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> 
         outcome = {"status": "skipped", "note": f"not asked again: {reason}"}
     else:
         outcome = _read(reply, verdict, call.question.dimension, rules)
-    return replace(
-        unmade(call, rules),
-        latency_s=round(perf_counter() - started, 4),
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        tokens_in=spent.tokens_in,
-        tokens_out=spent.tokens_out,
-        cached_tokens=spent.cached_tokens,
-        cost_usd=spent.cost_usd,
-        attempts=spent.attempts,
-        **outcome,
-    )
+    return _settled(unmade(call, rules), spent, outcome, perf_counter() - started)
 
 
 def unmade(call: Call, rules: RatingRules) -> Rating:
@@ -209,6 +199,34 @@ async def _verdict(
             asked_again += 1
         else:
             return reply, verdict
+
+
+def rated_from(unmade: Rating, reply: Reply, dimension: Dimension, rules: RatingRules) -> Rating:
+    """Return the rating that one reply makes, such as one that a batch has brought."""
+    spent = _Spent()
+    spent.add(reply)
+    verdict = read_verdict(reply.text, dimension, reply.finish_reason)
+    return _settled(unmade, spent, _read(reply, verdict, dimension, rules))
+
+
+def failed_from(unmade: Rating, failure: CallFailed) -> Rating:
+    """Return the rating that a failed call makes."""
+    spent = _Spent()
+    return _settled(unmade, spent, _failed(failure, spent))
+
+
+def _settled(unmade: Rating, spent: _Spent, outcome: Mapping[str, Any], latency_s: float = 0.0) -> Rating:
+    return replace(
+        unmade,
+        latency_s=round(latency_s, 4),
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        tokens_in=spent.tokens_in,
+        tokens_out=spent.tokens_out,
+        cached_tokens=spent.cached_tokens,
+        cost_usd=spent.cost_usd,
+        attempts=spent.attempts,
+        **outcome,
+    )
 
 
 def _failed(failure: CallFailed, spent: _Spent) -> dict[str, Any]:

@@ -150,10 +150,11 @@ class RunFolder:
     @contextmanager
     def rewriting(self, name: str) -> Iterator[BinaryIO]:
         """Open a file to write it anew; it takes the place of the old one when the `with` block ends well."""
-        draft = self.path / f".{name}.part"
+        target = self.path / name
+        draft = target.with_name(f".{target.name}.part")
         with draft.open("wb") as stream:
             yield stream
-        draft.replace(self.path / name)
+        draft.replace(target)
 
     def close(self) -> None:
         """Bring the ratings safely to disk."""

@@ -39,6 +39,12 @@ app = typer.Typer(
 )
 rubrics_app = typer.Typer(help="Look at the rubrics.", no_args_is_help=True, rich_markup_mode=None)
 judges_app = typer.Typer(help="Look at the configured judges.", rich_markup_mode=None)
+batch_app = typer.Typer(
+    help="Rate at half the price, within a day: OpenAI's and Anthropic's batches.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(batch_app, name="batch")
 app.add_typer(rubrics_app, name="rubrics")
 app.add_typer(judges_app, name="judges")
 
@@ -193,3 +199,62 @@ def check_judge(
     from perm_cli.cli.judges import check_judge as body  # noqa: PLC0415 - see above
 
     body(name, base_url, api_key_env, config)
+
+
+@batch_app.command("submit")
+@with_options
+def submit_batches(
+    files: Files,
+    dialogues: DialogueOptions,
+    judge: JudgeOptions,
+    out: Annotated[Path, typer.Option(help="Run folder, new or to be gone on with.", show_default=False)],
+    export_only: Annotated[
+        bool, typer.Option("--export-only", help="Only write the requests, as `vllm run-batch` reads them.")
+    ] = False,
+) -> None:
+    """
+    Send what is left to rate as batches. One call is made at full price first, to find out what the judge takes.
+
+    Say it again after an interruption: nothing is sent twice.
+    """
+    from perm_cli.cli.batch import submit  # noqa: PLC0415 - see above
+
+    submit(files, dialogues, judge, out, export_only=export_only)
+
+
+@batch_app.command("status")
+def show_batches(run: RunPath) -> None:
+    """Ask how far the batches of a run are."""
+    from perm_cli.cli.batch import status  # noqa: PLC0415 - see above
+
+    status(run)
+
+
+@batch_app.command("collect")
+@with_options
+def collect_batches(
+    run: RunPath,
+    reward: RewardOptions,
+    answers: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="File of answers to exported requests; may be repeated.", show_default=False),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all batches are over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Turn the answers of batches that are over into ratings and fuse them.
+
+    What failed or expired is to do again: `perm batch submit` or `perm score` with the same options does that.
+    """
+    from perm_cli.cli.batch import collect  # noqa: PLC0415 - see above
+
+    raise typer.Exit(collect(run, reward, answers or [], wait=wait, as_json=as_json))
+
+
+@batch_app.command("cancel")
+def cancel_batches(run: RunPath) -> None:
+    """Cancel the batches of a run that are not over; what is done of them can still be collected."""
+    from perm_cli.cli.batch import cancel  # noqa: PLC0415 - see above
+
+    cancel(run)

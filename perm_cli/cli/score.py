@@ -61,7 +61,7 @@ def run(
                 f"[judges.{order.judge.name!r}] price = {{ input = …, output = … }}, US dollars a million tokens"
             )
         job = prepare(order)
-        _announce(job, console)
+        announce_inputs(job, console)
         with (
             open_run(output.out or _default_out(job)) as folder,
             closing(Reserve(spending.reuse or ())) as reserve,
@@ -120,10 +120,10 @@ def _budget(folder: RunFolder, limit: tuple[float, str] | None) -> Budget | None
 def _rate(job: Job, means: _Means) -> _Ended:
     """Make the ratings, and keep a record of how that went."""
     folder = means.folder
-    record = _open_record(job, folder)
+    record = open_record(job, folder)
     with shown_progress(means.console, job.ratings) as progress:
         try:
-            ended = _run(_make(job, means, progress))
+            ended = run_loop(_make(job, means, progress))
         except (KeyboardInterrupt, asyncio.CancelledError):
             ended = _Ended(interrupted=True)
         finally:
@@ -152,7 +152,8 @@ async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
             return _Ended(interrupted=stop.requested, full=full, effective=effective)
 
 
-def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run on the fastest event loop there is."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
@@ -160,7 +161,7 @@ def _run(coroutine: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(coroutine)
 
 
-def _open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
+def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
     """Enter the settings and this command into the run's record before anything is paid for."""
     entry = settings_record(job) | {"caveat": caveat_of(job.order.judge)}
     folder.record["settings"][job.settings] = folder.record["settings"].get(job.settings, {}) | entry
@@ -182,7 +183,8 @@ def _open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
     return command
 
 
-def _announce(job: Job, console: Console) -> None:
+def announce_inputs(job: Job, console: Console) -> None:
+    """Say what was found in the files."""
     for census in job.censuses:
         what = f"{census.format} format, {census.dialogues:,} dialogues, {census.supporter_turns:,} supporter turns"
         say(console, f"{census.source.name}: {what}")

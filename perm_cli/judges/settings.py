@@ -36,6 +36,12 @@ class Price:
         fresh = max(tokens_in - cached_tokens, 0)
         return (fresh * self.input + cached_tokens * cached + tokens_out * self.output) / 1e6
 
+    def halved(self) -> "Price":
+        """Return what the same costs in a batch, with OpenAI and Anthropic alike."""
+        return Price(
+            input=self.input / 2, output=self.output / 2, cached=None if self.cached is None else self.cached / 2
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeSettings:

@@ -1,0 +1,325 @@
+"""
+Batches of a run: what is to be rated leaves in files, and comes back as ratings, however long that takes.
+
+`run.json` lists the batches and how far each is; `batches/` holds of each the lines that were sent and, as ratings
+that are not made yet, what they were sent for. Every step is on record before the next is taken, so that a process
+that dies anywhere leaves nothing to be paid for twice.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import time
+from typing import Any, Literal
+from uuid import uuid4
+
+import orjson
+
+from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked, RunError, SettingsError
+from perm_cli.judges import missing, open_judge, route_of
+from perm_cli.judges.batch_apis import (
+    AnthropicBatches,
+    BatchApi,
+    BatchStanding,
+    OpenAIBatches,
+    Row,
+    failure_of,
+    openai_request,
+    read_row,
+)
+from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of
+from perm_cli.judges.local import is_local
+from perm_cli.judges.prices import price_of
+from perm_cli.judges.replies import read_reply
+from perm_cli.judges.seam import Request
+from perm_cli.judges.settings import JudgeSettings, Price, read_key
+from perm_cli.ratings import (
+    Call,
+    Rating,
+    RatingRules,
+    failed_from,
+    rate,
+    rated_from,
+    rating_line,
+    read_rating,
+    schema_of,
+    unmade,
+)
+from perm_cli.rubrics import Dimension, Pack, load_rubrics
+from perm_cli.runs import RunFolder
+from perm_cli.scoring import Job, calls_of, rules_of
+
+State = Literal["sending", "open", "exported", "collected", "cancelled"]
+_ON_THE_WAY = frozenset({"sending", "open", "exported"})
+_ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """Hold one batch of a run: `id` is the provider's, `standing` what the provider last said of it."""
+
+    number: int
+    settings: str
+    rubrics: str
+    requests: int
+    state: State
+    marker: str
+    sent: float
+    id: str | None = None
+    standing: str = ""
+
+
+@dataclass(slots=True)
+class Collected:
+    """Count what came of collecting: ratings by status, and calls that are to do again."""
+
+    ratings: dict[str, int]
+    put_back: int = 0
+    waiting: int = 0
+
+
+def batches_of(folder: RunFolder) -> list[Batch]:
+    """Return the batches of a run."""
+    try:
+        return [Batch(**entry) for entry in folder.record.get("batches", [])]
+    except TypeError as error:
+        raise RunError(f"{folder.path}/run.json: batches: {error}, expected the record of a run") from error
+
+
+def api_of(settings: JudgeSettings) -> BatchApi:
+    """Return the batch API of a judge; raise `SettingsError` where none is known or the key is missing."""
+    lacking = missing(settings)
+    if is_local(settings.model) or lacking:
+        raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking) or 'a batch API'}")
+    if settings.provider == "anthropic":
+        url = settings.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL
+        key = read_key(settings.api_key_env or "ANTHROPIC_API_KEY")
+        return AnthropicBatches(url, settings.model.partition("/")[2], key)
+    route = route_of(settings)
+    if route.url is None:
+        raise SettingsError(
+            f"--judge {settings.name}: no batch API of {settings.provider} is known, expected an OpenAI-compatible or "
+            "an anthropic judge; --export-only writes the requests for a tool of your own"
+        )
+    return OpenAIBatches(route.url, route.model, read_key(route.key_env) if route.key_env else None)
+
+
+async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
+    """
+    Make one call at full price and return what the endpoint turned out to take; None if nothing is left to rate.
+
+    A wrong key, model or parameter is found out now and not by every request of a batch tomorrow.
+    """
+    call = next(_pending(job, folder), None)
+    if call is None:
+        return None
+    async with open_judge(job.order.judge) as judge:
+        try:
+            rating = await rate(judge, call, job.book.prompt(call.question), rules_of(job))
+        except NotAsked as error:
+            raise RunError(str(error)) from error
+        folder.append(rating, call.rank)
+        return judge.dialect
+
+
+def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: BatchApi | None) -> Iterator[Batch]:
+    """
+    Write what is left to rate as files of batches, each on record before it is yielded.
+
+    Without an `api`, the lines are OpenAI's, as `vllm run-batch` reads them too.
+    """
+    dialect = dialect or opening_dialect(job.order.judge)
+    model = route_of(job.order.judge).model
+    rules = rules_of(job)
+    most = (api.requests_most, api.bytes_most) if api else (OpenAIBatches.requests_most, OpenAIBatches.bytes_most)
+    lines: list[bytes] = []
+    ratings: list[Rating] = []
+    size = 0
+
+    def entered() -> Batch:
+        batch = _write(job, folder, lines, ratings, exported=api is None)
+        lines.clear()
+        ratings.clear()
+        return batch
+
+    for call in _pending(job, folder):
+        request = Request(
+            prompt=job.book.prompt(call.question),
+            schema=schema_of(call.question.dimension),
+            seed=call.sample if rules.seeded else None,
+        )
+        payload = payload_of(request, job.order.judge, dialect)
+        line = orjson.dumps(
+            api.request(call.key, payload) if api else openai_request(call.key, model, payload),
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        if lines and (len(lines) >= most[0] or size + len(line) > most[1]):
+            yield entered()
+            size = 0
+        lines.append(line)
+        ratings.append(unmade(call, rules))
+        size += len(line)
+    if lines:
+        yield entered()
+
+
+def send(folder: RunFolder, batch: Batch, api: BatchApi) -> None:
+    """Submit a batch that is on record, unless it got through before and only the answer was lost."""
+    lines = _file(folder, batch, "requests").read_bytes()
+    batch.id = api.find(batch.marker, batch.requests, batch.sent) if batch.standing == "unsure" else None
+    if batch.id is None:
+        _enter(folder, batch, standing="unsure", sent=time())
+        batch.id = api.submit(lines, batch.marker)
+    _enter(folder, batch, state="open", standing="submitted")
+
+
+def standing_of(folder: RunFolder, batch: Batch, api: BatchApi) -> BatchStanding:
+    """Ask how far a batch is, and keep the answer."""
+    assert batch.id is not None  # noqa: S101 - it is open
+    found = api.standing(batch.id)
+    _enter(folder, batch, standing=found.status)
+    return found
+
+
+def collect(folder: RunFolder, batch: Batch, rows: Iterable[Row], told: Callable[[str], None]) -> Collected:
+    """
+    Turn answers into ratings. Rows that failed for now, and calls without a row, are to do again.
+
+    Safe to repeat: what has its rating already keeps it.
+    """
+    settings = _judge(folder, batch)
+    pack = _pack(folder, batch)
+    rules = _rules(settings, batch)
+    price = price_of(settings)
+    waiting = {rating.key: rating for rating in _unmade(folder, batch)}
+    found = Collected(ratings={})
+    for row in rows:
+        rating = waiting.pop(row.key, None)
+        if rating is None or folder.ledger.holds(row.key):
+            continue
+        made = _rated(row, rating, pack, rules, price.halved() if price else None, told)
+        if made is None:
+            found.put_back += 1
+            continue
+        folder.append(made, 0)
+        found.ratings[made.status] = found.ratings.get(made.status, 0) + 1
+    found.put_back += sum(not folder.ledger.holds(key) for key in waiting)
+    _enter(folder, batch, state="collected")
+    return found
+
+
+def cancel(folder: RunFolder, batch: Batch, api: BatchApi | None) -> None:
+    """Cancel a batch; what a provider has done of it can still be collected."""
+    if batch.id and api:
+        api.cancel(batch.id)
+        _enter(folder, batch, standing="cancelling")
+    else:
+        _enter(folder, batch, state="cancelled")
+
+
+def rows_of(path: Path) -> Iterator[Row]:
+    """Yield the answers in a file of OpenAI's form; raise `RunError` if there are none."""
+    try:
+        with path.open("rb") as stream:
+            rows = filter(None, map(read_row, stream))
+            first = next(rows, None)
+            if first is None:
+                raise RunError(f"{path}: no answer found, expected lines with custom_id and response")
+            yield first
+            yield from rows
+    except OSError as error:
+        raise RunError(f"--from: {path}: {error.strerror} found, expected a file of answers") from error
+
+
+def judge_of(folder: RunFolder, batch: Batch) -> JudgeSettings:
+    """Return the judge that a batch is for."""
+    return _judge(folder, batch)
+
+
+def _pending(job: Job, folder: RunFolder) -> Iterator[Call]:
+    on_the_way = {
+        rating.key for batch in batches_of(folder) if batch.state in _ON_THE_WAY for rating in _unmade(folder, batch)
+    }
+    return (call for call in calls_of(job) if call.key not in on_the_way and not folder.ledger.holds(call.key))
+
+
+def _write(job: Job, folder: RunFolder, lines: list[bytes], ratings: list[Rating], *, exported: bool) -> Batch:
+    batch = Batch(
+        number=len(batches_of(folder)) + 1,
+        settings=job.settings,
+        rubrics=str(job.order.rubrics.absolute()),
+        requests=len(lines),
+        state="exported" if exported else "sending",
+        marker=uuid4().hex,
+        sent=time(),
+    )
+    (folder.path / "batches").mkdir(exist_ok=True)
+    folder.write(f"batches/{batch.number:04}.requests.jsonl", b"".join(lines))
+    folder.write(f"batches/{batch.number:04}.calls.jsonl", b"".join(map(rating_line, ratings)))
+    folder.record["batches"] = [*folder.record.get("batches", []), asdict(batch)]
+    folder.write_record()
+    return batch
+
+
+def _enter(folder: RunFolder, batch: Batch, **changes: Any) -> None:
+    for name, value in changes.items():
+        setattr(batch, name, value)
+    entries = folder.record["batches"]
+    folder.record["batches"] = [asdict(batch) if each["number"] == batch.number else each for each in entries]
+    folder.write_record()
+
+
+def _file(folder: RunFolder, batch: Batch, what: str) -> Path:
+    return folder.path / "batches" / f"{batch.number:04}.{what}.jsonl"
+
+
+def _unmade(folder: RunFolder, batch: Batch) -> Iterator[Rating]:
+    path = _file(folder, batch, "calls")
+    try:
+        with path.open("rb") as stream:
+            yield from filter(None, map(read_rating, stream))
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror} found, expected what the batch was sent for") from error
+
+
+def _judge(folder: RunFolder, batch: Batch) -> JudgeSettings:
+    try:
+        judge = dict(folder.record["settings"][batch.settings]["judge"])
+        price = judge.pop("price", None)
+        return JudgeSettings(**judge, price=Price(**price) if price else None)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder.path}/run.json: settings: {error}, expected those of the batch") from error
+
+
+def _pack(folder: RunFolder, batch: Batch) -> Pack:
+    pack = load_rubrics(Path(batch.rubrics))
+    if pack.digest != folder.record["settings"][batch.settings].get("rubrics_digest"):
+        raise RunError(f"{batch.rubrics}: other rubrics found than the batch was made with, expected the same")
+    return pack
+
+
+def _dimension(pack: Pack, rating: Rating) -> Dimension:
+    return next(each for each in pack.dimensions.values() if each.name == rating.dimension)
+
+
+def _rules(settings: JudgeSettings, batch: Batch) -> RatingRules:
+    return RatingRules(
+        settings=batch.settings, judge=settings.name, max_tokens=settings.max_tokens, expected=settings.logprobs
+    )
+
+
+def _rated(
+    row: Row, rating: Rating, pack: Pack, rules: RatingRules, price: Price | None, told: Callable[[str], None]
+) -> Rating | None:
+    """Return the rating that a row makes, None if it is to do again."""
+    try:
+        if row.body is None:
+            failure_of(row, "the batch", rules.judge)
+        else:
+            return rated_from(rating, read_reply(row.body, price, 1), _dimension(pack, rating), rules)
+    except CallFailed as failure:
+        return None if failure.transient else failed_from(rating, failure)
+    except JudgeUnusable as error:
+        told(str(error))
+    return None
