@@ -11,7 +11,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from perm_cli.dialogues import Dialogue
-from perm_cli.ratings import Call, Rating, is_settled
+from perm_cli.ratings import Call, Rating, RatingRules, is_settled, unmade
 from perm_cli.scratch import scratch
 from perm_cli.words import Status
 
@@ -54,14 +54,20 @@ _WANTED = f"""
         SELECT rowid AS place, * FROM held WHERE rank IS NOT NULL UNION ALL SELECT rowid AS place, * FROM made
     ) ORDER BY settings, judge, system, rank, dialogue_id, turn, place
 """  # noqa: S608 - the names are ours
-_FIND = "SELECT rowid, settled FROM held WHERE key = ? ORDER BY rowid DESC LIMIT 1"
+# What is settled is never made again, so it counts before anything that is not, wherever it stands.
+_FIND = "SELECT rowid, settled FROM held WHERE key = ? ORDER BY settled DESC, rowid DESC LIMIT 1"
+_LATEST = """
+    SELECT place FROM (
+        SELECT rowid AS place, row_number() OVER (PARTITION BY key ORDER BY settled DESC, rowid DESC) AS nth FROM held
+    ) WHERE nth = 1
+"""
 _KEEP = "UPDATE held SET rank = ? WHERE rowid = ?"
-_KEEP_LATEST = """
+_KEEP_LATEST = f"""
     UPDATE held SET rank = ifnull(
         (SELECT min(rowid) FROM ranks WHERE ranks.id = dialogue_id AND ranks.system = held.system), 1 << 40
     )
-    WHERE rowid IN (SELECT max(rowid) FROM held GROUP BY key) AND settings = ifnull(:settings, settings)
-"""
+    WHERE rowid IN ({_LATEST}) AND settings = ifnull(:settings, settings)
+"""  # noqa: S608 - the same
 
 
 class Ledger:
@@ -81,10 +87,10 @@ class Ledger:
         if self._holds:
             self._database.execute("CREATE INDEX by_key ON held (key)")
 
-    def keep(self, call: Call) -> bool:
-        """Want the rating of this call and tell whether there is one that is not to be paid for again."""
+    def keep(self, call: Call, *, unsettled: bool = False) -> bool:
+        """Want the rating of this call and tell whether there is one, which need not be settled if so said."""
         found = self._find(call.key)
-        if not found or not found[1]:
+        if not found or not (found[1] or unsettled):
             return False
         self._kept.append((call.rank, found[0]))
         if len(self._kept) >= _BATCH:
@@ -101,10 +107,8 @@ class Ledger:
 
     def settled(self, settings: str) -> int:
         """Return how many ratings under these settings are not to be paid for again, -1 if others are."""
-        query = """
-            SELECT count(*), min(settled) FROM held
-            WHERE rowid IN (SELECT max(rowid) FROM held WHERE settings = ? GROUP BY key)
-        """
+        by_key = "SELECT max(settled) AS settled FROM held WHERE settings = ? GROUP BY key"
+        query = f"SELECT count(*), min(settled) FROM ({by_key})"  # noqa: S608 - the words are ours
         ratings, all_settled = self._database.execute(query, (settings,)).fetchone()
         return ratings if all_settled else -1
 
@@ -120,6 +124,10 @@ class Ledger:
         self._noted.append((True, rank, *_of_rating(rating)))
         if len(self._noted) >= _BATCH:
             self._settle()
+
+    def miss(self, call: Call, rules: RatingRules) -> None:
+        """Take note that a wanted rating is not made."""
+        self.note(unmade(call, rules), call.rank)
 
     def wanted(self) -> Iterator[Outcome]:
         """Yield what is wanted: by settings, judge and system, then by dialogue and turn."""

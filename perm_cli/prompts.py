@@ -96,6 +96,7 @@ class PromptBook:
         self.templates: dict[str, str] = {}
         self.pack = pack
         self.folder = folder
+        self.answer = answer
         self._modules = {name: self._module(dimension) for name, dimension in pack.dimensions.items()}
         self.instructions: Mapping[DimensionName, str] = {
             name: self._instructions(dimension, answer) for name, dimension in pack.dimensions.items()

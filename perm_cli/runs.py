@@ -4,6 +4,8 @@ The run folder: everything a command did, safe to be stopped anywhere.
     run.json         the settings ratings were made under, by id, and every command that worked on the folder
     dialogues.jsonl  the dialogues as they were read, in the native format
     ratings.jsonl    one rating a line, on disk as it arrives; never rewritten
+    ratings/         ratings that many machines have made, in Parquet
+    batches/         what was sent to a batch API, and what for
     rewards.jsonl    one supporter turn and judge a line, written anew by every fusion
     summary.json, summary.csv
 
@@ -16,6 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,10 +33,11 @@ from perm_cli.formats.rows import RowError
 from perm_cli.ledger import Ledger
 from perm_cli.ratings import Rating, rating_line, read_row
 from perm_cli.scratch import scratch
+from perm_cli.shards import read_shard
 from perm_cli.words import ScoreMode
 
 _FORMAT = 1
-_KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl"})
+_KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl", "ratings"})
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -74,16 +78,21 @@ class RunFolder:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the ratings as they are stored."""
         self.damaged = 0
+        for row in chain(self._lines(), *map(read_shard, self.shards())):
+            if row is None:
+                self.damaged += 1
+            else:
+                yield row
+
+    def shards(self) -> list[Path]:
+        """Return the files of ratings that many machines have written."""
+        return sorted((self.path / "ratings").glob("*.parquet"))
+
+    def _lines(self) -> Iterator[dict[str, Any] | None]:
         path = self.path / "ratings.jsonl"
-        if not path.exists():
-            return
-        with path.open("rb") as stream:
-            for line in stream:
-                row = read_row(line)
-                if row is None:
-                    self.damaged += 1
-                else:
-                    yield row
+        if path.exists():
+            with path.open("rb") as stream:
+                yield from map(read_row, stream)
 
     def append(self, rating: Rating, rank: int) -> None:
         """

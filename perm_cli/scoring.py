@@ -27,7 +27,7 @@ from perm_cli.judges.local import is_local
 from perm_cli.judges.seam import Judge
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts import Answer, PromptBook
-from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate, unmade
+from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.reserve import Reserve
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
@@ -174,12 +174,12 @@ async def make_ratings(
     `skipped`, and the reason returned. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if a
     rating cannot be written.
     """
-    if _is_made(job, folder):
+    if is_made(job, folder):
         folder.ledger.keep_latest(folder.dialogues(), job.settings)
         watch.kept(job.ratings)
         return None
     crew = _Crew(job, judge, folder, watch, stop)
-    pending = _pending(calls_of(job), folder, watch, reserve)
+    pending = pending_calls(job, folder, watch, reserve)
     await crew.work(iter([call] if (call := next(pending, None)) else []))
     async with asyncio.TaskGroup() as group:
         for _ in range(default_concurrency(job.order.judge)):
@@ -222,19 +222,27 @@ class _Crew:
                 self._watch.rated(rating)
                 self._look_for_chances(rating)
                 return
-        self._folder.ledger.note(unmade(call, self._rules), call.rank)
+        self._folder.ledger.miss(call, self._rules)
 
     def _look_for_chances(self, rating: Rating) -> None:
-        """Stop a run that asks for expectations of a judge that gives no probabilities, before it costs more."""
-        order = self._job.order
-        if not order.judge.logprobs or self._chances_seen or rating.status != "scored" or rating.items:
-            return
-        self._chances_seen = rating.distribution is not None
-        if not self._chances_seen and order.samples == 1:
-            self.fatal = JudgeUnusable(
-                f"{rating.judge} gives no log-probabilities, so --score expected has nothing to go by; "
-                "use --score mean --samples 5"
-            )
+        self._chances_seen = self._chances_seen or rating.distribution is not None
+        if not self._chances_seen and lacks_chances(rating, self._rules):
+            self.fatal = no_chances(rating)
+
+
+def lacks_chances(rating: Rating, rules: RatingRules) -> bool:
+    """Tell whether expectations were asked for of a judge that gives no probabilities, with one sample to go by."""
+    return (
+        rules.expected and not rules.seeded and rating.status == "scored" and not (rating.items or rating.distribution)
+    )
+
+
+def no_chances(rating: Rating) -> JudgeUnusable:
+    """Return what stops a run whose judge gives no probabilities, before it costs more."""
+    return JudgeUnusable(
+        f"{rating.judge} gives no log-probabilities, so --score expected has nothing to go by; "
+        "use --score mean --samples 5"
+    )
 
 
 def rules_of(job: Job) -> RatingRules:
@@ -249,7 +257,7 @@ def rules_of(job: Job) -> RatingRules:
     )
 
 
-def _is_made(job: Job, folder: RunFolder) -> bool:
+def is_made(job: Job, folder: RunFolder) -> bool:
     """
     Tell at once whether the folder has all the ratings, without working out what to ask.
 
@@ -260,8 +268,9 @@ def _is_made(job: Job, folder: RunFolder) -> bool:
     return bool(asked) and same and folder.ledger.settled(job.settings) == job.ratings
 
 
-def _pending(calls: Iterator[Call], folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[Call]:
-    for call in calls:
+def pending_calls(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[Call]:
+    """Yield the calls whose ratings are neither in the folder nor in reserve."""
+    for call in calls_of(job):
         if folder.ledger.keep(call):
             watch.kept()
         elif reserve and (rating := reserve.get(call.key)):

@@ -22,6 +22,7 @@ from perm_cli.cli.options import (
     DialogueOptions,
     Files,
     JudgeOptions,
+    OptionalAddress,
     RewardOptions,
     RunPath,
     SpendingOptions,
@@ -88,7 +89,7 @@ def perm(
     """Score how empathetic a reply is, from every side of the conversation, with any language model as the judge."""
 
 
-@app.command()
+@app.command(cls=OptionalAddress)
 @with_options
 def score(
     files: Files,
@@ -103,6 +104,14 @@ def score(
     min_coverage: Annotated[
         float, typer.Option(min=0, max=1, help="Exit with 3 if fewer of the ratings have a score.")
     ] = 0.95,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Rate on Ray: local, auto, or HOST:PORT of a cluster.  [without ADDRESS: local]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -112,7 +121,7 @@ def score(
     """
     from perm_cli.cli.score import Output, run  # noqa: PLC0415 - see above
 
-    output = Output(out=out, min_coverage=min_coverage, as_json=as_json)
+    output = Output(out=out, min_coverage=min_coverage, as_json=as_json, ray=ray)
     raise typer.Exit(run(files, dialogues, judge, spending, reward, output))
 
 

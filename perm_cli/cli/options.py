@@ -1,6 +1,7 @@
 """The options that commands share. Nothing heavy is imported here: `perm --help` reads this module."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
@@ -8,10 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from typer import Argument, Option
+from typer.core import TyperCommand
 
 from perm_cli.words import FormatName, FusionName, ScoreMode, Structured, Turns
 
-Files = Annotated[list[str], Argument(help="JSONL files, also .gz; `-` is standard input.", show_default=False)]
+Files = Annotated[
+    list[str], Argument(help="JSONL files, also .gz, or .parquet; `-` is standard input.", show_default=False)
+]
 RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
 Config = Annotated[
@@ -109,6 +113,23 @@ class SpendingOptions:
     reuse: Annotated[
         list[Path] | None, Option(help="Run folder to take ratings from; may be repeated.", show_default=False)
     ] = None
+
+
+_ADDRESS = re.compile(r"auto|local|\[?[\w.:-]*\w\]?:\d+")
+
+
+class OptionalAddress(TyperCommand):
+    """Take `--ray` with an address or without one, which means this machine."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        """Spell out the address where it is left out."""
+        spelled: list[str] = []
+        for place, each in enumerate(arguments):
+            if each == "--":
+                return super().parse_args(context, spelled + arguments[place:])
+            after = arguments[place + 1] if place + 1 < len(arguments) else ""
+            spelled.append("--ray=local" if each == "--ray" and not _ADDRESS.fullmatch(after) else each)
+        return super().parse_args(context, spelled)
 
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
@@ -21,21 +21,27 @@ from perm_cli.judges import caveat_of, missing, open_judge
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.progress import ProgressLine, shown_progress
+from perm_cli.ray_grader import make_ratings_on_ray, want_all
 from perm_cli.reserve import Reserve
+from perm_cli.rewards import Recipe
 from perm_cli.runs import RunFolder, open_run
 from perm_cli.scoring import Job, Stop, interruptible, make_ratings, prepare, settings_record
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
+
+if TYPE_CHECKING:
+    from perm_cli.reports.summary import Summary
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """Say where results go and when they are too few."""
+    """Say where results go, when they are too few, and on which Ray they are made, if on any."""
 
     out: Path | None
     min_coverage: float
     as_json: bool
+    ray: str | None = None
 
 
 def run(
@@ -60,26 +66,24 @@ def run(
                 f"--budget {spending.budget}: no price is known for {order.judge.name}, expected one in perm.toml: "
                 f"[judges.{order.judge.name!r}] price = {{ input = …, output = … }}, US dollars a million tokens"
             )
+        if limit and output.ray is not None:
+            raise SettingsError("--budget: found with --ray, whose workers share no account, expected one of them")
         job = prepare(order)
         announce_inputs(job, console)
-        with (
-            open_run(output.out or _default_out(job)) as folder,
-            closing(Reserve(spending.reuse or ())) as reserve,
-        ):
-            means = _Means(folder, console, _budget(folder, limit), reserve if spending.reuse else None)
+        path = output.out or _default_out(job)
+        with open_run(path) as folder, closing(Reserve(spending.reuse or ())) as reserve:
+            means = _Means(folder, console, _budget(folder, limit), reserve if spending.reuse else None, output.ray)
             ended = _rate(job, means)
-            if ended.interrupted:
-                say(
-                    console,
-                    f"stopped; what is rated is kept. To go on: {_same_command(folder.path, output.out)}",
-                )
-                return INTERRUPTED
-            from perm_cli.cli.fusing import fuse, show  # noqa: PLC0415 - arrays and frames, once the calls are made
+            summary = None if ended.interrupted or output.ray else _fused(folder, recipe, console)
+        if output.ray and not ended.interrupted:
+            with open_run(path) as folder:  # opened again, it knows what the workers have written
+                want_all(job, folder)
+                summary = _fused(folder, recipe, console)
+    if summary is None:
+        say(console, f"stopped; what is rated is kept. To go on: {_same_command(path, output.out)}")
+        return INTERRUPTED
+    from perm_cli.cli.fusing import show  # noqa: PLC0415 - arrays and frames, once the calls are made
 
-            summary = fuse(folder, recipe)
-            if folder.damaged:
-                damage = f"{folder.damaged} damaged lines passed over, their ratings made again"
-                say(console, f"{folder.path}/ratings.jsonl: {damage}")
     show(summary, as_json=output.as_json)
     if ended.full:
         say(console, f"{ended.full}: what is left is skipped. To go on: the same command with a larger --budget")
@@ -90,6 +94,16 @@ def run(
     return DONE
 
 
+def _fused(folder: RunFolder, recipe: Recipe, console: Console) -> "Summary":
+    from perm_cli.cli.fusing import fuse  # noqa: PLC0415 - arrays and frames, once the calls are made
+
+    summary = fuse(folder, recipe)
+    if folder.damaged:
+        damage = f"{folder.damaged} damaged lines passed over, their ratings made again"
+        say(console, f"{folder.path}/ratings.jsonl: {damage}")
+    return summary
+
+
 @dataclass(frozen=True, slots=True)
 class _Means:
     """Hold what ratings are made with."""
@@ -98,6 +112,7 @@ class _Means:
     console: Console
     budget: Budget | None
     reserve: Reserve | None
+    ray: str | None
 
 
 @dataclass(slots=True)
@@ -123,7 +138,7 @@ def _rate(job: Job, means: _Means) -> _Ended:
     record = open_record(job, folder)
     with shown_progress(means.console, job.ratings) as progress:
         try:
-            ended = run_loop(_make(job, means, progress))
+            ended = _make_on_ray(job, means, progress) if means.ray else run_loop(_make(job, means, progress))
         except (KeyboardInterrupt, asyncio.CancelledError):
             ended = _Ended(interrupted=True)
         finally:
@@ -135,6 +150,13 @@ def _rate(job: Job, means: _Means) -> _Ended:
         folder.record["settings"][job.settings]["effective"] = ended.effective
         folder.write_record()
     return ended
+
+
+def _make_on_ray(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
+    stop = Stop()
+    say(means.console, f"starting Ray ({means.ray}); its own words go to {means.folder.path}/ray.log")
+    make_ratings_on_ray(job, means.folder, progress, stop, means.ray or "local", means.reserve)
+    return _Ended(interrupted=stop.requested)
 
 
 async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:

@@ -1,4 +1,4 @@
-"""Where dialogues come from: files, gzipped files and standard input, each readable more than once."""
+"""Where dialogues come from: files, gzipped or Parquet too, and standard input, each readable more than once."""
 
 import gzip
 import shutil
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
+
+import orjson
 
 from perm_cli.errors import Problem
 from perm_cli.terminal import one_line
@@ -69,6 +71,9 @@ def forget(source: Source) -> None:
 def read_lines(source: Source) -> Iterator[Line | Problem | Remark]:
     """Yield the lines that hold anything; what keeps the file from being read ends it as a `Problem`."""
     try:
+        if source.name.endswith(".parquet"):
+            yield from _rows(source)
+            return
         with _open(source) as stream:
             yield from _lines(source, stream)
     except FileNotFoundError:
@@ -79,6 +84,27 @@ def read_lines(source: Source) -> Iterator[Line | Problem | Remark]:
         yield Problem(source.name, 0, "", f"broken gzip data found ({error}), expected a complete .gz file")
     except OSError as error:
         yield Problem(source.name, 0, "", f"{error.strerror or error} found, expected a readable file")
+
+
+def _rows(source: Source) -> Iterator[Line | Problem]:
+    """Yield the rows of a Parquet file as lines of JSON, which is what all formats are made of."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+    except ImportError:
+        yield Problem(source.name, 0, "", "a Parquet file found, expected pyarrow to read it: pip install pyarrow")
+        return
+    number = 0
+    try:
+        with pq.ParquetFile(source.path) as file:
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    # What is missing in a row is null in a table.
+                    filled = {name: value for name, value in row.items() if value is not None}
+                    yield Line(number, orjson.dumps(filled, default=str))
+    except (pa.ArrowException, orjson.JSONEncodeError) as error:
+        yield Problem(source.name, number, "", f"{one_line(str(error))} found, expected a Parquet file of dialogues")
 
 
 def _open(source: Source) -> BinaryIO:
