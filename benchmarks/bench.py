@@ -4,7 +4,8 @@ Measure the runner against the clients people would use instead, on the same cal
     python benchmarks/bench.py
 
 Each client runs in a process of its own, one after the other; all numbers of a table come from one run.
-`wall / ideal` is the time taken over calls x latency / concurrency.
+`wall / ideal` is the time taken over calls x latency / concurrency; processor time is that of the calls, without
+what it takes to import a client.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from time import perf_counter, process_time
+
+import scale
 
 HERE = Path(__file__)
 LATENCY_S = 0.2
@@ -55,18 +58,21 @@ class Measured:
 # --- the clients ---
 
 
-def _dialogues(path: Path, calls: int) -> None:
-    with path.open("w") as stream:
-        for place in range(calls // 4):
-            turns = [
-                {"role": "seeker", "text": f"This is what happened, number {place}. " + "It went on and on. " * 12},
-                {"role": "supporter", "text": f"Number {place} sounds heavy. " + "And you were alone with it. " * 8},
-            ]
-            row = {"id": f"d{place}", "scenario": "An evening.", "persona": "A neighbour.", "turns": turns}
-            stream.write(json.dumps(row) + "\n")
+@dataclass(frozen=True)
+class Taken:
+    """Hold seconds by the clock and of the processor."""
+
+    wall_s: float
+    cpu_s: float
 
 
-async def run_perm(url: str, calls: int, concurrency: int) -> float:
+def stopwatch() -> Callable[[], Taken]:
+    """Start a clock that is read by calling it."""
+    wall, cpu = perf_counter(), process_time()
+    return lambda: Taken(perf_counter() - wall, process_time() - cpu)
+
+
+async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
     """Rate dialogues with everything a run does: render, send, read, store, show progress."""
     from rich.console import Console
 
@@ -81,7 +87,7 @@ async def run_perm(url: str, calls: int, concurrency: int) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "d.jsonl")
-        _dialogues(path, calls)
+        scale.write_dialogues(path, calls // 4)
         settings = JudgeSettings(name="bench", model="openai/bench", base_url=url, concurrency=concurrency)
         order = Order(
             sources=[source_of(str(path))],
@@ -96,11 +102,11 @@ async def run_perm(url: str, calls: int, concurrency: int) -> float:
             shown_progress(Console(file=StringIO(), force_terminal=True), job.ratings) as progress,
         ):
             async with open_judge(settings) as judge:
-                started = perf_counter()
+                taken = stopwatch()
                 await make_ratings(job, judge, run, progress, Stop())
-                taken = perf_counter() - started
+                done = taken()
         assert progress.spending.statuses["scored"] == calls  # noqa: S101 - else the numbers mean nothing
-    return taken
+    return done
 
 
 def _body(place: int) -> dict[str, object]:
@@ -109,19 +115,19 @@ def _body(place: int) -> dict[str, object]:
     return {"model": "bench", "messages": messages, "temperature": 0.3, "max_tokens": 1024}
 
 
-async def _fan_out(calls: int, concurrency: int, one: Callable[[int], Awaitable[object]]) -> float:
+async def _fan_out(calls: int, concurrency: int, one: Callable[[int], Awaitable[object]]) -> Taken:
     places = iter(range(calls))
 
     async def work() -> None:
         for place in places:
             await one(place)
 
-    started = perf_counter()
+    taken = stopwatch()
     await asyncio.gather(*(work() for _ in range(concurrency)))
-    return perf_counter() - started
+    return taken()
 
 
-async def run_aiohttp(url: str, calls: int, concurrency: int) -> float:
+async def run_aiohttp(url: str, calls: int, concurrency: int) -> Taken:
     """Send and read with a bare aiohttp loop, which is the floor."""
     import aiohttp
 
@@ -134,7 +140,7 @@ async def run_aiohttp(url: str, calls: int, concurrency: int) -> float:
         return await _fan_out(calls, concurrency, one)
 
 
-async def run_openai(url: str, calls: int, concurrency: int) -> float:
+async def run_openai(url: str, calls: int, concurrency: int) -> Taken:
     """Use the openai SDK's default client under a semaphore, as the method's released code does."""
     import openai
 
@@ -145,32 +151,45 @@ async def run_openai(url: str, calls: int, concurrency: int) -> float:
         async with semaphore:
             await client.chat.completions.create(**_body(place))
 
-    started = perf_counter()
+    taken = stopwatch()
     await asyncio.gather(*(one(place) for place in range(calls)))
-    taken = perf_counter() - started
+    done = taken()
     await client.close()
-    return taken
+    return done
 
 
-CLIENTS = {"perm": run_perm, "bare aiohttp": run_aiohttp, "openai SDK": run_openai}
+async def run_litellm(url: str, calls: int, concurrency: int) -> Taken:
+    """Use LiteLLM's completion call under a semaphore."""
+    import os
+
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    import litellm
+
+    litellm.suppress_debug_info = True
+    semaphore = asyncio.Semaphore(concurrency)
+
+    async def one(place: int) -> None:
+        body = _body(place) | {"model": "openai/bench"}
+        async with semaphore:
+            await litellm.acompletion(**body, api_base=url, api_key="none", num_retries=0, timeout=120)
+
+    taken = stopwatch()
+    await asyncio.gather(*(one(place) for place in range(calls)))
+    return taken()
+
+
+CLIENTS = {"perm": run_perm, "bare aiohttp": run_aiohttp, "LiteLLM": run_litellm, "openai SDK": run_openai}
+SLOW = frozenset({"LiteLLM", "openai SDK"})
 
 
 def _work(client: str, url: str, calls: int, concurrency: int) -> Measured:
     import uvloop
 
-    spent: list[float] = []
-
-    async def timed() -> float:
-        before = process_time()
-        wall_s = await CLIENTS[client](url, calls, concurrency)
-        spent.append(process_time() - before)
-        return wall_s
-
-    # The SDK is measured as people run it, on asyncio's own loop.
-    run = asyncio.run if client == "openai SDK" else uvloop.run
-    wall_s = run(timed())
+    # The SDKs are measured as people run them, on asyncio's own loop.
+    run = asyncio.run if client in SLOW else uvloop.run
+    taken = run(CLIENTS[client](url, calls, concurrency))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Measured(client=client, concurrency=concurrency, calls=calls, wall_s=wall_s, cpu_s=spent[0], peak_mb=peak_mb)
+    return Measured(client=client, concurrency=concurrency, calls=calls, peak_mb=peak_mb, **asdict(taken))
 
 
 # --- the run ---
@@ -207,7 +226,7 @@ def start_up() -> list[str]:
     help_s = [_taken([sys.executable, "-m", "perm_cli", "--help"]) for _ in range(STARTS)]
     with judge(0.0) as url, tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "d.jsonl")
-        _dialogues(path, 4)
+        scale.write_dialogues(path, 1)
         whole = [sys.executable, "-m", "perm_cli", "score", str(path), "--judge", "openai/bench", "--base-url", url]
         first_s = [
             _first_rating([*whole, "--out", str(Path(folder, f"run{place}"))], Path(folder, f"run{place}"))
@@ -252,15 +271,18 @@ def main() -> None:
     with judge(LATENCY_S) as url:
         for concurrency, calls in ((64, 3200), (256, 10240)):
             for client in CLIENTS:
-                if client == "openai SDK" and concurrency == 64:
+                if client in SLOW and concurrency == 64:
                     continue
-                fewer = calls // 4 if client == "openai SDK" else calls
+                fewer = calls // 4 if client in SLOW else calls
                 found[client, concurrency] = measure(client, url, fewer, concurrency)
                 print(found[client, concurrency].row(), flush=True)
     ours, theirs = found["perm", 256], found["openai SDK", 256]
     print(f"\nperm is {theirs.over_ideal / ours.over_ideal:.1f} times as fast as the openai SDK at 256 concurrent\n")
     print("| start | median of 7 |\n|---|---|")
     print("\n".join(start_up()))
+    print()
+    for row in scale.rows([1_000, 10_000, 25_000, 100_000]):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

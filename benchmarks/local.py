@@ -1,0 +1,125 @@
+"""
+Compare the embedded judge as `perm` drives it with the engine driven directly, on the same prompts in the same order.
+
+    python benchmarks/local.py [DIALOGUES]
+
+Both read the prompts of the first sample dialogues dimension by dimension; each has an engine of its own, in a
+process of its own. Tokens a second are prompt tokens, those that the prefix cache served included.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from io import StringIO
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+HERE = Path(__file__)
+SAMPLES = HERE.parents[1] / "data" / "samples" / "dialogues.jsonl"
+
+
+def job_of(path: Path) -> Any:
+    """Return the job of rating some dialogues with the embedded judge."""
+    from perm_cli.assets import shipped
+    from perm_cli.formats import Reading
+    from perm_cli.formats.sources import source_of
+    from perm_cli.judges.settings import JudgeSettings
+    from perm_cli.scoring import Order, prepare
+
+    judge = JudgeSettings(name="local", model="local", temperature=0.0)
+    return prepare(
+        Order(
+            sources=[source_of(str(path))],
+            reading=Reading(turns="last"),
+            judge=judge,
+            rubrics=shipped("rubrics"),
+            prompts=shipped("prompts"),
+        )
+    )
+
+
+async def run_perm(path: Path) -> dict[str, float]:
+    """Rate as `perm score` does."""
+    from rich.console import Console
+
+    from perm_cli.judges import open_judge
+    from perm_cli.progress import shown_progress
+    from perm_cli.runs import open_run
+    from perm_cli.scoring import Stop, make_ratings
+
+    job = job_of(path)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_run(Path(folder, "run")) as run,
+        shown_progress(Console(file=StringIO()), job.ratings) as progress,
+    ):
+        async with open_judge(job.order.judge) as judge:
+            started = perf_counter()
+            await make_ratings(job, judge, run, progress, Stop())
+            taken = perf_counter() - started
+    tokens = progress.spending.tokens
+    return {"calls": tokens["calls"], "in": tokens["in"], "cached": tokens["cached"], "out": tokens["out"], "s": taken}
+
+
+async def run_engine(path: Path) -> dict[str, float]:
+    """Hand the same requests to the engine itself, one after the other."""
+    import xllamacpp
+
+    from perm_cli.judges.dialects import opening_dialect, payload_of
+    from perm_cli.judges.local import _parameters, _with_short_rationale, weights_of
+    from perm_cli.judges.seam import Request
+    from perm_cli.ratings import schema_of
+    from perm_cli.scoring import calls_of
+
+    job = job_of(path)
+    server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), weights_of("local").path))
+    total = {"calls": 0.0, "in": 0.0, "cached": 0.0, "out": 0.0}
+    started = perf_counter()
+    for call in calls_of(job):
+        request = Request(prompt=job.book.prompt(call.question), schema=schema_of(call.question.dimension))
+        payload = payload_of(request, job.order.judge, opening_dialect(job.order.judge))
+        payload["response_format"] = _with_short_rationale(payload["response_format"])
+        answer = server.handle_chat_completions(payload)
+        usage = answer["usage"]
+        total["calls"] += 1
+        total["in"] += usage["prompt_tokens"]
+        total["out"] += usage["completion_tokens"]
+        total["cached"] += usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+    return total | {"s": perf_counter() - started}
+
+
+RUNS = {"perm": run_perm, "engine": run_engine}
+
+
+def main() -> None:
+    """Measure, and print a table in Markdown."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("dialogues", nargs="?", type=int, default=6)
+    parser.add_argument("--run", choices=RUNS)
+    parser.add_argument("--path", type=Path)
+    given = parser.parse_args()
+    if given.run:
+        print(json.dumps(asyncio.run(RUNS[given.run](given.path))))
+        return
+    print("| driven by | calls | prompt tokens | from cache | completion tokens | prompt tokens/s |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "d.jsonl")
+        path.write_text("".join(SAMPLES.read_text().splitlines(keepends=True)[: given.dialogues]))
+        for name in RUNS:
+            command = [sys.executable, str(HERE), "--run", name, "--path", str(path)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            found = json.loads(done.stdout.splitlines()[-1])
+            print(
+                f"| {name} | {found['calls']:.0f} | {found['in']:,.0f} | {found['cached'] / found['in']:.0%} "
+                f"| {found['out']:,.0f} | {found['in'] / found['s']:,.0f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
