@@ -241,7 +241,7 @@ def _rows(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) ->
 def _shards(rows: Iterator[tuple[Dialogue, list[str]]], todo: Path, judge: JudgeSettings) -> Iterator[Path]:
     """Write the shards, each of twice as many calls as a worker has in flight."""
     most = max(2 * default_concurrency(judge), _LEAST_CALLS)
-    todo.mkdir(parents=True)
+    todo.mkdir(parents=True, exist_ok=True)
     lines: list[bytes] = []
     calls = place = 0
     for dialogue, keys in rows:

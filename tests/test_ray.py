@@ -1,0 +1,201 @@
+"""Rating on Ray: the same ratings as one process makes, on a real Ray of this machine."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perm_cli.assets import shipped
+from perm_cli.formats import Reading
+from perm_cli.formats.sources import source_of
+from perm_cli.judges.settings import JudgeSettings
+from perm_cli.ratings import Rating
+from perm_cli.ray_grader import Grader, _brief, _rows, _shards
+from perm_cli.runs import open_run
+from perm_cli.scoring import Order, prepare
+from perm_cli.shards import read_shard, write_shard
+from tests.loopback import Answer, Loopback, loopback, refusal, verdict
+from tests.makers import rating, row, written
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
+    pytest.mark.xdist_group("ray"),  # one Ray at a time
+]
+KEY = "sk-never-to-be-seen"
+
+
+def started(
+    server: Loopback, files: Path, out: Path, *options: str, output: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start a run."""
+    command = [sys.executable, "-m", "perm_cli", "score", str(files), "--judge", "openai/m", "--base-url", server.url]
+    return subprocess.Popen(
+        [*command, "--out", str(out), "--api-key-env", "JUDGE_KEY", "--json", *options],
+        env=os.environ | {"JUDGE_KEY": KEY},
+        stdout=output,
+        stderr=output,
+        text=True,
+    )
+
+
+def scored(server: Loopback, files: Path, out: Path, *options: str) -> tuple[int, str, str]:
+    """Run to the end; return exit code and what was printed."""
+    process = started(server, files, out, *options)
+    printed, said = process.communicate(timeout=120)
+    return process.returncode, printed, said
+
+
+def scores_in(out: Path) -> dict[tuple[str, str], Any]:
+    """Return the score of every dialogue and dimension in a run's shards."""
+    rows = [row for shard in sorted((out / "ratings").glob("*.parquet")) for row in read_shard(shard)]
+    assert len({row["key"] for row in rows if row}) == len(rows)
+    return {(row["dialogue_id"], row["dimension"]): row["score"] for row in rows if row}
+
+
+def test_ray_makes_the_ratings_and_rewards_of_one_process_and_resumes(tmp_path: Path) -> None:
+    """Where a number was made must not be seen in it; a key must not be seen at all."""
+    files = written(tmp_path / "d.jsonl", [row(place) for place in range(60)])
+    with loopback(verdict, latency_s=0.02) as server:
+        alone, _, _ = scored(server, files, tmp_path / "alone")
+        asked = len(server.requests)
+        code, printed, said = scored(server, files, tmp_path / "ray", "--ray")
+        again, _, _ = scored(server, files, tmp_path / "ray", "--ray", "local")
+
+        assert (alone, code, again) == (0, 0, 0), said
+        assert (asked, len(server.requests)) == (240, 480)
+    assert json.loads(printed)["coverage"] == 1.0  # nothing but the summary stands on standard output
+    rewards = [(tmp_path / name / "rewards.jsonl").read_bytes() for name in ("alone", "ray")]
+    assert rewards[0] == rewards[1]
+    found = [path.read_bytes() for path in (tmp_path / "ray").rglob("*") if path.is_file()]
+    assert not any(KEY.encode() in content for content in found)
+    assert not (tmp_path / "ray" / "todo").exists()
+
+
+def test_a_killed_job_goes_on_from_what_was_written(tmp_path: Path) -> None:
+    """A shard that is on disk is not paid for again."""
+    files = written(tmp_path / "d.jsonl", [row(place) for place in range(80)])
+    with loopback(latency_s=0.1) as server:
+        # Without pipes: Ray's own processes outlive the kill for a while, and would hold them open.
+        process = started(server, files, tmp_path / "run", "--ray", "--concurrency", "8", output=subprocess.DEVNULL)
+        while not list((tmp_path / "run" / "ratings").glob("*.parquet")) and process.poll() is None:
+            pass
+        process.kill()
+        process.wait()
+        kept = scores_in(tmp_path / "run")
+        code, _, said = scored(server, files, tmp_path / "run", "--ray")
+
+    assert code == 0, said
+    assert kept.items() <= scores_in(tmp_path / "run").items()
+    assert len(scores_in(tmp_path / "run")) == 320
+
+
+def graded(server: Loopback, files: Path, out: Path) -> tuple[dict[str, list[Any]], Path]:
+    """Have one worker rate all dialogues as one shard, as Ray would; return what it says and the shard."""
+    judge = JudgeSettings(name="m", model="openai/m", base_url=server.url)
+    reading = Reading()
+    job = prepare(
+        Order(
+            sources=[source_of(str(files))],
+            reading=reading,
+            judge=judge,
+            rubrics=shipped("rubrics"),
+            prompts=shipped("prompts"),
+        )
+    )
+    with open_run(out) as folder:
+        (out / "ratings").mkdir(exist_ok=True)
+        shards = list(_shards(_rows(job, folder, _Nobody(), None), out / "todo" / "1", judge))
+        brief = _brief(job, folder, judge)
+
+    async def work() -> dict[str, list[Any]]:
+        return await Grader(brief)({"shard": [str(shards[0])]})
+
+    return asyncio.run(work()), shards[0]
+
+
+class _Nobody:
+    """Look on and keep nothing."""
+
+    def rated(self, rating: Rating) -> None:
+        """Take no note."""
+
+    def kept(self, ratings: int = 1) -> None:
+        """Take no note."""
+
+
+def test_a_wrong_key_costs_a_worker_one_call_and_ends_the_work_of_all(tmp_path: Path) -> None:
+    """A thousand workers must not find out a thousand times."""
+    files = written(tmp_path / "d.jsonl", [row(place) for place in range(8)])
+    with loopback(lambda _: refusal(401, "bad key")) as server:
+        said, shard = graded(server, files, tmp_path / "run")
+
+        assert len(server.requests) == 1
+    assert (said["fatal"], said["file"]) == ([True], [""])
+    assert "does not accept the API key" in said["problem"][0]
+    assert (shard.parent / "stop").exists()
+
+
+def test_answers_of_any_kind_become_ratings(tmp_path: Path) -> None:
+    """A reply that nobody can read is a rating without a score, on Ray as elsewhere."""
+    files = written(tmp_path / "d.jsonl", [row(place) for place in range(4)])
+    with loopback(lambda _: Answer(text="I would rather not say.")) as server:
+        said, _ = graded(server, files, tmp_path / "run")
+
+    assert (said["fatal"], said["problem"]) == ([False], [""])
+    statuses = [each and each["status"] for each in read_shard(Path(said["file"][0]))]
+    assert statuses == ["unparseable"] * 16
+
+
+def test_a_shard_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:
+    """One poisonous dialogue must not keep a cluster restarting."""
+    files = written(tmp_path / "d.jsonl", [row()])
+    (tmp_path / "run" / "todo" / "1").mkdir(parents=True)
+    (tmp_path / "run" / "run.json").write_text('{"perm_run": 1, "settings": {}, "commands": []}')
+    (tmp_path / "run" / "todo" / "1" / "000000.tries").write_bytes(b"xxx")
+    with loopback() as server:
+        said, _ = graded(server, files, tmp_path / "run")
+
+        assert server.requests == []
+    assert said["problem"] == ["shard 000000 has ended its worker 3 times; its ratings are missing"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(("--ray", "--budget", "5calls"), "--budget: found with --ray", id="budget"),
+        pytest.param(("--ray", "127.0.0.1:9"), "expected local, auto or HOST:PORT", id="nobody-there"),
+        pytest.param(("--ray=moon",), "expected local, auto or HOST:PORT", id="no-address"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(tmp_path: Path, options: tuple[str, ...], expected: str) -> None:
+    """Ray itself would wait for minutes, or print a page."""
+    files = written(tmp_path / "d.jsonl", [row()])
+    with loopback() as server:
+        code, _, said = scored(server, files, tmp_path / "run", *options)
+
+    assert code == 1
+    assert expected in said.splitlines()[-1]
+    assert server.requests == []
+
+
+def test_a_shard_holds_ratings_as_they_are(tmp_path: Path) -> None:
+    """Reports must not tell where ratings come from."""
+    made = [
+        rating(items={"clarity": 3}, distribution={"1": 0.5, "missing": 0.5}, raw="line\n", cost_usd=0.25),
+        rating(status="failed", score=None, error={"kind": "timeout", "transient": True}),
+    ]
+    write_shard(made, tmp_path / "a.parquet")
+
+    found = list(read_shard(tmp_path / "a.parquet"))
+
+    assert [row and (row["items"], row["error"], row["cost_usd"], row["raw"]) for row in found] == [
+        ({"clarity": 3}, None, 0.25, "line\n"),
+        (None, {"kind": "timeout", "transient": True}, None, ""),
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
