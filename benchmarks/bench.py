@@ -247,7 +247,8 @@ def _taken(command: Sequence[str]) -> float:
 def _first_rating(command: Sequence[str], run: Path) -> float:
     started = perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (run / "ratings.jsonl").exists() and process.poll() is None:
+    ratings = run / "ratings.jsonl"
+    while not (ratings.exists() and ratings.stat().st_size) and process.poll() is None:
         pass
     taken = perf_counter() - started
     process.wait()

@@ -1,7 +1,8 @@
 """What one sees while calls are made: a live line on a terminal, now and then a plain one in a log."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 
 from rich.console import Console
@@ -29,6 +30,10 @@ class ProgressLine:
     def rated(self, rating: Rating) -> None:
         """Take note of a rating."""
         self.spending.add(rating)
+        self.tick()
+
+    def tick(self) -> None:
+        """Write a plain line if it is time for one."""
         if self._write and monotonic() >= self._next:
             self._next = monotonic() + _PLAIN_EVERY_S
             self._write(str(self))
@@ -69,6 +74,22 @@ def shown_progress(console: Console, expected: int) -> Iterator[ProgressLine]:
     line = ProgressLine(expected, None)
     with Live(get_renderable=line.__rich__, console=console, refresh_per_second=_REFRESH_HZ, transient=True):
         yield line
+
+
+@asynccontextmanager
+async def beating(line: ProgressLine) -> AsyncIterator[None]:
+    """Have plain lines written even while nothing is rated, so that nobody takes a long wait for an end."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_PLAIN_EVERY_S)
+            line.tick()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def _duration(seconds: float) -> str:

@@ -64,6 +64,7 @@ class RunFolder:
         self.path = path
         self.record: dict[str, Any] = _read_record(path / "run.json")
         self.damaged = 0
+        self.cut: list[str] = []
         self._appending: int | None = None
 
     @cached_property
@@ -94,6 +95,12 @@ class RunFolder:
             with path.open("rb") as stream:
                 yield from map(read_row, stream)
 
+    def open_ratings(self) -> int:
+        """Open the file of ratings to append to it, which is best found impossible before the first call."""
+        if self._appending is None:
+            self._appending = os.open(self.path / "ratings.jsonl", _APPENDING, 0o644)
+        return self._appending
+
     def append(self, rating: Rating, rank: int) -> None:
         """
         Put a rating of the dialogue with this rank on disk, and into the ledger.
@@ -102,12 +109,12 @@ class RunFolder:
         """
         line = rating_line(rating)
         try:
-            if self._appending is None:
-                self._appending = os.open(self.path / "ratings.jsonl", _APPENDING, 0o644)
-            written = os.write(self._appending, line)
+            stream = self.open_ratings()
+            written = os.write(stream, line)
         except OSError as error:
             raise RunError(f"{self.path}/ratings.jsonl: {error.strerror}; what is rated so far is kept") from error
         if written != len(line):
+            os.ftruncate(stream, os.fstat(stream).st_size - written)  # or the next line would be joined to it
             raise RunError(f"{self.path}/ratings.jsonl: a line was written in part only: is the disk full?")
         self.ledger.note(rating, rank)
 
@@ -182,9 +189,9 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
     try:
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".lock", timeout=0):
-            for name in ("ratings", "dialogues"):
-                _set_aside_cut_line(path / f"{name}.jsonl")
+            cut = [name for name in ("ratings", "dialogues") if _set_aside_cut_line(path / f"{name}.jsonl")]
             folder = RunFolder(path)
+            folder.cut = cut
             try:
                 yield folder
             finally:
@@ -205,13 +212,13 @@ def _check(path: Path, *, create: bool) -> None:
         raise RunError(f"{path}: no run found, expected a folder that perm score has written")
 
 
-def _set_aside_cut_line(path: Path) -> None:
+def _set_aside_cut_line(path: Path) -> bool:
     if not path.exists() or not path.stat().st_size:
-        return
+        return False
     with path.open("r+b") as stream:
         stream.seek(-1, os.SEEK_END)
         if stream.read(1) == b"\n":
-            return
+            return False
         stream.seek(0)
         whole = 0
         for line in stream:
@@ -222,6 +229,7 @@ def _set_aside_cut_line(path: Path) -> None:
         with path.with_suffix(".damaged").open("ab") as aside:
             aside.write(cut + b"\n")
         stream.truncate(whole)
+    return True
 
 
 def _read_record(path: Path) -> dict[str, Any]:

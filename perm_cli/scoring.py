@@ -8,7 +8,7 @@ call goes alone, so that a wrong key or an unknown model costs one call and not 
 import asyncio
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -292,9 +292,11 @@ def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
     def interrupt() -> None:
         if stop.requested and task:
             task.cancel()
-        announce()
         stop.request()
+        with suppress(OSError):  # the terminal may be what is gone
+            announce()
 
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         for number in _SIGNALS:
             loop.add_signal_handler(number, interrupt)
@@ -306,3 +308,4 @@ def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])

@@ -23,10 +23,7 @@ from perm_cli.shards import read_shard, write_shard
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written
 
-pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed"),
-    pytest.mark.xdist_group("ray"),  # one Ray at a time
-]
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 KEY = "sk-never-to-be-seen"
 
 

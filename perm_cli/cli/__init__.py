@@ -9,7 +9,9 @@ below --min-coverage · 130 interrupted.
 """
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -50,15 +52,23 @@ app.add_typer(rubrics_app, name="rubrics")
 app.add_typer(judges_app, name="judges")
 
 
+class _Interrupted(BaseException):
+    """Come through Typer, which would end a KeyboardInterrupt without a word."""
+
+
 def main() -> None:
     """Run the command line; a mistake of the user's is said in a line and never shown as a traceback."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
     try:
         app()
     except PermError as error:
         print(f"perm: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("perm: interrupted", file=sys.stderr)
+    except (_Interrupted, KeyboardInterrupt):
+        with suppress(OSError):  # the terminal may be gone
+            print("perm: interrupted; what is rated so far is kept, the same command goes on", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _drop_output()  # whoever read our output has seen enough
@@ -67,6 +77,10 @@ def main() -> None:
         print(f"perm: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
         _drop_output()
         sys.exit(1)
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
 
 
 def _drop_output() -> None:

@@ -20,7 +20,7 @@ from perm_cli.errors import NotAsked, RunError, SettingsError
 from perm_cli.judges import caveat_of, missing, open_judge
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.prices import price_of
-from perm_cli.progress import ProgressLine, shown_progress
+from perm_cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.ray_grader import make_ratings_on_ray, want_all
 from perm_cli.reserve import Reserve
 from perm_cli.rewards import Recipe
@@ -72,6 +72,8 @@ def run(
         announce_inputs(job, console)
         path = output.out or _default_out(job)
         with open_run(path) as folder, closing(Reserve(spending.reuse or ())) as reserve:
+            for name in folder.cut:
+                say(console, f"{path}/{name}.jsonl: the last line was cut; it is set aside in {name}.damaged")
             means = _Means(folder, console, _budget(folder, limit), reserve if spending.reuse else None, output.ray)
             ended = _rate(job, means)
             summary = None if ended.interrupted or output.ray else _fused(folder, recipe, console)
@@ -99,8 +101,8 @@ def _fused(folder: RunFolder, recipe: Recipe, console: Console) -> "Summary":
 
     summary = fuse(folder, recipe)
     if folder.damaged:
-        damage = f"{folder.damaged} damaged lines passed over, their ratings made again"
-        say(console, f"{folder.path}/ratings.jsonl: {damage}")
+        lines = "1 damaged line" if folder.damaged == 1 else f"{folder.damaged} damaged lines"
+        say(console, f"{folder.path}/ratings.jsonl: {lines} passed over; what is missing for it is made again")
     return summary
 
 
@@ -166,7 +168,7 @@ async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
         say(means.console, "finishing the calls in flight; press Ctrl-C again to drop them")
 
     with interruptible(stop, announce):
-        async with open_judge(job.order.judge, means.budget) as judge:
+        async with open_judge(job.order.judge, means.budget) as judge, beating(progress):
             stop.notify = lambda: judge.stop(NotAsked("the run was stopped"))
             full = await make_ratings(job, judge, means.folder, progress, stop, means.reserve)
             # What an endpoint takes is known only if it was asked something.
@@ -200,6 +202,7 @@ def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
             folder.keep_dialogues(job.read())
         folder.record["commands"].append(command)
         folder.write_record()
+        folder.open_ratings()
     except OSError as error:
         raise RunError(f"{folder.path}: {error.strerror} found, expected a folder that can be written") from error
     return command

@@ -140,7 +140,7 @@ class ChatJudge:
             return await self._retrying.copy()(again)  # it holds the state of one call
         except CallFailed as failure:
             failure.attempts = attempts
-            if failure.kind in _UNREACHED and not self._answered:
+            if failure.transient and not self._answered:
                 raise JudgeUnusable(f"{self._transport.where}: {failure.message}") from failure
             self._fall(failure)
             raise
@@ -189,7 +189,7 @@ class ChatJudge:
     def _fall(self, failure: CallFailed) -> None:
         """Give the judge up when call after call came to nothing, though each was tried as often as may be."""
         self._fallen += failure.transient
-        if self._fallen >= DEAD_AFTER:
+        if self._fallen >= min(DEAD_AFTER, self._limiter.pace.ceiling):
             error = JudgeUnusable(
                 f"{self._transport.where} answers no more: {failure.message}; "
                 "what is rated so far is kept, and the same command goes on from there"

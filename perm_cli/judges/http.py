@@ -34,6 +34,7 @@ class HttpTransport:
         self.dropped: frozenset[str] = frozenset()
         self._model = model
         self._key = key
+        self._secret = (key or "").encode()
         url = f"{checked_url(base_url)}/chat/completions"
         self._url = URL(url)
         self._proxy = _proxy_for(url)
@@ -57,6 +58,8 @@ class HttpTransport:
         try:
             async with self._session.post(self._url, data=data, proxy=self._proxy, allow_redirects=False) as response:
                 raw = await response.read()
+                if self._key and self._secret in raw:  # a judge that repeats it must not get it into the run folder
+                    raw = raw.replace(self._secret, b"***")
         except TimeoutError as error:
             raise CallFailed(f"no answer within {self._timeout_s:g} s", kind="timeout", transient=True) from error
         except (aiohttp.ClientConnectorCertificateError, ssl.SSLError) as error:

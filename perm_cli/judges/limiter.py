@@ -9,6 +9,8 @@ from time import monotonic
 from perm_cli.judges.budget import Budget, BudgetReached, Use
 from perm_cli.judges.pace import Pace, Standing
 
+_MEMORY = 0.95
+_TICK_S = 0.001  # shorter waits do not move a clock
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -30,6 +32,7 @@ class Limiter:
         self._alarm: asyncio.Task[None] | None = None
         self._ended: Exception | None = None
         self._pauses: set[asyncio.Task[None]] = set()
+        self._typical = 0.0
 
     async def turn(self, worst: Use) -> "Turn":
         """
@@ -45,6 +48,8 @@ class Limiter:
         try:
             return await waiting.turn
         except asyncio.CancelledError:
+            if waiting.turn.done() and not waiting.turn.cancelled() and not waiting.turn.exception():
+                waiting.turn.result().failed(billed=False)  # it was let through and will not go
             self.look()
             raise
 
@@ -64,6 +69,10 @@ class Limiter:
             pause.cancel()
         self.look()
 
+    def learn(self, tokens: float) -> None:
+        """Take note of what a call used: with the worst case of each, most of a limit a minute would lie idle."""
+        self._typical = _MEMORY * self._typical + (1 - _MEMORY) * tokens if self._typical else tokens
+
     def look(self) -> None:
         """Let through whom it may: something has changed."""
         while self._waiting:
@@ -81,7 +90,8 @@ class Limiter:
             first.turn.set_exception(self._ended)
             return 0.0
         now = self.clock()
-        wait_s = self.pace.wait_s(now, first.worst.tokens)
+        planned = min(first.worst.tokens, self._typical or first.worst.tokens)
+        wait_s = self.pace.wait_s(now, planned)
         if wait_s > 0:
             return wait_s
         if self.budget and not self.budget.fits(first.worst):
@@ -89,10 +99,10 @@ class Limiter:
                 return float("inf")
             first.turn.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
             return 0.0
-        self.pace.begin(now, first.worst.tokens)
+        self.pace.begin(now, planned)
         if self.budget:
             self.budget.reserve(first.worst)
-        first.turn.set_result(Turn(self, now, first.worst))
+        first.turn.set_result(Turn(self, now, first.worst, planned))
         return 0.0
 
     def _wake_in(self, wait_s: float) -> None:
@@ -103,7 +113,7 @@ class Limiter:
             self._alarm = asyncio.get_running_loop().create_task(self._wake(wait_s))
 
     async def _wake(self, wait_s: float) -> None:
-        await self._sleep(wait_s)
+        await self._sleep(max(wait_s, _TICK_S))
         self._alarm = None
         self.look()
 
@@ -117,17 +127,19 @@ class _Waiting:
 class Turn:
     """Hold one call that was let through, until it is known what came of it."""
 
-    __slots__ = ("_begun", "_gate", "_worst")
+    __slots__ = ("_begun", "_gate", "_planned", "_worst")
 
-    def __init__(self, gate: Limiter, begun: float, worst: Use) -> None:
+    def __init__(self, gate: Limiter, begun: float, worst: Use, planned: float) -> None:
         self._gate = gate
         self._begun = begun
         self._worst = worst
+        self._planned = planned
 
     def answered(self, used: Use, standings: Mapping[str, Standing]) -> None:
         """Say that it was answered, at what cost, and what the headers said."""
         now = self._gate.clock()
-        self._gate.pace.answered(now, self._begun, used.tokens - self._worst.tokens)
+        self._gate.pace.answered(now, self._begun, used.tokens - self._planned)
+        self._gate.learn(used.tokens)
         if standings:
             self._gate.pace.told(now, standings)
         self._close(used)

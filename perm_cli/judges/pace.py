@@ -22,6 +22,7 @@ from statistics import median
 OPENING = 64  # calls in flight to begin with; from there the window doubles with every round of answers
 MINUTE_S = 60.0
 _WINDOW_CUT = 0.5
+_IN_VAIN = 8  # refusals in a row after which a "try again at once" is not believed
 _LATENCY_CUT = 0.7
 _BLOW_UP = 3.0  # times the usual latency
 _USUAL_DRIFT = 1.05  # a round; what is slow for good becomes usual
@@ -37,6 +38,7 @@ _LONGEST_PROBE_S = 30.0
 _SLACK_S = 0.5  # for the way there
 _UNSAID_S = 0.5  # to wait where a refusal does not say how long
 _BURST_S = 1.0  # of a hard limit may be used at once
+_TOKEN_BURST_S = 3.0  # of tokens, whose calls differ in size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,8 @@ class Standing:
 class Bucket:
     """A hard limit a minute: whatever window of 60 s one looks at, no more than that."""
 
-    def __init__(self, per_minute: float) -> None:
-        self._room = per_minute * _BURST_S / MINUTE_S
+    def __init__(self, per_minute: float, burst_s: float = _BURST_S) -> None:
+        self._room = per_minute * burst_s / MINUTE_S
         self._drain = (per_minute - self._room) / MINUTE_S
         self._level = 0.0
         self._at = -math.inf
@@ -77,9 +79,9 @@ class Pace:
         self.in_flight = 0
         self.window = float(min(ceiling, OPENING))
         self.rate: float | None = None
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self._requests = Bucket(rpm) if rpm else None
-        self._tokens = Bucket(tpm) if tpm else None
+        self._tokens = Bucket(tpm, _TOKEN_BURST_S) if tpm else None
         self._troubled = False
         self._cut_at = -math.inf
         self._next_at = -math.inf
@@ -90,6 +92,7 @@ class Pace:
         self._refused_at = -math.inf
         self._held_until = -math.inf
         self._strikes = 0
+        self._in_vain = 0
         self._probing = False
         self._epoch_at = math.nan
         self._taken = 0
@@ -132,14 +135,15 @@ class Pace:
         """Take note of an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
         self._ended(begun)
         self._taken += 1
+        self._in_vain = 0
         if self._tokens:
             self._tokens.add(now, tokens)
         if self._strikes and begun > self._refused_at:
             self._recovered(now, begun)
         if not self._troubled:
-            self.window = min(self.window + 1, self._ceiling)
+            self.window = min(self.window + 1, self.ceiling)
         elif begun > self._cut_at:
-            self.window = min(self.window + max(self._ceiling / _REOPENING, 1) / self.window, self._ceiling)
+            self.window = min(self.window + max(self.ceiling / _REOPENING, 1) / self.window, self.ceiling)
         self._timed(now, begun)
 
     def refused(self, now: float, begun: float, retry_after_s: float | None) -> None:
@@ -148,9 +152,12 @@ class Pace:
         if begun <= self._refused_at:  # it began before the refusal that is being waited for
             self._held_until = max(self._held_until, self._refused_at + (retry_after_s or 0.0))
             return
-        self._strikes += 1
         self._refused_at = now
+        self._in_vain += 1
         self._cut(now, _WINDOW_CUT)
+        if retry_after_s == 0 and self._in_vain < _IN_VAIN:  # said by servers that refuse some calls, not too many
+            return
+        self._strikes += 1
         wait_s = _UNSAID_S if retry_after_s is None else retry_after_s
         if self._strikes > 1:
             backoff_s = min(_UNSAID_S * _PROBES_APART ** (self._strikes - 1), _LONGEST_PROBE_S)

@@ -9,6 +9,8 @@ import importlib.metadata
 import os
 from typing import Any
 
+import orjson
+
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
 from perm_cli.judges.headers import retry_after_s
 from perm_cli.judges.http import raise_for_status
@@ -65,7 +67,10 @@ class LiteLLMTransport:
         except tuple(litellm.LITELLM_EXCEPTION_TYPES) as error:
             self._refuse(error)
         headers = getattr(answer, "_hidden_params", {}).get("additional_headers") or {}
-        return dict(answer.model_dump()), {name: str(value) for name, value in headers.items()}
+        body = answer.model_dump_json()
+        if self._key:  # a judge that repeats it must not get it into the run folder
+            body = body.replace(self._key, "***")
+        return dict(orjson.loads(body)), {name: str(value) for name, value in headers.items()}
 
     def _refuse(self, error: Any) -> None:
         headers = getattr(error, "litellm_response_headers", None) or {}
