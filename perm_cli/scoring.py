@@ -8,7 +8,7 @@ call goes alone, so that a wrong key or an unknown model costs one call and not 
 import asyncio
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -186,7 +186,7 @@ async def make_ratings(
             group.create_task(crew.work(pending))
     if crew.fatal:
         raise crew.fatal
-    return crew.full
+    return crew.full or crew.late
 
 
 class _Crew:
@@ -195,6 +195,7 @@ class _Crew:
     def __init__(self, job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop) -> None:
         self.fatal: PermError | None = None
         self.full: str | None = None
+        self.late: str | None = None  # the same, found only when a reply was to be asked for again
         self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, watch, stop
         self._rules = rules_of(job)
         self._chances_seen = False
@@ -221,6 +222,8 @@ class _Crew:
                 self._folder.append(rating, call.rank)
                 self._watch.rated(rating)
                 self._look_for_chances(rating)
+                if rating.status == "skipped" and not self._stop.requested:
+                    self.late = rating.note
                 return
         self._folder.ledger.miss(call, self._rules)
 
@@ -293,8 +296,7 @@ def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
         if stop.requested and task:
             task.cancel()
         stop.request()
-        with suppress(OSError):  # the terminal may be what is gone
-            announce()
+        announce()
 
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:

@@ -1,5 +1,6 @@
 """The command line as typed: arguments in; standard output, standard error and exit code out."""
 
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 
 from perm_cli.cli import main
 from perm_cli.rewards import bystander_term, empathy_of
-from tests.loopback import Answer, Loopback, loopback, refusal, verdict
+from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.makers import row, written
 
 KEY = "sk-never-to-be-seen"
@@ -462,7 +463,7 @@ def test_a_damaged_rating_is_made_again(perm: Perm, dialogues: Path) -> None:
 
     assert len(server.requests) == 25
     assert json.loads(result.out)["coverage"] == 1.0
-    assert "1 damaged lines passed over, their ratings made again" in result.err
+    assert "1 damaged line passed over" in result.err
 
 
 def test_systems_that_reply_in_the_same_words_are_rated_each(perm: Perm, tmp_path: Path) -> None:
@@ -546,3 +547,259 @@ def test_a_full_disk_is_a_line(perm: Perm, dialogues: Path) -> None:
         )
 
     assert (done.returncode, done.stderr) == (1, "perm: standard output: No space left on device\n")
+
+
+# --- what may be paid for, and what need not be ---
+
+MORE_IS_NEEDED = "is reached: what is left is skipped. To go on: the same command with a larger --budget"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let failed calls be tried again at once."""
+    monkeypatch.setattr("perm_cli.judges.chat._BACKOFF", lambda _: 0.0)
+
+
+def falling_over(every: int) -> Answering:
+    """Return an endpoint that answers every so many requests with an error that may pass."""
+    count = itertools.count(1)
+    return lambda body: verdict(body) if next(count) % every else refusal(500, "fell over")
+
+
+def at_length(body: dict[str, Any]) -> Answer:
+    """Return a verdict that takes 2,000 tokens in and 500 out."""
+    choice = {"message": {"content": verdict(body).text}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 2000, "completion_tokens": 500}
+    return Answer(body=json.dumps({"choices": [choice], "usage": usage}).encode())
+
+
+def summary_of(run: str = "run") -> dict[str, Any]:
+    """Return what `summary.json` holds."""
+    return dict(json.loads(Path(run, "summary.json").read_text()))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_budget_of_calls_is_never_passed(perm: Perm, dialogues: Path) -> None:
+    """Calls that are tried again count as often as they are made; what is left undone is skipped, and said to be."""
+    with loopback(falling_over(4)) as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "20calls")
+
+    missing = [reward["missing"] for reward in records(Path("run/rewards.jsonl"))]
+    assert (result.code, len(server.requests)) == (3, 20)
+    assert summary_of()["statuses"] == {"scored": 15, "skipped": 9}
+    assert sum(len(each) for each in missing) == 9
+    assert {word for each in missing for word in each.values()} == {"skipped"}
+    assert result.err.replace("\n", " ").count(f"the budget of 20 calls {MORE_IS_NEEDED}") == 1
+    assert len(result.err.splitlines()) == 2
+
+
+def test_a_larger_budget_pays_only_the_rest(perm: Perm, dialogues: Path) -> None:
+    """The budget is that of the folder: with the same again nothing is left to spend."""
+    command = ["score", dialogues, "--out", "run"]
+
+    with loopback() as server:
+        codes, asked = [], []
+        for budget in ("10calls", "10calls", "24calls", "24calls"):
+            codes.append(perm(*command, *judged_by(server), "--budget", budget).code)
+            asked.append(len(server.requests))
+
+    assert codes == [3, 3, 0, 0]
+    assert asked == [10, 10, 24, 24]
+    assert summary_of()["statuses"] == {"scored": 24}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_same_budget_again_is_spent(perm: Perm, dialogues: Path) -> None:
+    """Calls that failed were calls, whatever became of their rating."""
+    with loopback(falling_over(4)) as server:
+        for _ in range(2):
+            perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "20calls")
+
+    assert len(server.requests) == 20
+
+
+def test_unseen_bills_count_in_the_next_run_too(perm: Perm, dialogues: Path) -> None:
+    """An answer without choices may have been billed: the same budget again must not be spent twice."""
+    count, asked = itertools.count(), []
+
+    with loopback(lambda body: Answer(body=b'{"choices": []}') if next(count) else verdict(body)) as server:
+        for _ in range(2):
+            perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "20ktokens", "--patience", "0.001")
+            asked.append(len(server.requests))
+
+    assert 0 < asked[0] < 24
+    assert asked[1] == asked[0]
+
+
+def test_a_budget_of_tokens_ends_before_it_could_be_passed(perm: Perm, dialogues: Path) -> None:
+    """A call goes only if its longest reply fits: each uses 2,500 tokens and might use more."""
+    with loopback(at_length) as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "20k-tokens")
+
+    summary = summary_of()
+    assert result.code == 3
+    assert summary["statuses"]["scored"] == len(server.requests) > 0
+    assert summary["tokens"]["in"] + summary["tokens"]["out"] == 2500 * len(server.requests) <= 20_000
+    assert f"the budget of 20,000 tokens {MORE_IS_NEEDED}" in result.err.replace("\n", " ")
+
+
+def test_a_budget_of_dollars_goes_by_the_price(perm: Perm, dialogues: Path) -> None:
+    """2,000 tokens in and 500 out at 100 and 200 dollars a million are 30 cents."""
+    with loopback(at_length) as server:
+        settings = f'judge = "house"\n[judges.house]\nmodel = "m"\nbase_url = "{server.url}"\n'
+        Path("perm.toml").write_text(f"{settings}price = {{ input = 100.0, output = 200.0 }}\n")
+        result = perm("score", dialogues, "--out", "run", "--budget", "$2.5")
+
+    summary = summary_of()
+    assert result.code == 3
+    assert len(server.requests) > 0
+    assert summary["cost_usd"] == pytest.approx(0.3 * len(server.requests))
+    assert summary["cost_usd"] <= 2.5
+    assert f"the budget of 2.5 USD {MORE_IS_NEEDED}" in result.err.replace("\n", " ")
+
+
+def test_a_budget_of_dollars_needs_a_price(perm: Perm, dialogues: Path) -> None:
+    """Without one nobody could keep it, and that is said before anything is done."""
+    with loopback() as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "5usd")
+
+    (line,) = result.err.splitlines()
+    assert (result.code, server.requests, Path("run").exists()) == (1, [], False)
+    assert line.startswith("perm: --budget 5usd: no price is known for openai/m, expected one in perm.toml: ")
+    assert "price = { input = …, output = … }" in line
+
+
+@pytest.mark.parametrize("budget", ["5", "lots", "-1usd"])
+def test_what_is_no_budget_is_a_line(perm: Perm, dialogues: Path, budget: str) -> None:
+    """A limit that is not understood must not be none."""
+    result = perm("score", dialogues, "--judge", "m", "--base-url", "http://127.0.0.1:1/v1", f"--budget={budget}")
+
+    assert (result.code, len(result.err.splitlines())) == (1, 1)
+    assert f"--budget: '{budget}' found, expected an amount such as" in result.err
+
+
+def test_an_empty_budget_is_not_a_limitless_one(perm: Perm, dialogues: Path) -> None:
+    """`--budget "$LIMIT"` is empty where nobody has set LIMIT."""
+    with loopback() as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "")
+
+    assert (result.code, server.requests) == (1, [])
+
+
+def test_a_rating_whose_second_call_is_over_budget_keeps_what_the_first_cost(perm: Perm, dialogues: Path) -> None:
+    """A reply that was cut off is paid for; it is asked again, with more room, once there is money for that."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return verdict(body) if body["max_tokens"] > 1024 else Answer(text="<think>hm", finish_reason="length")
+
+    with loopback(answering) as server:
+        first = perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "1calls")
+        (skipped,) = records(Path("run/ratings.jsonl"))
+        summary = summary_of()
+        again = perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "1calls")
+        asked = len(server.requests)
+        last = perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "49calls")
+
+    assert (first.code, again.code, asked) == (3, 3, 1)
+    assert (skipped["status"], skipped["tokens_in"], skipped["tokens_out"], skipped["attempts"]) == (
+        "skipped", 100, 10, 1,
+    )  # fmt: skip
+    assert skipped["note"] == "not asked again: the budget of 1 calls is reached"
+    assert (summary["statuses"], summary["tokens"]["in"]) == ({"skipped": 24}, 100)
+    assert (last.code, len(server.requests)) == (0, 49)
+    assert summary_of()["statuses"] == {"scored": 24}
+
+
+def test_a_budget_reached_within_the_last_rating_is_said(perm: Perm, dialogues: Path) -> None:
+    """Something is skipped, so the run has not ended well, however high the coverage."""
+    count = itertools.count(1)
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return Answer(text="<think>hm", finish_reason="length") if next(count) == 24 else verdict(body)
+
+    with loopback(answering) as server:
+        result = perm(
+            "score", dialogues, *judged_by(server), "--out", "run", "--budget", "24calls", "--concurrency", "1"
+        )
+
+    assert summary_of()["statuses"] == {"scored": 23, "skipped": 1}
+    assert result.code == 3
+    assert MORE_IS_NEEDED in result.err.replace("\n", " ")
+
+
+def test_ratings_of_another_run_are_taken_and_not_paid_for(perm: Perm, dialogues: Path) -> None:
+    """The new run is whole, costs nothing, and says whose the ratings are."""
+    with loopback() as server:
+        Path("perm.toml").write_text(
+            f'[judges.house]\nmodel = "m"\nbase_url = "{server.url}"\nprice = {{ input = 1.0, output = 2.0 }}\n'
+        )
+        perm("score", dialogues, "--judge", "house", "--out", "one")
+        asked = len(server.requests)
+        more = written(dialogues.parent / "more.jsonl", [row(place, system="ab"[place % 2]) for place in range(7)])
+        same = perm("score", dialogues, "--judge", "house", "--out", "two", "--reuse", "one", "--budget", "0calls")
+        same_asked = len(server.requests)
+        perm("score", more, "--judge", "house", "--out", "three", "--reuse", "two", "--json")
+
+    assert (asked, same_asked, len(server.requests)) == (24, 24, 28)
+    assert same.code == 0
+    assert {rating["reused"] for rating in records(Path("two/ratings.jsonl"))} == {"one"}
+    assert (summary_of("two")["coverage"], summary_of("two")["cost_usd"], summary_of("two")["tokens"]) == (1.0, 0.0, {})
+    assert Path("two/rewards.jsonl").read_text() == Path("one/rewards.jsonl").read_text()
+    # Of seven dialogues one is new: four calls of 100 tokens in and 10 out.
+    assert [rating["reused"] for rating in records(Path("three/ratings.jsonl"))].count("") == 4
+    assert summary_of("three")["cost_usd"] == pytest.approx(4 * 120 / 1e6)
+
+
+def test_ratings_made_under_other_settings_are_not_taken(perm: Perm, dialogues: Path) -> None:
+    """They answer another question."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "one")
+        perm("score", dialogues, *judged_by(server), "--out", "two", "--reuse", "one", "--temperature", "0")
+
+    assert len(server.requests) == 48
+
+
+def test_a_run_to_reuse_that_is_none_is_a_line(perm: Perm, dialogues: Path) -> None:
+    """A typing mistake must not be paid for with all ratings made anew."""
+    with loopback() as server:
+        result = perm("score", dialogues, *judged_by(server), "--out", "run", "--reuse", "nowhere")
+
+    assert (result.code, server.requests) == (1, [])
+    assert result.err.splitlines()[1:] == [
+        "perm: --reuse: nowhere: no ratings found, expected a folder that perm score has written"
+    ]
+
+
+def test_a_run_to_reuse_that_is_none_leaves_nothing_behind(perm: Perm, dialogues: Path) -> None:
+    """What can be checked is checked before a folder is made."""
+    perm("score", dialogues, "--judge", "m", "--base-url", "http://127.0.0.1:1/v1", "--out", "run", "--reuse", "no")
+
+    assert not Path("run").exists()
+
+
+def test_limits_are_accepted_kept_on_record_and_change_no_rating(perm: Perm, dialogues: Path) -> None:
+    """How fast a judge is asked says nothing about what it answers."""
+    with loopback() as server:
+        limits = ["--rpm", "100000", "--tpm", "1e9", "--patience", "60"]
+        first = perm("score", dialogues, *judged_by(server), "--out", "run", *limits)
+        second = perm("score", dialogues, *judged_by(server), "--out", "run")
+
+    record = json.loads(Path("run/run.json").read_text())
+    ((settings, _),) = record["settings"].items()
+    assert (first.code, second.code, len(server.requests)) == (0, 0, 24)
+    assert [command["settings"] for command in record["commands"]] == [settings, settings]
+    assert "--rpm 100000 --tpm 1e9 --patience 60" in record["commands"][0]["command"]
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "many"])
+@pytest.mark.parametrize("option", ["--rpm", "--tpm", "--patience"])
+def test_limits_are_positive_numbers(perm: Perm, dialogues: Path, option: str, number: str) -> None:
+    """Nothing a minute would take for ever."""
+    assert perm("score", dialogues, "--judge", "m", option, number).code == 2
+
+
+@pytest.mark.parametrize("option", ["--rpm", "--tpm"])
+def test_limits_are_finite(perm: Perm, dialogues: Path, option: str) -> None:
+    """Who wants no limit gives none."""
+    with loopback() as server:
+        assert perm("score", dialogues, *judged_by(server), "--out", "run", option, "inf").code == 2

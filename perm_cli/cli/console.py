@@ -1,6 +1,8 @@
 """Two consoles: results on standard output, everything else on standard error."""
 
 import sys
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -11,9 +13,30 @@ def output() -> Console:
     return Console(width=None if sys.stdout.isatty() else 100, highlight=False, emoji=False, markup=False)
 
 
+class _Unread:
+    """A stream whose reader may go away: what nobody sees any more must not end a run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if anybody is there."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if anybody is there."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def messages() -> Console:
     """Return the console for everything else."""
-    return Console(stderr=True, highlight=False, emoji=False, markup=False)
+    return Console(file=cast("TextIO", _Unread(sys.stderr)), highlight=False, emoji=False, markup=False)
 
 
 def say(console: Console, text: str, style: str = "") -> None:

@@ -65,8 +65,10 @@ class JudgeOptions:
     concurrency: Annotated[int | None, Option(min=1, help="Calls in flight, at most.  [default: 32; 1 for local]")] = (
         None
     )
-    rpm: Annotated[float | None, Option(min=0.001, help="Requests a minute, at most.", show_default=False)] = None
-    tpm: Annotated[float | None, Option(min=1, help="Tokens a minute, at most.", show_default=False)] = None
+    rpm: Annotated[float | None, Option(min=0.001, max=1e9, help="Requests a minute, at most.", show_default=False)] = (
+        None
+    )
+    tpm: Annotated[float | None, Option(min=1, max=1e12, help="Tokens a minute, at most.", show_default=False)] = None
     timeout: Annotated[
         float | None, Option(min=0.001, max=86_400, help="Seconds for a call.  [default: 120; 900 for local]")
     ] = None

@@ -55,7 +55,7 @@ def run(
     """Do what the command says; return its exit code."""
     console = messages()
     recipe = recipe_of(reward, judge.score)
-    limit = read_budget(spending.budget) if spending.budget else None
+    limit = read_budget(spending.budget) if spending.budget is not None else None
     with opened_sources(files) as sources:
         order = order_of(sources, dialogues, judge)
         lacking = missing(order.judge)
@@ -71,7 +71,7 @@ def run(
         job = prepare(order)
         announce_inputs(job, console)
         path = output.out or _default_out(job)
-        with open_run(path) as folder, closing(Reserve(spending.reuse or ())) as reserve:
+        with closing(Reserve(spending.reuse or ())) as reserve, open_run(path) as folder:
             for name in folder.cut:
                 say(console, f"{path}/{name}.jsonl: the last line was cut; it is set aside in {name}.damaged")
             means = _Means(folder, console, _budget(folder, limit), reserve if spending.reuse else None, output.ray)
@@ -131,7 +131,10 @@ def _budget(folder: RunFolder, limit: tuple[float, str] | None) -> Budget | None
     if not limit:
         return None
     calls, tokens, usd = folder.ledger.spent()
-    return Budget(*limit, Use(calls=calls, tokens=tokens, usd=usd))
+    budget = Budget(*limit, Use(calls=calls, tokens=tokens, usd=usd))
+    # Calls that came to no rating are on record here only.
+    budget.spent = max(budget.spent, folder.record.get("spent", {}).get(budget.unit, 0.0))
+    return budget
 
 
 def _rate(job: Job, means: _Means) -> _Ended:
@@ -147,6 +150,8 @@ def _rate(job: Job, means: _Means) -> _Ended:
             spending = progress.spending
             record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
             record |= {"cost_usd": spending.cost_usd}
+            if means.budget:
+                folder.record["spent"] = folder.record.get("spent", {}) | {means.budget.unit: means.budget.spent}
             folder.write_record()
     if ended.effective:
         folder.record["settings"][job.settings]["effective"] = ended.effective
@@ -204,7 +209,8 @@ def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
         folder.write_record()
         folder.open_ratings()
     except OSError as error:
-        raise RunError(f"{folder.path}: {error.strerror} found, expected a folder that can be written") from error
+        place = error.filename or folder.path
+        raise RunError(f"{place}: {error.strerror} found, expected a folder that can be written") from error
     return command
 
 

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass
 
 from perm_cli.errors import NotAsked, SettingsError
+from perm_cli.terminal import one_line
 
 _AMOUNT = re.compile(r"\$?(\d+(?:\.\d+)?)([kKmM]?)[\s-]*(usd|dollars?|tokens?|calls?)?", re.IGNORECASE)
+_MOST = 1e12
 _TIMES = {"": 1.0, "k": 1e3, "m": 1e6}
 
 
@@ -59,8 +61,12 @@ class Budget:
 def read_budget(text: str) -> tuple[float, str]:
     """Read `5usd`, `$5`, `2M-tokens` or `1000calls` into a limit and its unit; raise `SettingsError`."""
     found = _AMOUNT.fullmatch(text.strip())
-    if not found or not (found[3] or text.strip().startswith("$")):
-        raise SettingsError(f"--budget: {text!r} found, expected an amount such as 5usd, 2M-tokens or 1000calls")
-    name = (found[3] or "usd").lower()
+    dollars = text.strip().startswith("$")
+    named = found and (found[3] or "usd" * dollars)
+    if not found or not named or (dollars and named[0] not in "uUdD") or float(found[1]) > _MOST:
+        raise SettingsError(
+            f"--budget: {one_line(text, 40)!r} found, expected an amount such as 5usd, 2M-tokens or 1000calls"
+        )
+    name = named.lower()
     unit = "tokens" if name.startswith("token") else "calls" if name.startswith("call") else "usd"
     return float(found[1]) * _TIMES[found[2].lower()], unit

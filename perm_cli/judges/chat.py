@@ -140,14 +140,15 @@ class ChatJudge:
             return await self._retrying.copy()(again)  # it holds the state of one call
         except CallFailed as failure:
             failure.attempts = attempts
-            if failure.transient and not self._answered:
+            if failure.kind in _UNREACHED and not self._answered:
                 raise JudgeUnusable(f"{self._transport.where}: {failure.message}") from failure
             self._fall(failure)
             raise
 
     async def _try(self, payload: dict[str, Any], attempt: int) -> Reply:
         """Make one call when its turn comes, and let the limiter know what came of it."""
-        turn = await self._limiter.turn(self._worst(payload))
+        worst = self._worst(payload)
+        turn = await self._limiter.turn(worst)
         try:
             body, headers = await self._transport.send(payload)
             reply = read_reply(body, self._price, attempt)
@@ -163,7 +164,8 @@ class ChatJudge:
             raise
         self._fallen = 0
         tokens = reply.tokens_in + reply.tokens_out
-        turn.answered(Use(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0), standings_of(headers))
+        used = Use(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0) if tokens else worst  # where no usage is named
+        turn.answered(used, standings_of(headers))
         return reply
 
     def _look_at_wait(self, failure: CallFailed) -> None:

@@ -1,5 +1,6 @@
 """What the headers of an answer say about limits: how long to wait, and what is left."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,13 +23,17 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Return how long `Retry-After` asks to wait, given in seconds or as a date."""
     text = headers.get("Retry-After") or headers.get("retry-after") or ""
     try:
-        return min(max(float(text), 0.0), _LONGEST_WAIT_S)
+        return _within_a_day(float(text))
     except ValueError:
         pass
     try:
-        return max(parsedate_to_datetime(text).timestamp() - time(), 0.0)
+        return _within_a_day(parsedate_to_datetime(text).timestamp() - time())
     except (ValueError, TypeError):
         return None
+
+
+def _within_a_day(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_WAIT_S)
 
 
 def standings_of(headers: Mapping[str, str]) -> dict[str, Standing]:
@@ -40,9 +45,11 @@ def standings_of(headers: Mapping[str, str]) -> dict[str, Standing]:
         if name is None or reset_s is None:
             continue
         try:
-            found[unit] = Standing(remaining=float(headers[name]), reset_s=reset_s)
+            remaining = float(headers[name])
         except ValueError:
             continue
+        if not math.isnan(remaining):
+            found[unit] = Standing(remaining=remaining, reset_s=reset_s)
     return found
 
 
@@ -50,18 +57,18 @@ def reset_in_s(text: str) -> float | None:
     """Read `6m0s`, `20ms`, seconds, or a date (ISO 8601, or seconds or milliseconds of Unix time)."""
     parts = _DURATION.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
-        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        return _within_a_day(sum(float(number) * _SECONDS[unit] for number, unit in parts))
     try:
         number = float(text)
     except ValueError:
         return _until(text)
     if number > _EPOCH_FROM:
         number = number / (1000 if number > 1000 * _EPOCH_FROM else 1) - time()
-    return min(max(number, 0.0), _LONGEST_WAIT_S)
+    return _within_a_day(number)
 
 
 def _until(text: str) -> float | None:
     try:
-        return max(datetime.fromisoformat(text).timestamp() - time(), 0.0)
+        return _within_a_day(datetime.fromisoformat(text).timestamp() - time())
     except ValueError:
         return None

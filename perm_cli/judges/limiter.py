@@ -54,7 +54,9 @@ class Limiter:
             raise
 
     async def pause(self, seconds: float) -> None:
-        """Wait before a call is tried again; raise what `end` is given meanwhile."""
+        """Wait before a call is tried again; raise what `end` is given, before or meanwhile."""
+        if self._ended:
+            raise self._ended
         task = asyncio.ensure_future(self._sleep(seconds))
         self._pauses.add(task)
         await asyncio.wait([task])

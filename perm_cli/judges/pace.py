@@ -32,12 +32,14 @@ _PRIOR_S = 5.0  # that an earlier rate counts for
 _RATE_MARGIN = 0.98
 _RATE_GROWTH = 0.001  # a second, at first
 _RATE_GROWTH_MOST = 0.05
+_FEW = 8  # answers, that no rate is learned from
 _PATIENCE_S = 30.0  # in which the growth doubles
 _PROBES_APART = 3.0  # times as far as the last
 _LONGEST_PROBE_S = 30.0
 _SLACK_S = 0.5  # for the way there
 _UNSAID_S = 0.5  # to wait where a refusal does not say how long
 _BURST_S = 1.0  # of a hard limit may be used at once
+_LEAST_DRAIN = 0.1
 _TOKEN_BURST_S = 3.0  # of tokens, whose calls differ in size
 
 
@@ -54,6 +56,7 @@ class Bucket:
 
     def __init__(self, per_minute: float, burst_s: float = _BURST_S) -> None:
         self._room = per_minute * burst_s / MINUTE_S
+        self._per_minute = per_minute
         self._drain = (per_minute - self._room) / MINUTE_S
         self._level = 0.0
         self._at = -math.inf
@@ -65,6 +68,8 @@ class Bucket:
 
     def add(self, now: float, amount: float) -> None:
         """Take an amount, or give one back."""
+        if amount > max(self._room, 1):  # it goes alone, and must not be too much for the minute that it ends
+            self._drain = min(self._drain, max(self._per_minute - amount, _LEAST_DRAIN * self._per_minute) / MINUTE_S)
         self._level = max(self._now(now) + amount, 0.0)
         self._at = now
 
@@ -122,7 +127,8 @@ class Pace:
         if self.rate is not None:
             calm_s = now - self._learned_at
             growth = min(_RATE_GROWTH * (1 + calm_s / _PATIENCE_S), _RATE_GROWTH_MOST)
-            self.rate *= 1 + growth * min(now - self._sent_at, 1.0)
+            if now - self._next_at <= 1 / self.rate:  # else it is not the rate that holds calls back
+                self.rate *= (1 + growth) ** min(now - self._sent_at, MINUTE_S)
             self._next_at = max(self._next_at, now - 1 / self.rate) + 1 / self.rate
         self._sent_at = now
         if self._requests:
@@ -150,7 +156,7 @@ class Pace:
         """Take note of a 429."""
         self._ended(begun)
         if begun <= self._refused_at:  # it began before the refusal that is being waited for
-            self._held_until = max(self._held_until, self._refused_at + (retry_after_s or 0.0))
+            self._held_until = max(self._held_until, now + (retry_after_s or 0.0))
             return
         self._refused_at = now
         self._in_vain += 1
@@ -164,7 +170,8 @@ class Pace:
             # Where a minute is what is counted, the calls of its beginning are forgotten then.
             free_s = self._epoch_at + MINUTE_S + _SLACK_S - now
             wait_s = max(wait_s, min(backoff_s, abs(free_s)))
-        self._held_until = now + wait_s
+        # Later than now on the coarsest clock: a probe begins after the refusal it is to follow.
+        self._held_until = max(now + wait_s, math.nextafter(now, math.inf))
 
     def failed(self, now: float, begun: float, *, slow: bool = False) -> None:
         """Take note of a call that came to nothing for another reason; a timeout is `slow`."""
@@ -187,6 +194,10 @@ class Pace:
     def _recovered(self, now: float, begun: float) -> None:
         """Take what was accepted since the last recovery, over that time, for what the endpoint allows."""
         elapsed_s = now - self._epoch_at
+        if self.rate is None and self._taken < _FEW:  # which says nothing about what is allowed
+            self._strikes = 0
+            self._probing = False
+            return
         if now - self._refused_at >= _UNSAID_S:
             # A short time says little against what was learned before.
             prior = 0.0 if self.rate is None else self.rate * _PRIOR_S

@@ -90,8 +90,8 @@ class _JudgeTable:
     temperature: float | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     concurrency: Annotated[int, Field(gt=0)] | None = None
-    rpm: Annotated[float, Field(gt=0)] | None = None
-    tpm: Annotated[float, Field(gt=0)] | None = None
+    rpm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    tpm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     patience_s: Annotated[float, Field(gt=0)] | None = None
     structured: Structured | None = None
