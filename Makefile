@@ -1,5 +1,6 @@
 # Everything is installed into .venv; nothing is compiled and nothing but the package index is reached.
 PYTHON ?= python3
+SOAK ?= 1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -30,8 +31,8 @@ docs: .venv/dev  ## Write the generated parts of the documents anew
 bench: .venv/dev  ## Measure speed against a loopback judge
 	$(BIN)/python benchmarks/bench.py
 
-soak: .venv/dev  ## Break the program for longer than the tests do
-	PERM_SOAK=1 $(BIN)/python -m pytest tests/test_chaos.py
+soak: .venv/dev  ## Break the program for longer than the tests do; SOAK=N draws other moments
+	PERM_SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_chaos.py -n 2 --durations=10
 
 fuzz: .venv/fuzz  ## Fuzz the readers of hostile input for ten minutes, guided by coverage
 	for reader in dialogues verdicts replies runs; do $(BIN)/python -m tests.fuzz $$reader -max_total_time=150 || exit 1; done
