@@ -7,7 +7,9 @@ that dies anywhere leaves nothing to be paid for twice.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import time
@@ -21,6 +23,7 @@ from perm_cli.judges import missing, open_judge, route_of
 from perm_cli.judges.batch_apis import (
     AnthropicBatches,
     BatchApi,
+    BatchGone,
     BatchStanding,
     OpenAIBatches,
     Row,
@@ -39,6 +42,7 @@ from perm_cli.ratings import (
     Rating,
     RatingRules,
     failed_from,
+    is_settled,
     rate,
     rated_from,
     rating_line,
@@ -48,16 +52,23 @@ from perm_cli.ratings import (
 )
 from perm_cli.rubrics import Dimension, Pack, load_rubrics
 from perm_cli.runs import RunFolder
-from perm_cli.scoring import Job, calls_of, rules_of
+from perm_cli.scoring import Job, calls_of, lacks_chances, no_chances, rules_of
 
 State = Literal["sending", "open", "exported", "collected", "cancelled"]
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
 _ANTHROPIC_URL = "https://api.anthropic.com"
+# What LiteLLM, which makes the first call, passes on to Anthropic as it is.
+_ANTHROPIC_PARAMS = frozenset({"top_p", "top_k", "stop_sequences", "thinking", "service_tier"})
+_GONE = "gone"
 
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """Hold one batch of a run: `id` is the provider's, `standing` what the provider last said of it."""
+    """
+    Hold one batch of a run: `id` is the provider's, `standing` what the provider last said of it.
+
+    `after` is the id of the newest batch there was before it was sent, where the provider has no place for `marker`.
+    """
 
     number: int
     settings: str
@@ -68,15 +79,20 @@ class Batch:
     sent: float
     id: str | None = None
     standing: str = ""
+    after: str | None = None
+
+    @property
+    def is_unsure(self) -> bool:
+        """Tell whether its submission was cut short, so that it may have come about or not."""
+        return self.state == "sending" and self.standing == "unsure"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Collected:
     """Count what came of collecting: ratings by status, and calls that are to do again."""
 
-    ratings: dict[str, int]
-    put_back: int = 0
-    waiting: int = 0
+    ratings: Counter[str]
+    put_back: int
 
 
 def batches_of(folder: RunFolder) -> list[Batch]:
@@ -85,6 +101,18 @@ def batches_of(folder: RunFolder) -> list[Batch]:
         return [Batch(**entry) for entry in folder.record.get("batches", [])]
     except TypeError as error:
         raise RunError(f"{folder.path}/run.json: batches: {error}, expected the record of a run") from error
+
+
+def check_judge(settings: JudgeSettings, *, export_only: bool) -> None:
+    """Raise `SettingsError` if a batch could not ask this judge what the first call asks it."""
+    if export_only and is_local(settings.model):
+        raise SettingsError(f"--export-only: --judge {settings.name} found, which perm score runs, expected another")
+    unknown = sorted(settings.params.keys() - _ANTHROPIC_PARAMS)
+    if settings.provider == "anthropic" and not export_only and unknown:
+        raise SettingsError(
+            f"--judge {settings.name}: params: {', '.join(unknown)} found, expected for Anthropic's batches only "
+            f"{', '.join(sorted(_ANTHROPIC_PARAMS))}"
+        )
 
 
 def api_of(settings: JudgeSettings) -> BatchApi:
@@ -109,7 +137,8 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
     """
     Make one call at full price and return what the endpoint turned out to take; None if nothing is left to rate.
 
-    A wrong key, model or parameter is found out now and not by every request of a batch tomorrow.
+    A wrong key, model or parameter is found out now and not by every request of a batch tomorrow. Raise `PermError`
+    if it is, or if the judge does not answer.
     """
     call = next(_pending(job, folder), None)
     if call is None:
@@ -120,6 +149,11 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
         except NotAsked as error:
             raise RunError(str(error)) from error
         folder.append(rating, call.rank)
+        if not is_settled(rating.status, rating.error):
+            said = (rating.error or {}).get("message") or rating.note
+            raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
+        if lacks_chances(rating, rules_of(job)):
+            raise no_chances(rating)
         return judge.dialect
 
 
@@ -166,56 +200,110 @@ def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: Bat
 
 def send(folder: RunFolder, batch: Batch, api: BatchApi) -> None:
     """Submit a batch that is on record, unless it got through before and only the answer was lost."""
-    lines = _file(folder, batch, "requests").read_bytes()
-    batch.id = api.find(batch.marker, batch.requests, batch.sent) if batch.standing == "unsure" else None
-    if batch.id is None:
-        _enter(folder, batch, standing="unsure", sent=time())
-        batch.id = api.submit(lines, batch.marker)
-    _enter(folder, batch, state="open", standing="submitted")
+    if not adopt(folder, batch, api):
+        lines = _file(folder, batch, "requests").read_bytes()
+        _enter(folder, batch, standing="unsure", sent=time(), after=api.newest())
+        _enter(folder, batch, id=api.submit(lines, batch.marker), state="open", standing="submitted")
+
+
+def adopt(folder: RunFolder, batch: Batch, api: BatchApi) -> bool:
+    """Tell whether a batch got through although the answer was lost; it is open then."""
+    known = {each.id for each in batches_of(folder) if each.id}
+    found = api.find(batch.marker, batch.requests, batch.after, known) if batch.is_unsure else None
+    if found:
+        _enter(folder, batch, id=found, state="open", standing="submitted")
+    return bool(found)
 
 
 def standing_of(folder: RunFolder, batch: Batch, api: BatchApi) -> BatchStanding:
     """Ask how far a batch is, and keep the answer."""
     assert batch.id is not None  # noqa: S101 - it is open
-    found = api.standing(batch.id)
+    with _marked_if_gone(folder, batch):
+        found = api.standing(batch.id)
     _enter(folder, batch, standing=found.status)
     return found
 
 
-def collect(folder: RunFolder, batch: Batch, rows: Iterable[Row], told: Callable[[str], None]) -> Collected:
+class Collection:
     """
-    Turn answers into ratings. Rows that failed for now, and calls without a row, are to do again.
+    Turn answers into ratings: none is made twice, and nothing told twice, however many batches they are of.
 
     Safe to repeat: what has its rating already keeps it.
     """
-    settings = _judge(folder, batch)
-    pack = _pack(folder, batch)
-    rules = _rules(settings, batch)
-    price = price_of(settings)
-    waiting = {rating.key: rating for rating in _unmade(folder, batch)}
-    found = Collected(ratings={})
-    for row in rows:
-        rating = waiting.pop(row.key, None)
-        if rating is None or folder.ledger.holds(row.key):
-            continue
-        made = _rated(row, rating, pack, rules, price.halved() if price else None, told)
-        if made is None:
-            found.put_back += 1
-            continue
-        folder.append(made, 0)
-        found.ratings[made.status] = found.ratings.get(made.status, 0) + 1
-    found.put_back += sum(not folder.ledger.holds(key) for key in waiting)
-    _enter(folder, batch, state="collected")
-    return found
+
+    def __init__(self, folder: RunFolder, tell: Callable[[str], None]) -> None:
+        self._folder, self._tell = folder, tell
+        self._made: set[str] = set()
+        self._told: set[str] = set()
+
+    def take(self, batch: Batch, rows: Iterable[Row], *, may_be_empty: bool = False) -> Collected | None:
+        """
+        Collect a batch; rows that failed for now, and calls without a row, are to do again.
+
+        Return None, and leave the batch as it is, if no row belongs to it, unless it `may_be_empty`.
+        """
+        settings = judge_of(self._folder, batch)
+        pack, rules, price = _pack(self._folder, batch), _rules(settings, batch), price_of(settings)
+        if price and batch.id:
+            price = price.halved()
+        calls = {rating.key: rating for rating in _unmade(self._folder, batch)}
+        counts: Counter[str] = Counter()
+        with _marked_if_gone(self._folder, batch):
+            for row in rows:
+                if row.key not in calls:
+                    continue
+                may_be_empty = True
+                made = None if self._has(row.key) else self._rated(row, calls[row.key], pack, rules, price)
+                if made:
+                    self._folder.append(made, 0)
+                    self._made.add(made.key)
+                    counts[made.status] += 1
+        if not may_be_empty:
+            return None
+        _enter(self._folder, batch, state="collected")
+        return Collected(counts, sum(not self._has(key) for key in calls))
+
+    def _has(self, key: str) -> bool:
+        return key in self._made or self._folder.ledger.holds(key)
+
+    def _rated(self, row: Row, rating: Rating, pack: Pack, rules: RatingRules, price: Price | None) -> Rating | None:
+        """Return the rating that a row makes, None if it is to do again."""
+        try:
+            if row.body is None:
+                failure_of(row, "the batch", rules.judge)
+            return rated_from(rating, read_reply(row.body, price, 1), _dimension(pack, rating), rules)
+        except CallFailed as failure:
+            return None if failure.transient else failed_from(rating, failure)
+        except JudgeUnusable as error:
+            self._tell_once(str(error))
+            return None
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._tell(text)
 
 
 def cancel(folder: RunFolder, batch: Batch, api: BatchApi | None) -> None:
-    """Cancel a batch; what a provider has done of it can still be collected."""
-    if batch.id and api:
-        api.cancel(batch.id)
-        _enter(folder, batch, standing="cancelling")
-    else:
-        _enter(folder, batch, state="cancelled")
+    """
+    Cancel a batch; what a provider has done of it can still be collected.
+
+    What the provider no longer knows is given up. An `api` is needed for what was sent, or may have been.
+    """
+    if api and batch.is_unsure:
+        adopt(folder, batch, api)
+    if not api or not batch.id:
+        _enter(folder, batch, state="cancelled", standing="")
+        return
+    was_gone = batch.standing == _GONE
+    try:
+        if not standing_of(folder, batch, api).is_over:
+            api.cancel(batch.id)
+            _enter(folder, batch, standing="cancelling")
+        elif was_gone:
+            _enter(folder, batch, state="cancelled", standing=_GONE)
+    except BatchGone:
+        _enter(folder, batch, state="cancelled", standing=_GONE)
 
 
 def rows_of(path: Path) -> Iterator[Row]:
@@ -234,7 +322,12 @@ def rows_of(path: Path) -> Iterator[Row]:
 
 def judge_of(folder: RunFolder, batch: Batch) -> JudgeSettings:
     """Return the judge that a batch is for."""
-    return _judge(folder, batch)
+    try:
+        judge = dict(folder.record["settings"][batch.settings]["judge"])
+        price = judge.pop("price", None)
+        return JudgeSettings(**judge, price=Price(**price) if price else None)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder.path}/run.json: settings: {error}, expected those of the batch") from error
 
 
 def _pending(job: Job, folder: RunFolder) -> Iterator[Call]:
@@ -262,6 +355,15 @@ def _write(job: Job, folder: RunFolder, lines: list[bytes], ratings: list[Rating
     return batch
 
 
+@contextmanager
+def _marked_if_gone(folder: RunFolder, batch: Batch) -> Iterator[None]:
+    try:
+        yield
+    except BatchGone as error:
+        _enter(folder, batch, standing=_GONE)
+        raise BatchGone(f"{error}; if it is gone for good, perm batch cancel {folder.path} gives it up") from error
+
+
 def _enter(folder: RunFolder, batch: Batch, **changes: Any) -> None:
     for name, value in changes.items():
         setattr(batch, name, value)
@@ -283,15 +385,6 @@ def _unmade(folder: RunFolder, batch: Batch) -> Iterator[Rating]:
         raise RunError(f"{path}: {error.strerror} found, expected what the batch was sent for") from error
 
 
-def _judge(folder: RunFolder, batch: Batch) -> JudgeSettings:
-    try:
-        judge = dict(folder.record["settings"][batch.settings]["judge"])
-        price = judge.pop("price", None)
-        return JudgeSettings(**judge, price=Price(**price) if price else None)
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder.path}/run.json: settings: {error}, expected those of the batch") from error
-
-
 def _pack(folder: RunFolder, batch: Batch) -> Pack:
     pack = load_rubrics(Path(batch.rubrics))
     if pack.digest != folder.record["settings"][batch.settings].get("rubrics_digest"):
@@ -307,19 +400,3 @@ def _rules(settings: JudgeSettings, batch: Batch) -> RatingRules:
     return RatingRules(
         settings=batch.settings, judge=settings.name, max_tokens=settings.max_tokens, expected=settings.logprobs
     )
-
-
-def _rated(
-    row: Row, rating: Rating, pack: Pack, rules: RatingRules, price: Price | None, told: Callable[[str], None]
-) -> Rating | None:
-    """Return the rating that a row makes, None if it is to do again."""
-    try:
-        if row.body is None:
-            failure_of(row, "the batch", rules.judge)
-        else:
-            return rated_from(rating, read_reply(row.body, price, 1), _dimension(pack, rating), rules)
-    except CallFailed as failure:
-        return None if failure.transient else failed_from(rating, failure)
-    except JudgeUnusable as error:
-        told(str(error))
-    return None

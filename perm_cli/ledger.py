@@ -10,7 +10,6 @@ from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from perm_cli.dialogues import Dialogue
 from perm_cli.ratings import Call, Rating, RatingRules, is_settled, unmade
 from perm_cli.scratch import scratch
 from perm_cli.words import Status
@@ -112,10 +111,14 @@ class Ledger:
         ratings, all_settled = self._database.execute(query, (settings,)).fetchone()
         return ratings if all_settled else -1
 
-    def keep_latest(self, dialogues: Iterable[Dialogue], settings: str | None = None) -> None:
-        """Want the latest rating of every key, or of those made under some settings; the dialogues in this order."""
+    def keep_latest(self, dialogues: Iterable[tuple[str, str]], settings: str | None = None) -> None:
+        """
+        Want the latest rating of every key, or of those made under some settings.
+
+        `dialogues` gives id and system, in the order that is wanted.
+        """
         self._database.execute("CREATE TABLE ranks (id TEXT, system TEXT)")
-        self._database.executemany("INSERT INTO ranks VALUES (?, ?)", ((each.id, each.system) for each in dialogues))
+        self._database.executemany("INSERT INTO ranks VALUES (?, ?)", dialogues)
         self._database.execute("CREATE INDEX by_dialogue ON ranks (id, system)")
         self._database.execute(_KEEP_LATEST, {"settings": settings})
 

@@ -137,15 +137,30 @@ class RunFolder:
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Yield the dialogues of the run; of one that was edited, the last version comes last."""
+        for row in self._dialogue_rows():
+            try:
+                yield to_dialogue(row, ROLES, "")
+            except RowError as error:
+                raise RunError(f"{self.path}/dialogues.jsonl: {row['id']!r}: {error}; remove the file") from error
+
+    def dialogue_names(self) -> Iterator[tuple[str, str]]:
+        """Yield id and system of the dialogues."""
+        return ((row["id"], row["system"]) for row in self._dialogue_rows())
+
+    def _dialogue_rows(self) -> Iterator[dict[str, Any]]:
         path = self.path / "dialogues.jsonl"
         if path.exists():
             with path.open("rb") as stream:
                 for number, line in enumerate(stream, 1):
                     try:
-                        yield to_dialogue(orjson.loads(line), ROLES, "")
-                    except (orjson.JSONDecodeError, RowError) as error:
-                        what = f"{path}:{number}: a damaged line found ({error}); remove the file"
-                        raise RunError(f"{what} and run perm score again, which writes it anew") from error
+                        row = orjson.loads(line)
+                        named = type(row["id"]) is type(row["system"]) is str
+                    except (orjson.JSONDecodeError, KeyError, TypeError):
+                        named = False
+                    if not named:
+                        what = f"{path}:{number}: a damaged line found, expected a dialogue; remove the file"
+                        raise RunError(f"{what} and run perm score again, which writes it anew")
+                    yield row
 
     def expected_ratings(self) -> int:
         """Return how many ratings the commands on this folder asked for, the largest of each settings."""

@@ -175,7 +175,7 @@ async def make_ratings(
     rating cannot be written.
     """
     if is_made(job, folder):
-        folder.ledger.keep_latest(folder.dialogues(), job.settings)
+        folder.ledger.keep_latest(folder.dialogue_names(), job.settings)
         watch.kept(job.ratings)
         return None
     crew = _Crew(job, judge, folder, watch, stop)

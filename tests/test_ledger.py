@@ -95,7 +95,7 @@ def test_all_can_be_wanted_in_the_order_of_the_dialogues(held: Any) -> None:
         {"key": "3", "dialogue_id": "b", "score": 1.0},
         {"key": "3", "dialogue_id": "b", "score": 2.0},
     )
-    ledger.keep_latest(DIALOGUES)
+    ledger.keep_latest((each.id, each.system) for each in DIALOGUES)
 
     assert [(outcome.key, outcome.score) for outcome in ledger.wanted()] == [("3", 2.0), ("2", 3.0), ("1", 3.0)]
 

@@ -1,15 +1,19 @@
 """`perm batch`: rate at half the price, within a day."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from perm_cli.batches import (
     Batch,
+    Collected,
+    Collection,
     api_of,
     batches_of,
+    check_judge,
     first_call,
     judge_of,
     rows_of,
@@ -20,19 +24,15 @@ from perm_cli.batches import (
 from perm_cli.batches import (
     cancel as cancel_batch,
 )
-from perm_cli.batches import (
-    collect as collect_rows,
-)
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.fusing import fuse, show
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
 from perm_cli.cli.score import announce_inputs, open_record, run_loop
-from perm_cli.errors import RunError, SettingsError
-from perm_cli.judges.batch_apis import Row
-from perm_cli.judges.settings import JudgeSettings
+from perm_cli.errors import PermError, RunError, SettingsError
+from perm_cli.judges.batch_apis import BatchApi
 from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import prepare
+from perm_cli.scoring import Job, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0
@@ -43,31 +43,24 @@ def submit(
 ) -> None:
     """Do what the command says."""
     console = messages()
-    with opened_sources(files) as sources:
+    with opened_sources(files) as sources, ExitStack() as stack:
         order = order_of(sources, dialogues, judge)
-        api = None if export_only else api_of(order.judge)
+        check_judge(order.judge, export_only=export_only)
+        api = None if export_only else stack.enter_context(closing(api_of(order.judge)))
         job = prepare(order)
         announce_inputs(job, console)
         with open_run(out) as folder:
             open_record(job, folder)
-            for batch in batches_of(folder):
-                if batch.state == "sending":
-                    _send(
-                        folder,
-                        batch,
-                        (batch.settings == job.settings and order.judge) or judge_of(folder, batch),
-                        console,
-                    )
-            dialect = None
             if api:
-                dialect = run_loop(first_call(job, folder))
+                _send_left(job, folder, api, console)
+            dialect = run_loop(first_call(job, folder)) if api else None
         # Opened again, the folder knows the rating that the first call has made.
         with open_run(out) as folder:
             written = 0
             for batch in write_batches(job, folder, dialect, api):
                 written += 1
                 if api:
-                    _send(folder, batch, order.judge, console)
+                    _send(folder, batch, api, console)
                 else:
                     path = folder.path / "batches" / f"{batch.number:04}.requests.jsonl"
                     say(console, f"batch {batch.number}: {batch.requests:,} requests in {path}")
@@ -82,35 +75,46 @@ def submit(
 def status(path: Path) -> None:
     """Do what the command says."""
     with open_run(path, create=False) as folder:
-        for batch in _batches(folder):
-            say(output(), _line(folder, batch))
+        trouble = _each(_batches(folder), lambda batch: say(output(), _line(folder, batch)), messages())
+    if trouble:
+        raise trouble
 
 
 def collect(path: Path, reward: RewardOptions, answers: Sequence[Path], *, wait: bool, as_json: bool) -> int:
     """Do what the command says; return its exit code."""
     console = messages()
     with open_run(path, create=False) as folder:
-        left = _collect_files(folder, answers, console) if answers else _collect_batches(folder, console, wait=wait)
+        collecting = _Collecting(folder, console)
+        collecting.files(answers) if answers else collecting.batches(wait=wait)
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
         recipe = recipe_of(reward, commands[-1]["score"] if commands else "mode")
-        folder.ledger.keep_latest(folder.dialogues())
+        folder.ledger.keep_latest(folder.dialogue_names())
         summary = fuse(folder, recipe, folder.expected_ratings())
     show(summary, as_json=as_json)
-    if left:
-        say(console, f"{left} batches are not over; collect again later, or now with --wait")
-        return COVERAGE_TOO_LOW
-    return DONE
+    if collecting.left:
+        say(console, f"{collecting.left} batches are not over; collect again later, or now with --wait")
+    if collecting.trouble:
+        raise collecting.trouble
+    return COVERAGE_TOO_LOW if collecting.left or collecting.put_back else DONE
 
 
 def cancel(path: Path) -> None:
     """Do what the command says."""
+    console = messages()
+
+    def cancelled(batch: Batch) -> None:
+        if batch.state not in {"open", "exported", "sending"}:
+            return
+        with ExitStack() as stack:
+            is_known = batch.id or batch.is_unsure
+            cancel_batch(folder, batch, stack.enter_context(_api(folder, batch)) if is_known else None)
+        say(console, f"batch {batch.number}: {batch.standing or batch.state}")
+
     with open_run(path, create=False) as folder:
-        for batch in _batches(folder):
-            if batch.state in {"open", "exported", "sending"}:
-                api = api_of(judge_of(folder, batch)) if batch.id else None
-                cancel_batch(folder, batch, api)
-                say(messages(), f"batch {batch.number}: {batch.standing or batch.state}")
+        trouble = _each(_batches(folder), cancelled, console)
+    if trouble:
+        raise trouble
 
 
 def _batches(folder: RunFolder) -> list[Batch]:
@@ -120,8 +124,37 @@ def _batches(folder: RunFolder) -> list[Batch]:
     return batches
 
 
-def _send(folder: RunFolder, batch: Batch, judge: JudgeSettings, console: Console) -> None:
-    send(folder, batch, api_of(judge))
+def _each(batches: Iterable[Batch], act: Callable[[Batch], None], console: Console) -> PermError | None:
+    """Do something with every batch, whatever goes wrong with one of them; return what did last, tell the rest."""
+    trouble: PermError | None = None
+    for batch in batches:
+        try:
+            act(batch)
+        except PermError as error:
+            if trouble:
+                say(console, str(trouble))
+            trouble = RunError(f"batch {batch.number}: {error}")
+    return trouble
+
+
+@contextmanager
+def _api(folder: RunFolder, batch: Batch) -> Iterator[BatchApi]:
+    with closing(api_of(judge_of(folder, batch))) as api:
+        yield api
+
+
+def _send_left(job: Job, folder: RunFolder, api: BatchApi, console: Console) -> None:
+    """Send what is on record and was not sent, or perhaps not; `api` is that of the job."""
+    for batch in batches_of(folder):
+        if batch.state == "sending" and batch.settings == job.settings:
+            _send(folder, batch, api, console)
+        elif batch.state == "sending":
+            with _api(folder, batch) as its_own:
+                _send(folder, batch, its_own, console)
+
+
+def _send(folder: RunFolder, batch: Batch, api: BatchApi, console: Console) -> None:
+    send(folder, batch, api)
     say(console, f"batch {batch.number}: {batch.requests:,} requests sent as {batch.id}")
 
 
@@ -129,43 +162,79 @@ def _line(folder: RunFolder, batch: Batch) -> str:
     head = f"batch {batch.number}: {batch.requests:,} requests, {batch.state}"
     if batch.state != "open":
         return head
-    found = standing_of(folder, batch, api_of(judge_of(folder, batch)))
+    with _api(folder, batch) as api:
+        found = standing_of(folder, batch, api)
     counts = f"{found.done:,} done, {found.failed:,} failed of {found.total:,}"
     return f"{head} as {batch.id}, {found.status}: {counts}" + (f"; {found.problem}" if found.problem else "")
 
 
-def _collect_files(folder: RunFolder, answers: Sequence[Path], console: Console) -> int:
-    exported = [batch for batch in batches_of(folder) if batch.state in {"exported", "collected"} and not batch.id]
-    if not exported:
-        raise SettingsError(f"--from: no exported batch found in {folder.path}, expected one of --export-only")
-    for batch in exported:
-        _collect(folder, batch, (row for path in answers for row in rows_of(path)), console)
-    return 0
+class _Collecting:
+    """Collect the batches of a run, and keep count of those that are `left` and of calls that are to do again."""
 
+    def __init__(self, folder: RunFolder, console: Console) -> None:
+        self.left = 0
+        self.put_back = 0
+        self.trouble: PermError | None = None
+        self._folder, self._console = folder, console
+        self._collection = Collection(folder, lambda text: say(console, text))
 
-def _collect_batches(folder: RunFolder, console: Console, *, wait: bool) -> int:
-    left = [batch for batch in _batches(folder) if batch.state == "open"]
-    for batch in _batches(folder):
-        if batch.state == "sending":
-            say(console, f"batch {batch.number}: not sent yet; perm batch submit with the same options sends it")
-    while left:
-        for batch in list(left):
-            api = api_of(judge_of(folder, batch))
-            found = standing_of(folder, batch, api)
-            if found.is_over:
-                left.remove(batch)
-                if found.problem:
-                    say(console, f"batch {batch.number}: {found.status}: {found.problem}")
-                _collect(folder, batch, api.rows(batch.id or ""), console)
-        if not left or not wait:
-            break
-        say(console, f"{len(left)} batches are not over; looking again in {_POLL_S:.0f} s")
-        time.sleep(_POLL_S)
-    return len(left)
+    def files(self, answers: Sequence[Path]) -> None:
+        """Collect the answers to exported batches, also to those that were given up meanwhile."""
+        exported = [each for each in batches_of(self._folder) if each.state not in {"sending", "open"} and not each.id]
+        if not exported:
+            raise SettingsError(
+                f"--from: no exported batch found in {self._folder.path}, expected one of --export-only"
+            )
+        for batch in exported:
+            found = self._collection.take(batch, (row for path in answers for row in rows_of(path)))
+            if found:
+                self._tell(batch, found)
 
+    def batches(self, *, wait: bool) -> None:
+        """Collect the batches that are over, or wait until all are."""
+        for batch in _batches(self._folder):
+            if batch.state == "sending":
+                say(
+                    self._console,
+                    f"batch {batch.number}: not sent yet; perm batch submit with the same options sends it",
+                )
+        left = [batch for batch in _batches(self._folder) if batch.state == "open"]
+        while left := self._looked_at(left):
+            if not wait:
+                break
+            say(self._console, f"{len(left)} batches are not over; looking again in {_POLL_S:.0f} s")
+            time.sleep(_POLL_S)
+        self.left = len(left)
 
-def _collect(folder: RunFolder, batch: Batch, rows: Iterable[Row], console: Console) -> None:
-    found = collect_rows(folder, batch, rows, lambda text: say(console, text))
-    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(found.ratings.items())) or "nothing new"
-    again = f"; {found.put_back:,} to do again" if found.put_back else ""
-    say(console, f"batch {batch.number}: {counts}{again}")
+    def _looked_at(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Collect which of the batches are over, and return which are not; where something is wrong, give up."""
+        left: list[Batch] = []
+
+        def look(batch: Batch) -> None:
+            with _api(self._folder, batch) as api:
+                if not self._is_collected(batch, api):
+                    left.append(batch)
+
+        trouble = _each(batches, look, self._console)
+        if trouble and self.trouble:
+            say(self._console, str(self.trouble))
+        self.trouble = trouble or self.trouble
+        return left
+
+    def _is_collected(self, batch: Batch, api: BatchApi) -> bool:
+        standing = standing_of(self._folder, batch, api)
+        if not standing.is_over:
+            return False
+        if standing.problem:
+            say(self._console, f"batch {batch.number}: {standing.status}: {standing.problem}")
+        found = self._collection.take(batch, api.rows(batch.id or ""), may_be_empty=not standing.done)
+        if not found:
+            raise RunError(f"{standing.done:,} answers were announced and none came; collect again")
+        self._tell(batch, found)
+        return True
+
+    def _tell(self, batch: Batch, found: Collected) -> None:
+        self.put_back += found.put_back
+        counts = ", ".join(f"{count:,} {status}" for status, count in sorted(found.ratings.items())) or "nothing new"
+        again = f"; {found.put_back:,} to do again" if found.put_back else ""
+        say(self._console, f"batch {batch.number}: {counts}{again}")

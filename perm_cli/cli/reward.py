@@ -13,7 +13,7 @@ def run(path: Path, options: RewardOptions, *, as_json: bool) -> None:
     """Do what the command says."""
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
-        folder.ledger.keep_latest(folder.dialogues())
+        folder.ledger.keep_latest(folder.dialogue_names())
         recipe = recipe_of(options, commands[-1]["score"] if commands else "mode")
         summary = fuse(folder, recipe, folder.expected_ratings())
         if folder.damaged:

@@ -6,15 +6,17 @@ sent and what comes back is OpenAI's chat completion on our side of this module;
 """
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from itertools import takewhile
 from typing import Any, NoReturn, Protocol
+from urllib.parse import urlsplit
 
 import httpx
 import openai
 import orjson
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from perm_cli.errors import JudgeUnusable
 from perm_cli.judges.http import raise_for_status
@@ -24,9 +26,17 @@ _MESSAGE_BATCHES = "/messages/batches"
 _ANTHROPIC_VERSION = "2023-06-01"
 _TIMEOUT_S = 600.0
 _SHOWN = 300
+_LISTED = 1000
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled", "ended"})
 _FINISHES = {"max_tokens": "length", "refusal": "refusal"}
 _FAILED = 400
+_BROKEN = 500
+_GONE = 404
+_MISSHAPEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
+
+
+class BatchGone(JudgeUnusable):
+    """Say that the provider does not know what was asked for, or no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +78,11 @@ class BatchApi(Protocol):
     def submit(self, lines: bytes, marker: str) -> str:
         """Send a batch and return its id; `marker` lets `find` know it again."""
 
-    def find(self, marker: str, requests: int, since: float) -> str | None:
-        """Return the id of a batch whose submission was cut short, if it came about."""
+    def newest(self) -> str | None:
+        """Return the id of the newest batch there is, where `find` needs it to know which are newer."""
+
+    def find(self, marker: str, requests: int, after: str | None, known: Collection[str]) -> str | None:
+        """Return the id of a batch whose submission was cut short, if it came about; none of those `known`."""
 
     def standing(self, batch: str) -> BatchStanding:
         """Return how far a batch is."""
@@ -79,6 +92,9 @@ class BatchApi(Protocol):
 
     def cancel(self, batch: str) -> None:
         """Ask for an end; what is done stays done."""
+
+    def close(self) -> None:
+        """Close all connections."""
 
 
 def read_row(line: bytes) -> Row | None:
@@ -95,18 +111,69 @@ def read_row(line: bytes) -> Row | None:
     told = (body.get("error") if isinstance(body, dict) else None) or error
     told = told if isinstance(told, dict) else {"message": told}
     said = one_line(str(told.get("message") or "no answer"), _SHOWN)
+    # A success without an answer is a router's upstream failing: it has no status of its own.
+    status = status if status >= _FAILED else 0
     return Row(key=key, status=status, code=str(told.get("code") or told.get("type") or ""), said=said)
 
 
-class OpenAIBatches:
+class _Provider:
+    """Say what goes wrong at an address, whatever comes back from it, and never with the key in it."""
+
+    def __init__(self, where: str, key: str | None) -> None:
+        self._where, self._key = where, key or ""
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (openai.APIStatusError, httpx.HTTPStatusError) as error:
+            raise self._refused(error.response) from error
+        except (openai.OpenAIError, httpx.HTTPError) as error:
+            raise JudgeUnusable(f"{self._where}: {self._said(str(error) or type(error).__name__)}") from error
+        except _MISSHAPEN as error:
+            raise JudgeUnusable(
+                f"{self._where}: something else than a batch API's answer came back: {self._said(repr(error))}"
+            ) from error
+
+    def _refused(self, response: httpx.Response) -> JudgeUnusable:
+        if response.is_redirect:
+            host = urlsplit(response.headers.get("Location", "")).netloc or "elsewhere"
+            return JudgeUnusable(f"{self._where} redirects to {one_line(host)}: give the final address as --base-url")
+        unusable = BatchGone if response.status_code == _GONE else JudgeUnusable
+        said = self._said(_words_of(response))
+        return unusable(f"{self._where}: the batch API says {said} (HTTP {response.status_code})")
+
+    def _said(self, text: str) -> str:
+        return one_line(text.replace(self._key, "***") if self._key else text, _SHOWN)
+
+    def _lines(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Cut at line feeds only: JSON may hold everything else that ends a line."""
+        rest = b""
+        for chunk in chunks:
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from map(self._blotted, lines)
+        yield self._blotted(rest)
+
+    def _blotted(self, line: bytes) -> bytes:
+        return line.replace(self._key.encode(), b"***") if self._key else line
+
+
+class OpenAIBatches(_Provider):
     """Speak OpenAI's batch API through its SDK."""
 
     requests_most = 50_000
     bytes_most = 190_000_000
 
     def __init__(self, base_url: str, model: str, key: str | None) -> None:
-        self._where, self._model = base_url, model
-        self._client = openai.OpenAI(base_url=base_url, api_key=key or "none", timeout=_TIMEOUT_S)
+        super().__init__(base_url, key)
+        self._model = model
+        self._client = openai.OpenAI(
+            base_url=base_url,
+            api_key=key or "none",
+            timeout=_TIMEOUT_S,
+            # The dialogues and the key go to the host they are meant for and to no other.
+            http_client=openai.DefaultHttpxClient(base_url=base_url, timeout=_TIMEOUT_S, follow_redirects=False),
+        )
         # Asked again after an answer was lost, the provider would make, and bill, a second batch.
         self._once = self._client.with_options(max_retries=0)
 
@@ -116,64 +183,62 @@ class OpenAIBatches:
 
     def submit(self, lines: bytes, marker: str) -> str:
         """Upload the file and make a batch of it."""
-        try:
+        with self._guarded():
             file = self._client.files.create(file=(f"perm-{marker}.jsonl", io.BytesIO(lines)), purpose="batch")
             batch = self._once.batches.create(
-                input_file_id=file.id,
+                input_file_id=_name(file.id),
                 endpoint="/v1/chat/completions",
                 completion_window="24h",
                 metadata={"perm": marker},
             )
-        except openai.OpenAIError as error:
-            raise self._unusable(error) from error
-        return batch.id
+            return _name(batch.id)
 
-    def find(self, marker: str, requests: int, since: float) -> str | None:  # noqa: ARG002 - the marker is enough
+    def newest(self) -> str | None:
+        """Return None: the marker is enough."""
+        return None
+
+    def find(
+        self,
+        marker: str,
+        requests: int,  # noqa: ARG002 - the marker is enough
+        after: str | None,  # noqa: ARG002
+        known: Collection[str],  # noqa: ARG002
+    ) -> str | None:
         """Look the marker up in the batches' metadata."""
-        try:
-            return next((b.id for b in self._client.batches.list(limit=100) if _marker(b.metadata) == marker), None)
-        except openai.OpenAIError as error:
-            raise self._unusable(error) from error
+        with self._guarded():
+            batches = self._client.batches.list(limit=100)
+            return next((_name(batch.id) for batch in batches if _marker(batch.metadata) == marker), None)
 
     def standing(self, batch: str) -> BatchStanding:
         """Return how far a batch is."""
-        try:
+        with self._guarded():
             found = self._client.batches.retrieve(batch)
-        except openai.OpenAIError as error:
-            raise self._unusable(error) from error
-        counts = found.request_counts
-        problems = [f"{each.code}: {each.message}" for each in (found.errors and found.errors.data) or []]
-        return BatchStanding(
-            status=found.status,
-            total=counts.total if counts else 0,
-            done=counts.completed if counts else 0,
-            failed=counts.failed if counts else 0,
-            problem=one_line("; ".join(problems[:3]), _SHOWN),
-        )
+            counts = found.request_counts
+            problems = [f"{each.code}: {each.message}" for each in (found.errors and found.errors.data) or []]
+            return BatchStanding(
+                status=_name(found.status),
+                total=int(counts.total) if counts else 0,
+                done=int(counts.completed) if counts else 0,
+                failed=int(counts.failed) if counts else 0,
+                problem=self._said("; ".join(problems[:3])),
+            )
 
     def rows(self, batch: str) -> Iterator[Row]:
         """Yield the lines of the output file and of the error file."""
-        try:
+        with self._guarded():
             found = self._client.batches.retrieve(batch)
             for file in filter(None, (found.output_file_id, found.error_file_id)):
                 with self._client.files.with_streaming_response.content(file) as content:
-                    for line in content.iter_lines():
-                        if row := read_row(line.encode()):
-                            yield row
-        except openai.OpenAIError as error:
-            raise self._unusable(error) from error
+                    yield from filter(None, map(read_row, self._lines(content.iter_bytes())))
 
     def cancel(self, batch: str) -> None:
         """Ask for an end."""
-        try:
+        with self._guarded():
             self._client.batches.cancel(batch)
-        except openai.OpenAIError as error:
-            raise self._unusable(error) from error
 
-    def _unusable(self, error: openai.OpenAIError) -> JudgeUnusable:
-        status = getattr(error, "status_code", None)
-        said = one_line(str(getattr(error, "message", error)), _SHOWN)
-        return JudgeUnusable(f"{self._where}: the batch API says {said}" + (f" (HTTP {status})" if status else ""))
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
 
 
 def openai_request(key: str, model: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,14 +247,21 @@ def openai_request(key: str, model: str, payload: Mapping[str, Any]) -> dict[str
     return {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
-class AnthropicBatches:
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= _BROKEN
+    return isinstance(error, httpx.TransportError)
+
+
+class AnthropicBatches(_Provider):
     """Speak Anthropic's message batches, plain HTTP; the schema becomes a tool that must be used."""
 
     requests_most = 100_000
     bytes_most = 240_000_000
 
     def __init__(self, base_url: str, model: str, key: str | None) -> None:
-        self._where, self._model = base_url, model
+        super().__init__(base_url, key)
+        self._model = model
         headers = {"x-api-key": key or "", "anthropic-version": _ANTHROPIC_VERSION}
         url = base_url.rstrip("/").removesuffix("/v1")
         self._client = httpx.Client(base_url=f"{url}/v1", headers=headers, timeout=_TIMEOUT_S)
@@ -201,82 +273,94 @@ class AnthropicBatches:
     def submit(self, lines: bytes, marker: str) -> str:  # noqa: ARG002 - there is no place for it
         """Send all requests in one body."""
         body = b'{"requests":[' + b",".join(lines.splitlines()) + b"]}"
-        return str(
-            self._ask("POST", _MESSAGE_BATCHES, content=body, headers={"content-type": "application/json"})["id"]
-        )
+        with self._guarded():
+            made = self._ask("POST", _MESSAGE_BATCHES, content=body, headers={"content-type": "application/json"})
+            return _name(made["id"])
 
-    def find(self, marker: str, requests: int, since: float) -> str | None:  # noqa: ARG002 - there is none to look for
-        """Look for a batch of as many requests that was made since then."""
-        for batch in self._again("GET", _MESSAGE_BATCHES, params={"limit": 100})["data"]:
-            made = datetime.fromisoformat(batch["created_at"]).timestamp()
-            if made >= since - 1 and sum(batch["request_counts"].values()) == requests:
-                return str(batch["id"])
-        return None
+    def newest(self) -> str | None:
+        """Return the id of the first in the list."""
+        with self._guarded():
+            return next(
+                (_name(batch["id"]) for batch in self._tried(_MESSAGE_BATCHES, params={"limit": 1})["data"]), None
+            )
+
+    def find(
+        self,
+        marker: str,  # noqa: ARG002 - there is none to look for
+        requests: int,
+        after: str | None,
+        known: Collection[str],
+    ) -> str | None:
+        """Look for the first batch of as many requests that was made after another one."""
+        with self._guarded():
+            newest_first = self._tried(_MESSAGE_BATCHES, params={"limit": _LISTED})["data"]
+            newer = takewhile(lambda batch: batch["id"] != after, newest_first)
+            found = [batch["id"] for batch in newer if sum(batch["request_counts"].values()) == requests]
+            return next((_name(batch) for batch in reversed(found) if batch not in known), None)
 
     def standing(self, batch: str) -> BatchStanding:
         """Return how far a batch is."""
-        found = self._again("GET", f"{_MESSAGE_BATCHES}/{batch}")
-        counts = found["request_counts"]
-        return BatchStanding(
-            status=found["processing_status"],
-            total=sum(counts.values()),
-            done=counts["succeeded"],
-            failed=counts["errored"] + counts["expired"] + counts["canceled"],
-        )
+        with self._guarded():
+            found = self._tried(f"{_MESSAGE_BATCHES}/{batch}")
+            counts = {name: int(count) for name, count in found["request_counts"].items()}
+            return BatchStanding(
+                status=_name(found["processing_status"]),
+                total=sum(counts.values()),
+                done=counts["succeeded"],
+                failed=counts["errored"] + counts["expired"] + counts["canceled"],
+            )
 
     def rows(self, batch: str) -> Iterator[Row]:
         """Yield the results."""
-        try:
-            with self._client.stream("GET", f"{_MESSAGE_BATCHES}/{batch}/results") as response:
-                if response.is_error:
-                    response.read()
-                    raise self._unusable(response)
-                yield from map(_from_anthropic, filter(None, response.iter_lines()))
-        except httpx.HTTPError as error:
-            raise JudgeUnusable(f"{self._where}: {one_line(str(error) or type(error).__name__, _SHOWN)}") from error
+        with self._guarded(), self._client.stream("GET", f"{_MESSAGE_BATCHES}/{batch}/results") as response:
+            if not response.is_success:
+                response.read()
+            response.raise_for_status()
+            yield from filter(None, map(_from_anthropic, self._lines(response.iter_bytes())))
 
     def cancel(self, batch: str) -> None:
         """Ask for an end."""
-        self._ask("POST", f"{_MESSAGE_BATCHES}/{batch}/cancel")
+        with self._guarded():
+            self._ask("POST", f"{_MESSAGE_BATCHES}/{batch}/cancel")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
 
     @retry(
-        retry=retry_if_exception_type(httpx.TransportError),
+        retry=retry_if_exception(_may_pass),
         stop=stop_after_attempt(3),
         wait=wait_random_exponential(max=5),
         reraise=True,
     )
-    def _tried(self, method: str, path: str, **more: Any) -> httpx.Response:
-        response = self._client.request(method, path, **more)
-        if response.status_code >= 500:  # noqa: PLR2004 - HTTP
-            raise httpx.TransportError(f"HTTP {response.status_code}: {response.text}")
-        return response
-
-    def _again(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+    def _tried(self, path: str, **more: Any) -> Any:
         """Ask what may be asked twice."""
-        try:
-            return self._read(self._tried(method, path, **more))
-        except httpx.HTTPError as error:
-            raise JudgeUnusable(f"{self._where}: {one_line(str(error) or type(error).__name__, _SHOWN)}") from error
+        return self._ask("GET", path, **more)
 
-    def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        try:
-            return self._read(self._client.request(method, path, **more))
-        except httpx.HTTPError as error:
-            raise JudgeUnusable(f"{self._where}: {one_line(str(error) or type(error).__name__, _SHOWN)}") from error
-
-    def _read(self, response: httpx.Response) -> dict[str, Any]:
-        if response.is_error:
-            raise self._unusable(response)
-        return dict(response.json())
-
-    def _unusable(self, response: httpx.Response) -> JudgeUnusable:
-        said = one_line(response.text, _SHOWN)
-        return JudgeUnusable(f"{self._where}: the batch API says {said} (HTTP {response.status_code})")
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        response = self._client.request(method, path, **more)
+        response.raise_for_status()
+        return orjson.loads(response.content)
 
 
 def failure_of(row: Row, where: str, model: str) -> NoReturn:
     """Raise what a failed row means, from the table that live calls use; what has no status of its own may pass."""
     raise_for_status(row.status or 503, row.code, row.said, where, model, None, None)
+
+
+def _name(value: object) -> str:
+    """Return an id or a status; raise `TypeError` for anything else."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{value!r} found, expected a name")
+    return one_line(value)
+
+
+def _words_of(response: httpx.Response) -> str:
+    """Return why a request was refused: what both providers say is an object of one shape."""
+    try:
+        return str(orjson.loads(response.content)["error"]["message"])
+    except _MISSHAPEN:
+        return response.text
 
 
 def _marker(metadata: object) -> object:
@@ -297,15 +381,24 @@ def _to_anthropic(model: str, payload: Mapping[str, Any]) -> dict[str, Any]:
 _OPENAI_ONLY = frozenset({"messages", "response_format", "seed", "logprobs", "top_logprobs"})
 
 
-def _from_anthropic(line: str) -> Row:
-    row = orjson.loads(line)
-    key, result = str(row["custom_id"]), row["result"]
-    if result["type"] != "succeeded":
-        told = (result.get("error") or {}).get("error") or {}
-        code = str(told.get("type") or result["type"])
-        status = _FAILED if code in {"invalid_request_error", "request_too_large"} else 0
-        return Row(key=key, status=status, code=code, said=one_line(str(told.get("message") or code), _SHOWN))
-    message = result["message"]
+def _from_anthropic(line: bytes) -> Row | None:
+    """Return a line of results, None if it is none."""
+    try:
+        row = orjson.loads(line)
+        key, result = str(row["custom_id"]), row["result"]
+        return _answered(key, result["message"]) if result["type"] == "succeeded" else _unanswered(key, result)
+    except _MISSHAPEN:
+        return None
+
+
+def _unanswered(key: str, result: Mapping[str, Any]) -> Row:
+    told = (result.get("error") or {}).get("error") or {}
+    code = str(told.get("type") or result["type"])
+    status = _FAILED if code in {"invalid_request_error", "request_too_large"} else 0
+    return Row(key=key, status=status, code=code, said=one_line(str(told.get("message") or code), _SHOWN))
+
+
+def _answered(key: str, message: Mapping[str, Any]) -> Row:
     parts: Iterable[Mapping[str, Any]] = message["content"]
     said = "".join(part["text"] for part in parts if part["type"] == "text")
     used = next((part["input"] for part in parts if part["type"] == "tool_use"), None)
