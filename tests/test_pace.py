@@ -269,7 +269,9 @@ def test_a_judge_that_stays_slow_is_asked_as_much_as_before(ceiling: int) -> Non
     """Fewer calls would not make it any faster."""
     course = simulate(Pace(ceiling), unlimited, 90, lambda now, _: 0.2 if now < 10 else 1.0)
 
-    assert min(window for _, window in course.windows) >= 0.5 * min(ceiling, OPENING)
+    # It looks for a few rounds whether fewer calls are answered sooner, and then asks as many as before.
+    assert min(window for _, window in course.windows) >= 0.3 * min(ceiling, OPENING)
+    assert course.windows[-1][1] >= 0.9 * min(ceiling, OPENING)
     assert course.windows[-1][1] == ceiling
 
 
@@ -283,7 +285,6 @@ def test_a_judge_with_a_queue_is_kept_busy(slots: int, ceiling: int) -> None:
     assert len(course.accepted) >= 0.95 * 100 * slots / 0.2
 
 
-@pytest.mark.xfail(strict=True, reason="what is slow becomes usual faster than the window closes, so it opens wholly")
 def test_the_window_settles_near_what_a_judge_can_bear() -> None:
     """Beyond 100 calls this one gets so slow that less comes of more: 500 a second at best, 84 with 256 calls."""
 

@@ -25,7 +25,9 @@ _WINDOW_CUT = 0.5
 _IN_VAIN = 8  # refusals in a row after which a "try again at once" is not believed
 _LATENCY_CUT = 0.7
 _BLOW_UP = 3.0  # times the usual latency
-_USUAL_DRIFT = 1.05  # a round; what is slow for good becomes usual
+_BETTER = 0.8  # of the latency before a cut, or the cut was of no use
+_VAIN_CUTS = 3
+_USUAL_DRIFT = 1.01  # a round; what is slow for good becomes usual
 _ROUND = 16  # answers, at least, that a latency is the median of
 _REOPENING = 32  # rounds from nothing to the ceiling
 _PRIOR_S = 5.0  # that an earlier rate counts for
@@ -93,7 +95,10 @@ class Pace:
         self._sent_at = -math.inf
         self._learned_at = -math.inf
         self._latencies: list[float] = []
+        self._round = max(int(self.window), _ROUND)
         self._usual = math.inf
+        self._blown_s = math.inf  # the latency that the window was last cut for
+        self._vain_cuts = 0
         self._refused_at = -math.inf
         self._held_until = -math.inf
         self._strikes = 0
@@ -215,14 +220,19 @@ class Pace:
         if begun <= self._cut_at:
             return
         self._latencies.append(now - begun)
-        if len(self._latencies) < max(self.window, _ROUND):
+        if len(self._latencies) < self._round:
             return
-        usual = median(self._latencies)
-        if usual > _BLOW_UP * self._usual and self.window > 1:
+        self._round = max(int(self.window), _ROUND)
+        taken_s = median(self._latencies)
+        if taken_s <= _BLOW_UP * self._usual or self.window <= 1:
+            self._usual, self._blown_s, self._vain_cuts = min(taken_s, self._usual * _USUAL_DRIFT), math.inf, 0
+        elif self._vain_cuts < _VAIN_CUTS:
+            self._vain_cuts = 0 if taken_s < _BETTER * self._blown_s < math.inf else self._vain_cuts + 1
+            self._blown_s = taken_s
             self._cut(now, _LATENCY_CUT)
-            self._usual = usual  # else it would be cut again and again for what fewer calls do not mend
-        else:
-            self._usual = min(usual, self._usual * _USUAL_DRIFT)
+        else:  # fewer calls do not mend it, so it is usual now
+            self.window = min(self.window / _LATENCY_CUT**self._vain_cuts, self.ceiling)
+            self._usual, self._blown_s, self._vain_cuts = taken_s, math.inf, 0
         self._latencies.clear()
 
     def _cut(self, now: float, factor: float) -> None:
