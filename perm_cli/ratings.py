@@ -148,22 +148,25 @@ async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> 
         outcome = {"status": "skipped", "note": f"not asked again: {reason}"}
     else:
         outcome = _read(reply, verdict, call.question.dimension, rules)
-    return _settled(unmade(call, rules), spent, outcome, perf_counter() - started)
+    return Rating(**_identity(call, rules), **_facts(spent, outcome, perf_counter() - started))
 
 
 def unmade(call: Call, rules: RatingRules) -> Rating:
     """Return the rating of a call that was not made."""
-    return Rating(
-        key=call.key,
-        settings=rules.settings,
-        dialogue_id=call.question.dialogue_id,
-        system=call.question.system,
-        turn=call.question.turn,
-        dimension=call.question.dimension.name,
-        judge=rules.judge,
-        sample=call.sample,
-        status="skipped",
-    )
+    return Rating(**_identity(call, rules), status="skipped")
+
+
+def _identity(call: Call, rules: RatingRules) -> dict[str, Any]:
+    return {
+        "key": call.key,
+        "settings": rules.settings,
+        "dialogue_id": call.question.dialogue_id,
+        "system": call.question.system,
+        "turn": call.question.turn,
+        "dimension": call.question.dimension.name,
+        "judge": rules.judge,
+        "sample": call.sample,
+    }
 
 
 @dataclass(slots=True)
@@ -207,27 +210,27 @@ def rated_from(unmade: Rating, reply: Reply, dimension: Dimension, rules: Rating
     spent = _Spent()
     spent.add(reply)
     verdict = read_verdict(reply.text, dimension, reply.finish_reason)
-    return _settled(unmade, spent, _read(reply, verdict, dimension, rules))
+    return replace(unmade, **_facts(spent, _read(reply, verdict, dimension, rules)))
 
 
 def failed_from(unmade: Rating, failure: CallFailed) -> Rating:
     """Return the rating that a failed call makes."""
     spent = _Spent()
-    return _settled(unmade, spent, _failed(failure, spent))
+    outcome = _failed(failure, spent)
+    return replace(unmade, **_facts(spent, outcome))
 
 
-def _settled(unmade: Rating, spent: _Spent, outcome: Mapping[str, Any], latency_s: float = 0.0) -> Rating:
-    return replace(
-        unmade,
-        latency_s=round(latency_s, 4),
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        tokens_in=spent.tokens_in,
-        tokens_out=spent.tokens_out,
-        cached_tokens=spent.cached_tokens,
-        cost_usd=spent.cost_usd,
-        attempts=spent.attempts,
+def _facts(spent: _Spent, outcome: Mapping[str, Any], latency_s: float = 0.0) -> dict[str, Any]:
+    return {
+        "latency_s": round(latency_s, 4),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "tokens_in": spent.tokens_in,
+        "tokens_out": spent.tokens_out,
+        "cached_tokens": spent.cached_tokens,
+        "cost_usd": spent.cost_usd,
+        "attempts": spent.attempts,
         **outcome,
-    )
+    }
 
 
 def _failed(failure: CallFailed, spent: _Spent) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Limiter:
         """
         if self._ended:
             raise self._ended
+        if not self._waiting and (turn := self._let_through(worst)):
+            return turn
         waiting = _Waiting(worst, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self.look()
@@ -91,21 +93,30 @@ class Limiter:
         if self._ended:
             first.turn.set_exception(self._ended)
             return 0.0
-        now = self.clock()
-        planned = min(first.worst.tokens, self._typical or first.worst.tokens)
-        wait_s = self.pace.wait_s(now, planned)
+        turn = self._let_through(first.worst)
+        if turn:
+            first.turn.set_result(turn)
+            return 0.0
+        wait_s = self.pace.wait_s(self.clock(), self._planned(first.worst))
         if wait_s > 0:
             return wait_s
-        if self.budget and not self.budget.fits(first.worst):
-            if self.pace.in_flight:  # which may turn out cheaper than feared
-                return float("inf")
-            first.turn.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
-            return 0.0
+        if self.pace.in_flight:  # which may turn out cheaper than the budget fears
+            return float("inf")
+        first.turn.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
+        return 0.0
+
+    def _let_through(self, worst: Use) -> "Turn | None":
+        """Begin a call now, or return None if pace or budget are against it."""
+        now, planned = self.clock(), self._planned(worst)
+        if self.pace.wait_s(now, planned) > 0 or (self.budget and not self.budget.fits(worst)):
+            return None
         self.pace.begin(now, planned)
         if self.budget:
-            self.budget.reserve(first.worst)
-        first.turn.set_result(Turn(self, now, first.worst, planned))
-        return 0.0
+            self.budget.reserve(worst)
+        return Turn(self, now, worst, planned)
+
+    def _planned(self, worst: Use) -> float:
+        return min(worst.tokens, self._typical or worst.tokens)
 
     def _wake_in(self, wait_s: float) -> None:
         if self._alarm:

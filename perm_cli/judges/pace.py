@@ -113,6 +113,8 @@ class Pace:
         if self.in_flight >= max(int(self.window), 1) or self._probing:
             return math.inf
         waits = [0.0, self._held_until - now]
+        if self.rate is None and not (self._requests or self._tokens or self._standings):  # as with most
+            return max(waits)
         if self.rate is not None:
             waits.append(self._next_at - now)
         if self._requests:
@@ -140,7 +142,8 @@ class Pace:
             self._requests.add(now, 1)
         if self._tokens:
             self._tokens.add(now, tokens)
-        self._standings = {name: (left - 1, at) for name, (left, at) in self._standings.items()}
+        if self._standings:
+            self._standings = {name: (left - 1, at) for name, (left, at) in self._standings.items()}
 
     def answered(self, now: float, begun: float, tokens: float = 0.0) -> None:
         """Take note of an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
