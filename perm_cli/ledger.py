@@ -124,7 +124,8 @@ class Ledger:
 
     def note(self, rating: Rating, rank: int) -> None:
         """Take note of a rating just made, which is wanted."""
-        self._noted.append((True, rank, *_of_rating(rating)))
+        settled = is_settled(rating.status, rating.error)
+        self._noted.append((settled, rank, *_of_rating(rating)))
         if len(self._noted) >= _BATCH:
             self._settle()
 
@@ -136,6 +137,12 @@ class Ledger:
         """Yield what is wanted: by settings, judge and system, then by dialogue and turn."""
         self._settle()
         return map(Outcome._make, self._database.execute(_WANTED))
+
+    def all_settled(self) -> bool:
+        """Tell whether no wanted rating would be made when asked for again."""
+        self._settle()
+        query = "SELECT 1 FROM held WHERE rank IS NOT NULL AND NOT settled UNION SELECT 1 FROM made WHERE NOT settled"
+        return self._database.execute(query).fetchone() is None
 
     def spent(self) -> tuple[int, int, float]:
         """Return the calls, tokens and US dollars that the ratings held have cost, whoever asked for them."""

@@ -148,15 +148,15 @@ async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> 
         outcome = {"status": "skipped", "note": f"not asked again: {reason}"}
     else:
         outcome = _read(reply, verdict, call.question.dimension, rules)
-    return Rating(**_identity(call, rules), **_facts(spent, outcome, perf_counter() - started))
+    return Rating(**_origin(call, rules), **_facts(spent, outcome, perf_counter() - started))
 
 
 def unmade(call: Call, rules: RatingRules) -> Rating:
     """Return the rating of a call that was not made."""
-    return Rating(**_identity(call, rules), status="skipped")
+    return Rating(**_origin(call, rules), status="skipped")
 
 
-def _identity(call: Call, rules: RatingRules) -> dict[str, Any]:
+def _origin(call: Call, rules: RatingRules) -> dict[str, Any]:
     return {
         "key": call.key,
         "settings": rules.settings,

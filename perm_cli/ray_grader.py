@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 from asyncio import Lock, Semaphore
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,14 +32,26 @@ from perm_cli.errors import JudgeUnusable, RunError, SettingsError
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.judges import default_concurrency, open_judge, route_of
 from perm_cli.judges.local import is_local
+from perm_cli.judges.prices import price_of
 from perm_cli.judges.seam import Judge
-from perm_cli.judges.settings import JudgeSettings
+from perm_cli.judges.settings import JudgeSettings, read_key
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.reserve import Reserve
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
-from perm_cli.scoring import Job, Stop, Watch, calls_of, is_made, lacks_chances, no_chances, pending_calls, rules_of
+from perm_cli.scoring import (
+    SIGNALS,
+    Job,
+    Stop,
+    Watch,
+    calls_of,
+    is_made,
+    lacks_chances,
+    no_chances,
+    pending_calls,
+    rules_of,
+)
 from perm_cli.shards import read_shard, write_shard
 from perm_cli.words import Turns
 
@@ -94,7 +106,7 @@ class Grader:
         target = self._brief.ratings / f"{shard.parent.name}-{shard.stem}.parquet"
         problem, fatal = "", False
         try:
-            if not shard.exists():  # noqa: ASYNC240 - a moment, and nothing could go on without it
+            if _is_gone(shard):
                 problem, fatal = f"{shard}: not found on {socket.gethostname()}, expected --out on a shared disk", True
             elif not target.exists():
                 problem = await self._rated(shard, target)
@@ -108,7 +120,7 @@ class Grader:
         return {"file": [str(target) if target.exists() else ""], "problem": [problem], "fatal": [fatal]}
 
     async def _rated(self, shard: Path, target: Path) -> str:
-        if _stop_file(shard.parent).exists():
+        if _is_over(shard.parent):
             return ""
         with shard.with_suffix(".tries").open("ab") as tries:  # a worker that dies of it leaves its mark
             if tries.tell() >= _TRIES:
@@ -122,7 +134,7 @@ class Grader:
                 await self._one(call, judge, ratings, shard)
                 self._proven = True
         done = await asyncio.gather(*(self._one(call, judge, ratings, shard) for call in calls), return_exceptions=True)
-        if ratings:
+        if ratings and not _is_gone(shard):
             write_shard(ratings, target)
         if self._unusable:
             raise self._unusable
@@ -130,7 +142,7 @@ class Grader:
 
     async def _one(self, call: Call, judge: Judge, ratings: list[Rating], shard: Path) -> None:
         async with self._room:
-            if self._unusable or _stop_file(shard.parent).exists():
+            if self._unusable or _is_over(shard.parent):
                 return
             try:
                 rating = await rate(judge, call, self._book.prompt(call.question), self._brief.rules)
@@ -171,33 +183,41 @@ class Grader:
 
 
 def make_ratings_on_ray(
-    job: Job, folder: RunFolder, watch: Watch, stop: Stop, address: str, reserve: Reserve | None = None
+    job: Job,
+    folder: RunFolder,
+    watch: Watch,
+    stop: Stop,
+    address: str,
+    announce: Callable[[], None],
+    reserve: Reserve | None = None,
 ) -> None:
     """
     Make the ratings that the folder lacks on Ray.
 
-    `address` is `local` for this machine, `auto` for the cluster that this machine belongs to, or HOST:PORT. Raise
-    `SettingsError` or `RunError` if Ray cannot be had, and `JudgeUnusable` if no call can succeed. Another ledger,
-    made of what is then in the folder, has the ratings.
+    The first interrupt lets what is in flight finish, as `announce` confirms. `address` is `local` for this machine,
+    `auto` for the cluster that this machine belongs to, or HOST:PORT. Raise `SettingsError` or `RunError` if Ray
+    cannot be had, and `JudgeUnusable` if no call can succeed. Another ledger, made of what is then in the folder,
+    has the ratings.
     """
     if is_local(job.order.judge.model):
         raise SettingsError(
             "--ray: --judge local found, which keeps one machine busy by itself, expected another judge"
         )
+    todo = folder.path.absolute() / "todo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    rmtree(todo.parent, ignore_errors=True)  # of a run that was killed, whose workers then write no more
     if is_made(job, folder):
         watch.kept(job.ratings)
         return
     (folder.path / "ratings").mkdir(exist_ok=True)
-    todo = folder.path.absolute() / "todo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    rmtree(todo.parent, ignore_errors=True)  # of a run that was killed
     # Ray prints to standard output, which is for results.
     with (folder.path / "ray.log").open("a") as log, contextlib.redirect_stdout(log), _ray(address) as ray:
         workers = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        judge = _shared_out(job.order.judge, workers)
+        judge = _for_worker(job.order.judge, workers)
         shards = list(_shards(_rows(job, folder, watch, reserve), todo, judge))
         try:
             if shards:
-                _grade(ray, shards, min(workers, len(shards)), _brief(job, folder, judge), watch, stop)
+                with _interruptible(stop, announce):
+                    _grade(ray, shards, min(workers, len(shards)), _brief(job, folder, judge), watch, stop)
         finally:
             rmtree(todo.parent, ignore_errors=True)
 
@@ -217,15 +237,14 @@ def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watc
     blocks = ray.data.from_items([{"shard": str(shard)} for shard in shards], override_num_blocks=len(shards))
     done = blocks.map_batches(Grader, fn_constructor_kwargs={"brief": brief}, batch_size=1, compute=pool, num_cpus=1)
     stop.notify = halt.touch
-    with _stoppable(stop):
-        for batch in done.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
-            for file, said, fatal in zip(batch["file"], batch["problem"], batch["fatal"], strict=True):
-                for row in read_shard(Path(str(file))) if file else ():
-                    if row:
-                        watch.rated(Rating(**row))
-                if fatal:
-                    halt.touch()
-                problem = str(said) if said and (fatal or not problem) else problem
+    for batch in done.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
+        for file, said, fatal in zip(batch["file"], batch["problem"], batch["fatal"], strict=True):
+            for row in read_shard(Path(str(file))) if file else ():
+                if row:
+                    watch.rated(Rating(**row))
+            if fatal:
+                halt.touch()
+            problem = str(said) if said and (fatal or not problem) else problem
     if problem:
         raise JudgeUnusable(problem)
 
@@ -260,10 +279,20 @@ def _shard(todo: Path, place: int, lines: list[bytes]) -> Path:
     return path
 
 
-def _shared_out(judge: JudgeSettings, workers: int) -> JudgeSettings:
-    """Give each worker its share of the limits; without a limit on concurrency each has the default."""
+def _for_worker(judge: JudgeSettings, workers: int) -> JudgeSettings:
+    """
+    Return the settings with which each of the workers makes the calls that this process would make.
+
+    It has its share of the limits; without a limit on concurrency each has the default. Address, key and price are
+    those found here, whatever the environment of another machine says.
+    """
+    route = route_of(judge)
+    pinned = replace(judge, price=price_of(judge))
+    if route.url:
+        key_env = route.key_env if route.key_env and read_key(route.key_env) else None
+        pinned = replace(pinned, base_url=route.url, api_key_env=key_env)
     return replace(
-        judge,
+        pinned,
         concurrency=ceil(judge.concurrency / workers) if judge.concurrency else None,
         rpm=judge.rpm / workers if judge.rpm else None,
         tpm=judge.tpm / workers if judge.tpm else None,
@@ -291,12 +320,9 @@ def _brief(job: Job, folder: RunFolder, judge: JudgeSettings) -> Brief:
 
 def _secrets(judge: JudgeSettings) -> dict[str, str]:
     """Return the variables that this judge's route reads, and no other."""
-    route = route_of(judge)
-    names = {route.key_env, judge.api_key_env}
-    if route.url is None:
+    names = {judge.api_key_env}
+    if route_of(judge).url is None:  # LiteLLM's own names
         names |= {name for name in os.environ if name.startswith(f"{judge.provider.upper()}_")}
-    # Where the address comes from the environment, the worker must not find another one there.
-    names |= {name for name in os.environ if name.endswith(("_API_BASE", "_BASE_URL")) and not judge.base_url}
     return {name: os.environ[name] for name in names if name and name in os.environ}
 
 
@@ -331,20 +357,31 @@ def _ray(address: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _stoppable(stop: Stop) -> Iterator[None]:
-    """Finish what is in flight at the first signal, and end at the second; Ray's own handlers end in an abort."""
+def _interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
+    """Do as `scoring.interruptible`, where there is no event loop; Ray's own handlers end in an abort."""
 
     def interrupt(*_: object) -> None:
         if stop.requested:
             raise KeyboardInterrupt
         stop.request()
+        announce()
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_gone(shard: Path) -> bool:
+    """Tell whether the shard is not here: not ever, or since another driver has taken the place of one killed."""
+    return not shard.exists()
+
+
+def _is_over(todo: Path) -> bool:
+    """Tell whether the driver wants no more: it said so, or another one has taken its place."""
+    return _stop_file(todo).exists() or not todo.exists()
 
 
 def _stop_file(todo: Path) -> Path:

@@ -12,10 +12,11 @@ The run folder: everything a command did, safe to be stopped anywhere.
 A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.damaged`), and made again.
 """
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
@@ -38,6 +39,7 @@ from perm_cli.words import ScoreMode
 
 _FORMAT = 1
 _KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl", "ratings"})
+_FUSED = ("dialogues.jsonl", "ratings.jsonl", "rewards.jsonl", "summary.json", "summary.csv")
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -52,19 +54,22 @@ class _Command:
 class _Record:
     settings: dict[str, dict[str, Any]]
     commands: list[_Command]
+    batches: list[dict[str, Any]] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
+    fused: str = ""
 
 
 _RECORD = TypeAdapter(_Record)
 
 
 class RunFolder:
-    """Read and write the files of one run."""
+    """Read and write the files of one run; `cut` names those whose last line was set aside."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cut: Sequence[str] = ()) -> None:
         self.path = path
+        self.cut = cut
         self.record: dict[str, Any] = _read_record(path / "run.json")
         self.damaged = 0
-        self.cut: list[str] = []
         self._appending: int | None = None
 
     @cached_property
@@ -162,6 +167,16 @@ class RunFolder:
                         raise RunError(f"{what} and run perm score again, which writes it anew")
                     yield row
 
+    def digest(self) -> str:
+        """Return a hash over dialogues and ratings, and over the rewards and summaries made of them."""
+        made_of = blake2b(digest_size=16)
+        for path in [*(self.path / name for name in _FUSED), *self.shards()]:
+            if path.exists():
+                with path.open("rb") as stream:
+                    made_of.update(hashlib.file_digest(stream, blake2b).digest())
+            made_of.update(path.name.encode())
+        return made_of.hexdigest()
+
     def expected_ratings(self) -> int:
         """Return how many ratings the commands on this folder asked for, the largest of each settings."""
         asked: dict[str, int] = {}
@@ -205,8 +220,7 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".lock", timeout=0):
             cut = [name for name in ("ratings", "dialogues") if _set_aside_cut_line(path / f"{name}.jsonl")]
-            folder = RunFolder(path)
-            folder.cut = cut
+            folder = RunFolder(path, cut)
             try:
                 yield folder
             finally:

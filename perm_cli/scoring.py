@@ -283,7 +283,7 @@ def pending_calls(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | 
             yield call
 
 
-_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
@@ -298,9 +298,9 @@ def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
         stop.request()
         announce()
 
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        for number in _SIGNALS:
+        for number in SIGNALS:
             loop.add_signal_handler(number, interrupt)
     except NotImplementedError:  # Windows: an interrupt ends the program at once, and what is rated is on disk
         yield
@@ -308,6 +308,6 @@ def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number in _SIGNALS:
+        for number in SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, before[number])

@@ -103,8 +103,8 @@ def of_openai(*marks: pytest.MarkDecorator) -> Any:
 
 
 def of_anthropic(*marks: pytest.MarkDecorator) -> Any:
-    """Return the desk of Anthropic, for a table of desks; LiteLLM takes seconds to load, so one worker has all."""
-    return pytest.param(ANTHROPIC, id="anthropic", marks=[*marks, pytest.mark.xdist_group("litellm")])
+    """Return the desk of Anthropic, for a table of desks."""
+    return pytest.param(ANTHROPIC, id="anthropic", marks=marks)
 
 
 def at(*desks: Any) -> pytest.MarkDecorator:

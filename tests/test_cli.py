@@ -92,6 +92,49 @@ def test_the_same_command_again_asks_nothing(perm: Perm, dialogues: Path) -> Non
     assert second.out == first.out
 
 
+def test_a_finished_run_is_fused_once(perm: Perm, dialogues: Path) -> None:
+    """A hundred thousand ratings need not be read to find that nothing has changed."""
+    out = dialogues.parent / "run"
+    with loopback() as server:
+        ask = ("score", dialogues, *judged_by(server), "--out", out)
+        first = perm(*ask)
+        made = (out / "rewards.jsonl").stat().st_ino
+        again = perm(*ask)
+
+    assert (again.code, again.out) == (0, first.out)
+    assert (out / "rewards.jsonl").stat().st_ino == made
+
+
+@pytest.mark.parametrize("touched", ["rewards.jsonl", "summary.csv", "summary.json"])
+def test_a_finished_run_is_fused_anew_where_its_files_have_changed(perm: Perm, dialogues: Path, touched: str) -> None:
+    """What a user sees must be what the ratings say."""
+    out = dialogues.parent / "run"
+    with loopback() as server:
+        ask = ("score", dialogues, *judged_by(server), "--out", out)
+        first = perm(*ask)
+        was = (out / touched).read_bytes()
+        (out / touched).write_bytes(was[:-10])
+        again = perm(*ask)
+        other = perm(*ask, "--bystander-coef", "0.25")
+
+    assert (again.code, again.out) == (0, first.out)
+    assert (out / touched).read_bytes() != was  # the last command's
+    assert json.loads((out / "summary.json").read_bytes())["recipe"]["bystander_coef"] == 0.25
+    assert other.out != first.out
+
+
+def test_a_rating_that_may_still_be_made_is_asked_for_again(perm: Perm, dialogues: Path) -> None:
+    """A run with a failed call is not finished."""
+    out = dialogues.parent / "run"
+    with loopback() as server:
+        ask = ("score", dialogues, *judged_by(server), "--out", out)
+        perm(*ask, "--budget", "20calls")
+        more = perm(*ask)
+
+        assert len(server.requests) == 24
+    assert (more.code, "24 of 24 ratings scored" in more.out) == (0, True)
+
+
 def test_other_settings_on_the_same_folder_are_kept_beside(perm: Perm, dialogues: Path) -> None:
     """The new ratings come under their own keys, and run.json keeps both."""
     with loopback() as server:

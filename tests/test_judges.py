@@ -361,7 +361,6 @@ def judge_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", KEY)
 
 
-@pytest.mark.xdist_group("litellm")
 @pytest.mark.usefixtures("judge_key")
 class TestLiteLLM:
     """LiteLLM takes seconds to import, so these share a process."""
@@ -431,7 +430,6 @@ needs_engine = pytest.mark.skipif(
 
 
 @needs_engine
-@pytest.mark.xdist_group("engine")
 class TestEmbedded:
     """llama.cpp loads the weights once a process."""
 

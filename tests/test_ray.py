@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def test_a_killed_job_goes_on_from_what_was_written(tmp_path: Path) -> None:
         # Without pipes: Ray's own processes outlive the kill for a while, and would hold them open.
         process = started(server, files, tmp_path / "run", "--ray", "--concurrency", "8", output=subprocess.DEVNULL)
         while not list((tmp_path / "run" / "ratings").glob("*.parquet")) and process.poll() is None:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
         process.kill()
         process.wait()
         kept = scores_in(tmp_path / "run")

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from perm_cli.reports.spending import Spending
-from perm_cli.reports.summary import MEASURES, Measure, Summary, summarise, summary_csv, summary_json
+from perm_cli.reports.summary import MEASURES, Measure, Summary, read_summary, summarise, summary_csv, summary_json
 from perm_cli.rewards import Recipe, Reward
 from tests.makers import rating
 
@@ -258,3 +258,16 @@ def test_a_name_that_a_spreadsheet_would_run_is_made_text(name: str, cell: str, 
     read = list(csv.DictReader(io.StringIO(summary_csv(whole).decode(), newline="")))
 
     assert {line[column] for line in read} == {cell}
+
+
+@pytest.mark.parametrize("cost", [0.25, None])
+def test_a_summary_is_read_as_it_was_written(cost: float | None) -> None:
+    """A finished run is shown from its file."""
+    spending = Spending()
+    spending.add(rating(tokens_in=10, tokens_out=2, cost_usd=cost))
+    whole = summary(reward("a"), reward("b", value=None), spending=spending)
+
+    read = read_summary(summary_json(whole))
+
+    assert read == whole
+    assert read.spending.cost_usd == cost

@@ -184,8 +184,7 @@ def spending(statuses: dict[str, int], tokens: dict[str, int], cost: float | Non
     return Spending(
         statuses=Counter(statuses),
         tokens=Counter(tokens),
-        costs=[cost or 0.0],
-        unpriced=Counter() if cost is not None else Counter(j=1),
+        cost_usd=cost,
     )
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from hashlib import blake2b
 from sqlite3 import Connection
 from typing import Any, BinaryIO
 
@@ -13,10 +14,11 @@ from perm_cli.errors import RunError
 from perm_cli.ledger import Outcome
 from perm_cli.lengths import completion_text, token_counter
 from perm_cli.reports.spending import Spending
-from perm_cli.reports.summary import Summary, summarise, summary_csv, summary_json
+from perm_cli.reports.summary import Summary, read_summary, summarise, summary_csv, summary_json
 from perm_cli.reports.tables import closing_lines, curve_table, summary_table
 from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of
 from perm_cli.runs import RunFolder
+from perm_cli.scoring import Job
 from perm_cli.scratch import scratch
 
 
@@ -30,6 +32,27 @@ def fuse(folder: RunFolder, recipe: Recipe, expected: int = 0) -> Summary:
     folder.write("summary.json", summary_json(summary))
     folder.write("summary.csv", summary_csv(summary))
     return summary
+
+
+def fuse_once(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
+    """Fuse the ratings of a job, and keep on record of what, so that `fused_before` knows."""
+    summary = fuse(folder, recipe)
+    if summary.spending.rated == job.ratings and folder.ledger.all_settled():
+        folder.record["fused"] = _state(folder, job, recipe)
+        folder.write_record()
+    return summary
+
+
+def fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> Summary | None:
+    """Return the summary of a finished job if nothing of what it was made of has changed since."""
+    if not folder.record.get("fused") or folder.record["fused"] != _state(folder, job, recipe):
+        return None
+    return read_summary((folder.path / "summary.json").read_bytes())
+
+
+def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
+    made_of = orjson.dumps([job.settings, job.asked, recipe, _caveats(folder), str(folder.path), folder.digest()])
+    return blake2b(made_of, digest_size=16).hexdigest()
 
 
 def show(summary: Summary, *, as_json: bool) -> None:

@@ -20,8 +20,9 @@ from perm_cli.errors import NotAsked, RunError, SettingsError
 from perm_cli.judges import caveat_of, missing, open_judge
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.prices import price_of
+from perm_cli.judges.settings import JudgeSettings
 from perm_cli.progress import ProgressLine, beating, shown_progress
-from perm_cli.ray_grader import make_ratings_on_ray, want_all
+from perm_cli.reports.spending import Spending
 from perm_cli.reserve import Reserve
 from perm_cli.rewards import Recipe
 from perm_cli.runs import RunFolder, open_run
@@ -55,32 +56,13 @@ def run(
     """Do what the command says; return its exit code."""
     console = messages()
     recipe = recipe_of(reward, judge.score)
-    limit = read_budget(spending.budget) if spending.budget is not None else None
     with opened_sources(files) as sources:
         order = order_of(sources, dialogues, judge)
-        lacking = missing(order.judge)
-        if lacking:
-            raise SettingsError(f"--judge {order.judge.name}: missing {'; '.join(lacking)}")
-        if limit and limit[1] == "usd" and price_of(order.judge) is None:
-            raise SettingsError(
-                f"--budget {spending.budget}: no price is known for {order.judge.name}, expected one in perm.toml: "
-                f"[judges.{order.judge.name!r}] price = {{ input = …, output = … }}, US dollars a million tokens"
-            )
-        if limit and output.ray is not None:
-            raise SettingsError("--budget: found with --ray, whose workers share no account, expected one of them")
+        limit = _limit(order.judge, spending, output)
         job = prepare(order)
         announce_inputs(job, console)
         path = output.out or _default_out(job)
-        with closing(Reserve(spending.reuse or ())) as reserve, open_run(path) as folder:
-            for name in folder.cut:
-                say(console, f"{path}/{name}.jsonl: the last line was cut; it is set aside in {name}.damaged")
-            means = _Means(folder, console, _budget(folder, limit), reserve if spending.reuse else None, output.ray)
-            ended = _rate(job, means)
-            summary = None if ended.interrupted or output.ray else _fused(folder, recipe, console)
-        if output.ray and not ended.interrupted:
-            with open_run(path) as folder:  # opened again, it knows what the workers have written
-                want_all(job, folder)
-                summary = _fused(folder, recipe, console)
+        ended, summary = _rated_and_fused(job, recipe, path, limit, spending.reuse, output.ray)
     if summary is None:
         say(console, f"stopped; what is rated is kept. To go on: {_same_command(path, output.out)}")
         return INTERRUPTED
@@ -96,10 +78,58 @@ def run(
     return DONE
 
 
-def _fused(folder: RunFolder, recipe: Recipe, console: Console) -> "Summary":
-    from perm_cli.cli.fusing import fuse  # noqa: PLC0415 - arrays and frames, once the calls are made
+def _limit(judge: JudgeSettings, spending: SpendingOptions, output: Output) -> tuple[float, str] | None:
+    """Return the budget wished for; raise `SettingsError` if it could not be kept, or the judge not be called."""
+    limit = read_budget(spending.budget) if spending.budget is not None else None
+    lacking = missing(judge)
+    if lacking:
+        raise SettingsError(f"--judge {judge.name}: missing {'; '.join(lacking)}")
+    if limit and limit[1] == "usd" and price_of(judge) is None:
+        raise SettingsError(
+            f"--budget {spending.budget}: no price is known for {judge.name}, expected one in perm.toml: "
+            f"[judges.{judge.name!r}] price = {{ input = …, output = … }}, US dollars a million tokens"
+        )
+    if limit and output.ray is not None:
+        raise SettingsError("--budget: found with --ray, whose workers share no account, expected one of them")
+    return limit
 
-    summary = fuse(folder, recipe)
+
+def _rated_and_fused(
+    job: Job, recipe: Recipe, path: Path, limit: tuple[float, str] | None, reuse: Sequence[Path] | None, ray: str | None
+) -> "tuple[_Ended, Summary | None]":
+    """Return how the making of ratings ended and what they come to, None if it was interrupted."""
+    console = messages()
+    with closing(Reserve(reuse or ())) as reserve, open_run(path) as folder:
+        for name in folder.cut:
+            say(console, f"{path}/{name}.jsonl: the last line was cut; it is set aside in {name}.damaged")
+        record = open_record(job, folder)
+        if summary := _fused_before(folder, job, recipe):
+            _close_record(record, folder, Spending())
+            return _Ended(), summary
+        ended = _rate(job, _Means(folder, console, _budget(folder, limit), reserve if reuse else None, ray), record)
+        if ended.interrupted:
+            return ended, None
+        if not ray:
+            return ended, _fused(folder, job, recipe, console)
+    with open_run(path) as folder:  # opened again, it knows what the workers have written
+        from perm_cli.ray_grader import want_all  # noqa: PLC0415 - only where it is asked for
+
+        want_all(job, folder)
+        return ended, _fused(folder, job, recipe, console)
+
+
+def _fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> "Summary | None":
+    if not folder.record.get("fused"):
+        return None
+    from perm_cli.cli.fusing import fused_before  # noqa: PLC0415 - arrays and frames
+
+    return fused_before(folder, job, recipe)
+
+
+def _fused(folder: RunFolder, job: Job, recipe: Recipe, console: Console) -> "Summary":
+    from perm_cli.cli.fusing import fuse_once  # noqa: PLC0415 - arrays and frames, once the calls are made
+
+    summary = fuse_once(folder, job, recipe)
     if folder.damaged:
         lines = "1 damaged line" if folder.damaged == 1 else f"{folder.damaged} damaged lines"
         say(console, f"{folder.path}/ratings.jsonl: {lines} passed over; what is missing for it is made again")
@@ -137,22 +167,18 @@ def _budget(folder: RunFolder, limit: tuple[float, str] | None) -> Budget | None
     return budget
 
 
-def _rate(job: Job, means: _Means) -> _Ended:
-    """Make the ratings, and keep a record of how that went."""
+def _rate(job: Job, means: _Means, record: dict[str, Any]) -> _Ended:
+    """Make the ratings, and keep on record how that went."""
     folder = means.folder
-    record = open_record(job, folder)
     with shown_progress(means.console, job.ratings) as progress:
         try:
             ended = _make_on_ray(job, means, progress) if means.ray else run_loop(_make(job, means, progress))
         except (KeyboardInterrupt, asyncio.CancelledError):
             ended = _Ended(interrupted=True)
         finally:
-            spending = progress.spending
-            record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
-            record |= {"cost_usd": spending.cost_usd}
             if means.budget:
                 folder.record["spent"] = folder.record.get("spent", {}) | {means.budget.unit: means.budget.spent}
-            folder.write_record()
+            _close_record(record, folder, progress.spending)
     if ended.effective:
         folder.record["settings"][job.settings]["effective"] = ended.effective
         folder.write_record()
@@ -160,25 +186,29 @@ def _rate(job: Job, means: _Means) -> _Ended:
 
 
 def _make_on_ray(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
+    from perm_cli.ray_grader import make_ratings_on_ray  # noqa: PLC0415 - only where it is asked for
+
     stop = Stop()
     say(means.console, f"starting Ray ({means.ray}); its own words go to {means.folder.path}/ray.log")
-    make_ratings_on_ray(job, means.folder, progress, stop, means.ray or "local", means.reserve)
+    make_ratings_on_ray(
+        job, means.folder, progress, stop, means.ray or "local", lambda: _finishing(means.console), means.reserve
+    )
     return _Ended(interrupted=stop.requested)
 
 
 async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
     stop = Stop()
-
-    def announce() -> None:
-        say(means.console, "finishing the calls in flight; press Ctrl-C again to drop them")
-
-    with interruptible(stop, announce):
+    with interruptible(stop, lambda: _finishing(means.console)):
         async with open_judge(job.order.judge, means.budget) as judge, beating(progress):
             stop.notify = lambda: judge.stop(NotAsked("the run was stopped"))
             full = await make_ratings(job, judge, means.folder, progress, stop, means.reserve)
             # What an endpoint takes is known only if it was asked something.
             effective = judge.effective() if progress.spending.rated else {}
             return _Ended(interrupted=stop.requested, full=full, effective=effective)
+
+
+def _finishing(console: Console) -> None:
+    say(console, "finishing the calls in flight; press Ctrl-C again to drop them")
 
 
 def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -212,6 +242,12 @@ def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
         place = error.filename or folder.path
         raise RunError(f"{place}: {error.strerror} found, expected a folder that can be written") from error
     return command
+
+
+def _close_record(record: dict[str, Any], folder: RunFolder, spending: Spending) -> None:
+    record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
+    record |= {"cost_usd": spending.cost_usd}
+    folder.write_record()
 
 
 def announce_inputs(job: Job, console: Console) -> None:

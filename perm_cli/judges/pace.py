@@ -201,10 +201,10 @@ class Pace:
 
     def _recovered(self, now: float, begun: float) -> None:
         """Take what was accepted since the last recovery, over that time, for what the endpoint allows."""
+        self._strikes = 0
+        self._probing = False
         elapsed_s = now - self._epoch_at
         if self.rate is None and self._taken < _FEW:  # which says nothing about what is allowed
-            self._strikes = 0
-            self._probing = False
             return
         if now - self._refused_at >= _UNSAID_S:
             # A short time says little against what was learned before.
@@ -213,8 +213,6 @@ class Pace:
             self.rate = _RATE_MARGIN * (self._taken + prior) / (elapsed_s + prior_s)
             self._learned_at = now
             self._next_at = begun + 1 / self.rate
-        self._strikes = 0
-        self._probing = False
         self._epoch_at = now
         self._taken = 0
 

@@ -6,12 +6,13 @@ A dialogue's value is the mean over its rated turns, a system's the mean over it
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import attrgetter
 from tempfile import TemporaryFile
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import orjson
@@ -223,6 +224,31 @@ def summary_json(summary: Summary) -> bytes:
         "dialogues_left_out": summary.curves_left_out,
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def read_summary(content: bytes) -> Summary:
+    """Return the summary that `summary_json` wrote."""
+    record = orjson.loads(content)
+    systems = [
+        SystemSummary(**system | {"measures": [_measure(name, each) for name, each in system["measures"].items()]})
+        for system in record["systems"]
+    ]
+    return Summary(
+        run=record["run"],
+        recipe=Recipe(**record["recipe"]),
+        expected=record["ratings_expected"],
+        spending=Spending(
+            statuses=Counter(record["statuses"]), tokens=Counter(record["tokens"]), cost_usd=record["cost_usd"]
+        ),
+        systems=systems,
+        curves=[Curve(**curve) for curve in record["dialogues"]],
+        curves_left_out=record["dialogues_left_out"],
+    )
+
+
+def _measure(name: str, record: dict[str, Any]) -> Measure:
+    coverage = record.pop("coverage")
+    return Measure(name=name, estimate=Estimate(**record), coverage=coverage)
 
 
 def summary_csv(summary: Summary) -> bytes:
