@@ -28,8 +28,9 @@ format: .venv/dev  ## Format the code and mend what ruff can
 docs: .venv/dev  ## Write the generated parts of the documents anew
 	$(BIN)/python -m tests.generated
 
-bench: .venv/dev  ## Measure speed against a loopback judge
+bench: .venv/dev  ## Measure speed, against a loopback judge and with the embedded one
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/local.py
 
 soak: .venv/dev  ## Break the program for longer than the tests do; SOAK=N draws other moments
 	PERM_SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_chaos.py -n 2 --durations=10

@@ -43,7 +43,8 @@ def run(path: Path, out: Path) -> dict[str, float]:
     from rich.console import Console
 
     from perm_cli.assets import shipped
-    from perm_cli.cli.fusing import fuse
+    from perm_cli.cli.fusing import fuse_once, fused_before
+    from perm_cli.cli.score import open_record
     from perm_cli.formats import Reading
     from perm_cli.formats.sources import source_of
     from perm_cli.judges.seam import Reply, Request
@@ -72,11 +73,13 @@ def run(path: Path, out: Path) -> dict[str, float]:
     job = prepare(order)
     phases = {"checked": peak_mb()}
     with open_run(out) as folder, shown_progress(Console(stderr=True), job.ratings) as progress:
-        folder.keep_dialogues(job.read())
+        open_record(job, folder)
         phases["kept"] = peak_mb()
-        asyncio.run(make_ratings(job, judge, folder, progress, Stop()))
-        phases["rated"] = peak_mb()
-        summary = fuse(folder, Recipe())
+        summary = fused_before(folder, job, Recipe())
+        if summary is None:
+            asyncio.run(make_ratings(job, judge, folder, progress, Stop()))
+            phases["rated"] = peak_mb()
+            summary = fuse_once(folder, job, Recipe())
     assert summary.spending.statuses["scored"] == job.ratings  # noqa: S101 - else the numbers mean nothing
     return {"calls": judge.calls, "wall_s": perf_counter() - started, **phases, "fused": peak_mb()}
 

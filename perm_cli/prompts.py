@@ -183,10 +183,10 @@ class PromptBook:
                     raise AssetError(f"{path}: case leaves out the reply to judge, expected view.turns to be printed")
 
     def _called(self, dimension: Dimension, macro: str, *arguments: object) -> object:
-        path = self.folder / dimension.template
         try:
             return getattr(self._modules[dimension.name], macro)(*arguments)
         except Exception as error:  # a template is the user's program and may raise anything
+            path = self.folder / dimension.template
             raise AssetError(
                 f"{self._place(error, path)}: {error} (in {macro}; {dimension.name} sees "
                 f"{', '.join(sorted(dimension.sees)) or 'neither scenario, persona nor analysis'})"

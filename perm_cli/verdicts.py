@@ -241,10 +241,14 @@ def _stated_in(found: _Object, text: str, dimension: Dimension) -> _Stated:
 
 def _place_of(field: str, found: _Object, text: str) -> int | None:
     """Return where the value of the object's own last `field` begins, passing over those of objects inside it."""
+    quoted = f'"{field}"'
+    if "\\" not in text and text.count(quoted, found.start, found.end) == 1:  # as nearly always
+        colon = _JSON_COLON.match(text, text.index(quoted, found.start) + len(quoted))
+        return colon.end() if colon else None
     depth, place = 0, None
     for token in _JSON_TOKEN.finditer(text, found.start, found.end):
         depth += (token.group() in "{[") - (token.group() in "}]")
-        if depth == 1 and token.group() == f'"{field}"' and (colon := _JSON_COLON.match(text, token.end())):
+        if depth == 1 and token.group() == quoted and (colon := _JSON_COLON.match(text, token.end())):
             place = colon.end()
     return place
 
