@@ -30,7 +30,7 @@ from perm_cli.judges.batch_apis import AnthropicBatches, OpenAIBatches
 from perm_cli.prompts import PromptBook
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
-from perm_cli.statistics import bootstrap_means
+from perm_cli.statistics.means import bootstrap_means
 from tests.batch_loopback import BatchLoopback, Fault, Outcome, batch_loopback
 from tests.loopback import Answer, refusal, verdict
 from tests.makers import row, written

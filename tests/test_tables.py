@@ -11,7 +11,7 @@ from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import MEASURES, Curve, Measure, Summary, SystemSummary
 from perm_cli.reports.tables import closing_lines, curve_table, summary_table
 from perm_cli.rewards import Recipe
-from perm_cli.statistics import Estimate
+from perm_cli.statistics.means import Estimate
 
 HOSTILE = "[red]x[/red] \x1b[31m\u202e"
 INERT = r"[red]x[/red] \u001b[31m\u202e"

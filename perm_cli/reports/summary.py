@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward
-from perm_cli.statistics import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
 from perm_cli.terminal import one_line
 
 MEASURES = (

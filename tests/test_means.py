@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from perm_cli.statistics import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
 
 NAN = math.nan
 

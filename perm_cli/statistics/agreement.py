@@ -1,0 +1,353 @@
+"""
+Agreement: how far raters say the same of the same items.
+
+`spearman`, `kendall_tau_b`, `quadratic_kappa`, `ordinal_alpha` and `intraclass` take a matrix (item, rater), with
+NaN where a rater has no score, and are exact. The `…_drawn` functions give the same for every resample at once:
+all of these depend on the scores only through counts and sums that add up over dialogues. For them, scores finer
+than `GRID` levels are rounded to that many.
+
+Sources: Krippendorff (2011) for alpha; Cohen (1968) for weighted kappa; Kendall (1945) for tau-b; McGraw and Wong
+(1996) for the intraclass correlations, whose names they have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.stats import kendalltau, rankdata
+
+from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, divided, statistic
+
+GRID = 41
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairAgreement:
+    """Hold how two raters agree on the `items` that both have a score for; `bias` is first minus second."""
+
+    first: str
+    second: str
+    items: int
+    spearman: Statistic
+    kendall_tau_b: Statistic
+    quadratic_kappa: Statistic
+    bias: Statistic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """
+    Hold how all raters agree.
+
+    `alpha_without` is alpha with one rater left out, by rater. `icc_a1` and `icc_c1` are of a single rater,
+    absolute and up to level; `icc_ak` is of the mean of all. `items` counts those that all have a score for.
+    """
+
+    raters: Sequence[str]
+    items: int
+    alpha: Statistic
+    alpha_without: Sequence[Statistic]
+    icc_a1: Statistic
+    icc_c1: Statistic
+    icc_ak: Statistic
+    pairs: Sequence[PairAgreement]
+
+
+# --- exact ---
+
+
+def spearman(scores: Floats) -> float:
+    """Return Spearman's rho of two columns, ties given their mean rank."""
+    return _pearson(*(rankdata(column) for column in _both(scores).T))
+
+
+def kendall_tau_b(scores: Floats) -> float:
+    """Return Kendall's tau-b of two columns."""
+    both = _both(scores)
+    if len(both) < 2 or np.ptp(both, axis=0).min() == 0:  # noqa: PLR2004 - nothing to order
+        return np.nan
+    return float(kendalltau(*both.T).statistic)
+
+
+def quadratic_kappa(scores: Floats) -> float:
+    """
+    Return the quadratically weighted kappa of two columns.
+
+    With squared differences as weights it depends on means, variances and covariance alone (Fleiss and Cohen 1973).
+    """
+    both = _both(scores)
+    return float(_kappa_of(_moments(both).sum(axis=0)[None])[0]) if len(both) else np.nan
+
+
+def ordinal_alpha(scores: Floats) -> float:
+    """Return Krippendorff's alpha with the ordinal difference, over all items that two raters or more have scored."""
+    given = (~np.isnan(scores)).sum(axis=1)
+    levels, codes = _levels(scores[given > 1])
+    if len(levels) < 2:  # noqa: PLR2004 - nothing to tell apart
+        return np.nan
+    counts = np.bincount(codes[codes >= 0]).astype(float)
+    ranks = np.append(_mid_ranks(counts), 0.0)[codes]  # of what is missing: none
+    shared = ((ranks.sum(axis=1) ** 2 - (ranks**2).sum(axis=1)) / (given[given > 1] - 1)).sum()
+    return float(_alpha_from(counts, _mid_ranks(counts), shared))
+
+
+def intraclass(scores: Floats) -> tuple[float, float, float]:
+    """Return ICC(A,1), ICC(C,1) and ICC(A,k) over the items that all raters have scored."""
+    whole = scores[_complete(scores)]
+    found = _icc_of(_squares(whole).sum(axis=0)[None], scores.shape[1])[0] if len(whole) else [np.nan] * 3
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+# --- with intervals ---
+
+
+def agreement(raters: Sequence[str], scores: Floats, resamples: Resamples) -> Agreement:
+    """Return the agreement of two raters or more; `scores` has a row an item and a column a rater."""
+    without = [np.delete(scores, place, axis=1) for place in range(len(raters))] if len(raters) > 2 else []  # noqa: PLR2004
+    return Agreement(
+        raters=raters,
+        items=int(_complete(scores).sum()),
+        alpha=_alpha(scores, resamples),
+        alpha_without=[_alpha(each, resamples) for each in without],
+        pairs=[
+            _pair(raters, scores, first, second, resamples) for first, second in combinations(range(len(raters)), 2)
+        ],
+        **_intraclass(scores, resamples),
+    )
+
+
+def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamples: Resamples) -> PairAgreement:
+    columns = scores[:, [first, second]]
+    kept = _complete(columns)
+    both = columns[kept]
+    why = _why_not(both)
+    moments = resamples.sums(np.where(kept[:, None], _moments(np.nan_to_num(columns)), 0.0))
+    cells, size = _joint(columns, resamples)
+
+    def drawn(weights: Floats) -> Floats:
+        joint = np.asarray((cells.T @ weights.T).T).reshape(len(weights), size, size)
+        sums = weights @ moments
+        bias = divided(sums[:, 1] - sums[:, 2], sums[:, 0])
+        return np.stack((_spearman_of(joint), _tau_b_of(joint), _kappa_of(sums), bias), axis=1)
+
+    values = (spearman(both), kendall_tau_b(both), quadratic_kappa(both), _mean(both[:, 0] - both[:, 1]))
+    low, high = resamples.interval(drawn) if len(both) else (np.full(4, np.nan), np.full(4, np.nan))
+    found = [statistic(*each, why=why) for each in zip(values, low, high, strict=True)]
+    return PairAgreement(
+        first=raters[first],
+        second=raters[second],
+        items=len(both),
+        spearman=found[0],
+        kendall_tau_b=found[1],
+        quadratic_kappa=found[2],
+        bias=found[3],
+    )
+
+
+def _alpha(scores: Floats, resamples: Resamples) -> Statistic:
+    levels, codes = _levels(_on_grid(scores))
+    size = len(levels)
+    value = ordinal_alpha(scores)
+    why = _why_no_alpha(scores)
+    if not size:
+        return statistic(value, why=why)
+    cells = _coincidences(codes, size, resamples.clusters, resamples.count)
+
+    def drawn(weights: Floats) -> Floats:
+        return _alpha_of(np.asarray((cells.T @ weights.T).T).reshape(len(weights), size, size))[:, None]
+
+    low, high = resamples.interval(drawn)
+    return statistic(value, low[0], high[0], why)
+
+
+def _intraclass(scores: Floats, resamples: Resamples) -> dict[str, Statistic]:
+    kept = _complete(scores)
+    sums = resamples.sums(np.where(kept[:, None], _squares(np.nan_to_num(scores)), 0.0))
+    low, high = resamples.interval(lambda weights: _icc_of(weights @ sums, scores.shape[1]))
+    why = _why_not(scores[kept])
+    values = intraclass(scores)
+    names = ("icc_a1", "icc_c1", "icc_ak")
+    return {
+        name: statistic(*each, why=why) for name, each in zip(names, zip(values, low, high, strict=True), strict=True)
+    }
+
+
+def _why_not(both: Floats) -> str:
+    if not len(both):
+        return "no item has all their scores"
+    if len(both) == 1:
+        return "one item only"
+    return "all scores of a rater are equal" if np.ptp(both, axis=0).min() == 0 else "too few dialogues"
+
+
+def _why_no_alpha(scores: Floats) -> str:
+    pairable = (~np.isnan(scores)).sum(axis=1) > 1
+    if not pairable.any():
+        return "no item has two scores"
+    return "all scores are equal" if np.nanmax(scores[pairable]) == np.nanmin(scores[pairable]) else "too few dialogues"
+
+
+# --- counts and sums that add up over dialogues ---
+
+
+def _complete(scores: Floats) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(scores).any(axis=1))
+
+
+def _both(scores: Floats) -> Floats:
+    return scores[_complete(scores)]
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else np.nan
+
+
+def _on_grid(scores: Floats) -> Floats:
+    """Round scores to few enough levels, if they have more."""
+    given = scores[~np.isnan(scores)]
+    if len(np.unique(given)) <= GRID:
+        return scores
+    low, high = given.min(), given.max()
+    return np.asarray(np.round((scores - low) / (high - low) * (GRID - 1)) * (high - low) / (GRID - 1) + low)
+
+
+def _levels(scores: Floats) -> tuple[Floats, Ints]:
+    """Return the levels that occur, ascending, and each score as the number of its level, -1 if it is missing."""
+    missing = np.isnan(scores)
+    levels, codes = np.unique(scores[~missing], return_inverse=True)
+    numbered = np.full(scores.shape, -1, dtype=np.int64)
+    numbered[~missing] = codes
+    return levels, numbered
+
+
+def _joint(columns: Floats, resamples: Resamples) -> tuple[sparse.csr_array, int]:
+    """Return how often each pair of levels occurs: (cluster, first x second), and the number of levels."""
+    levels, codes = _levels(_on_grid(columns))
+    size = max(len(levels), 1)
+    kept = (codes >= 0).all(axis=1)
+    cells = codes[kept, 0] * size + codes[kept, 1]
+    return _counted(resamples.clusters[kept], cells, np.ones(kept.sum()), (resamples.count, size * size)), size
+
+
+def _coincidences(codes: Ints, size: int, clusters: Ints, count: int) -> sparse.csr_array:
+    """Return Krippendorff's coincidences of levels within items: (cluster, level x level)."""
+    rows, cells, shares = [], [], []
+    given = (codes >= 0).sum(axis=1)
+    for first in range(codes.shape[1]):
+        for second in range(codes.shape[1]):
+            kept = (codes[:, first] >= 0) & (codes[:, second] >= 0)
+            if first != second and kept.any():
+                rows.append(clusters[kept])
+                cells.append(codes[kept, first] * size + codes[kept, second])
+                shares.append(1.0 / (given[kept] - 1))
+    if not rows:
+        return sparse.csr_array((count, size * size))
+    return _counted(np.concatenate(rows), np.concatenate(cells), np.concatenate(shares), (count, size * size))
+
+
+def _counted(rows: Ints, cells: Ints, shares: Floats, shape: tuple[int, int]) -> sparse.csr_array:
+    return sparse.csr_array(sparse.coo_array((shares, (rows, cells)), shape=shape))
+
+
+def _moments(both: Floats) -> Floats:
+    a, b = both[:, 0], both[:, 1]
+    return np.stack((np.ones(len(both)), a, b, a * a, b * b, a * b), axis=1)
+
+
+def _squares(whole: Floats) -> Floats:
+    """Return of each item what the sums of squares of a two-way analysis of variance are made of."""
+    total = whole.sum(axis=1)
+    return np.column_stack((np.ones(len(whole)), total**2, (whole**2).sum(axis=1), whole))
+
+
+# --- from counts and sums, a resample a line ---
+
+
+def _pearson(a: Floats, b: Floats) -> float:
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:  # noqa: PLR2004 - no spread
+        return np.nan
+    a, b = a - a.mean(), b - b.mean()
+    return float((a @ b) / np.sqrt((a @ a) * (b @ b)))
+
+
+def _mid_ranks(counts: Floats) -> Floats:
+    """Return the mean rank of each level."""
+    return np.cumsum(counts, axis=-1) - counts / 2
+
+
+def _spearman_of(joint: Floats) -> Floats:
+    row, column = joint.sum(axis=2), joint.sum(axis=1)
+    n = row.sum(axis=1)
+    a = _mid_ranks(row) - n[:, None] / 2
+    b = _mid_ranks(column) - n[:, None] / 2
+    return _correlation(_products(joint, a, b), (row * a * a).sum(axis=1), (column * b * b).sum(axis=1))
+
+
+def _tau_b_of(joint: Floats) -> Floats:
+    below = np.cumsum(np.cumsum(joint, axis=1), axis=2)  # of all cells at or before, in both directions
+    before = np.zeros_like(joint)
+    before[:, 1:, 1:] = below[:, :-1, :-1]
+    rows_before = np.zeros_like(joint)
+    rows_before[:, 1:] = below[:, :-1]
+    after = rows_before[:, :, -1:] - rows_before
+    row, column = joint.sum(axis=2), joint.sum(axis=1)
+    n = row.sum(axis=1)
+    pairs = n * (n - 1) / 2
+    tied = [(each * (each - 1) / 2).sum(axis=1) for each in (row, column)]
+    return _correlation((joint * (before - after)).sum(axis=(1, 2)), pairs - tied[0], pairs - tied[1])
+
+
+def _kappa_of(moments: Floats) -> Floats:
+    n, a, b, aa, bb, ab = moments.T
+    covariance = divided(ab, n) - divided(a * b, n * n)
+    spread = divided(aa + bb, n) - divided(2 * a * b, n * n)
+    return divided(2 * covariance, np.where(spread > _ROUNDING, spread, 0.0))
+
+
+def _alpha_of(cells: Floats) -> Floats:
+    counts = cells.sum(axis=2)
+    ranks = _mid_ranks(counts)
+    return _alpha_from(counts, ranks, _products(cells, ranks, ranks))
+
+
+def _alpha_from(counts: Floats, ranks: Floats, shared: Floats) -> Floats:
+    """Return alpha from the counts of the levels, their mean ranks, and the mean ranks' products within items."""
+    n = counts.sum(axis=-1)
+    square = (counts * ranks**2).sum(axis=-1)
+    expected = n * square - ((counts * ranks).sum(axis=-1)) ** 2
+    alone = (counts > 0).sum(axis=-1) < 2  # noqa: PLR2004 - one level only
+    return 1 - divided((n - 1) * (square - shared), np.where(alone, 0.0, expected))
+
+
+def _products(joint: Floats, first: Floats, second: Floats) -> Floats:
+    """Return the sum over all cells of count times value times value, a resample a line."""
+    return np.asarray(((joint @ second[:, :, None])[:, :, 0] * first).sum(axis=1))
+
+
+def _icc_of(sums: Floats, raters: int) -> Floats:
+    """Return ICC(A,1), ICC(C,1) and ICC(A,k): (resample, 3)."""
+    n, row_squares, squares, columns = sums[:, 0], sums[:, 1], sums[:, 2], sums[:, 3:]
+    k = raters
+    middle = divided(columns.sum(axis=1) ** 2, n * k)
+    of_rows = row_squares / k - middle
+    of_columns = divided((columns**2).sum(axis=1), n) - middle
+    left = squares - middle - of_rows - of_columns
+    tiny = _ROUNDING * np.maximum(squares, 1.0)
+    left = np.where(np.abs(left) < tiny, 0.0, left)
+    msr, msc = divided(of_rows, n - 1), of_columns / max(k - 1, 1)
+    mse = divided(left, (n - 1) * max(k - 1, 1))
+    gap = divided(msc - mse, n)
+    signal = msr - mse
+
+    def share(whole: Floats) -> Floats:
+        return divided(signal, np.where(whole > tiny, whole, 0.0))
+
+    return np.stack((share(msr + (k - 1) * mse + k * gap), share(msr + (k - 1) * mse), share(msr + gap)), axis=1)
+
+
+def _correlation(shared: Floats, first: Floats, second: Floats) -> Floats:
+    return divided(shared, np.sqrt(np.maximum(first, 0.0) * np.maximum(second, 0.0)))

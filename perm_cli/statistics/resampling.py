@@ -1,0 +1,149 @@
+"""Resampling dialogues: the bootstrap that every interval here comes from, and the sign-flip test."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+FLIPS = 4999
+_SEED = 20_260_112
+_CELLS = 2_000_000  # of the matrix of weights, in memory at a time
+_LEAST_USABLE = 0.5
+_KEPT_BYTES = 200_000_000
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic:
+    """Hold a figure and its 95 % interval; `why` says why there is none."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    why: str = ""
+
+    @property
+    def decisive(self) -> bool:
+        """Tell whether the interval leaves out zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+class Resamples:
+    """
+    Draw clusters with replacement, the same ones every time it is asked.
+
+    `clusters` gives the cluster of each item, as numbers from 0.
+    """
+
+    def __init__(self, clusters: Ints, resamples: int = RESAMPLES, seed: int = _SEED) -> None:
+        self.clusters = clusters
+        self.count = int(clusters.max()) + 1 if clusters.size else 0
+        self._resamples = resamples
+        self._seed = seed
+        self._drawn: list[NDArray[np.uint8]] = []
+
+    def sums(self, values: Floats) -> Floats:
+        """Return the sums of a matrix (item, column) over each cluster: (cluster, column)."""
+        totals = np.zeros((self.count, values.shape[1]))
+        np.add.at(totals, self.clusters, values)
+        return totals
+
+    def weights(self) -> Iterator[Floats]:
+        """Yield how often each cluster is drawn: matrices (resample, cluster), all resamples in turn."""
+        if self._drawn:
+            yield from (drawn.astype(float) for drawn in self._drawn)
+        elif self.count > 1:  # one dialogue has no spread
+            for weights in self._draw():
+                if self.count * self._resamples <= _KEPT_BYTES:  # no cluster is drawn 256 times
+                    self._drawn.append(weights.astype(np.uint8))
+                yield weights
+
+    def _draw(self) -> Iterator[Floats]:
+        step = max(_CELLS // self.count, 1)
+        generator = np.random.default_rng(self._seed)
+        for start in range(0, self._resamples, step):
+            lines = min(step, self._resamples - start)
+            drawn = generator.integers(0, self.count, (lines, self.count))
+            drawn += np.arange(lines)[:, None] * self.count
+            counts = np.bincount(drawn.ravel(), minlength=lines * self.count)
+            yield counts.reshape(lines, self.count).astype(float)
+
+    def interval(self, of: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
+        """
+        Return the ends of the 95 % percentile intervals (Efron 1979) of what `of` makes of a matrix of weights.
+
+        `of` returns a matrix (resample, statistic). An end is NaN if half the resamples gave nothing.
+        """
+        drawn = [of(weights) for weights in self.weights()]
+        if not drawn:
+            shape = of(np.ones((1, max(self.count, 1)))).shape[1] if self.count else 1
+            return np.full(shape, np.nan), np.full(shape, np.nan)
+        return percentile_interval(np.vstack(drawn))
+
+
+def percentile_interval(drawn: Floats) -> tuple[Floats, Floats]:
+    """Return the 2.5th and 97.5th percentiles of each column, NaN where half of it or more is missing."""
+    enough = np.isfinite(drawn).mean(axis=0) > _LEAST_USABLE
+    ends = np.full((2, drawn.shape[1]), np.nan)
+    for column in np.flatnonzero(enough):
+        usable = drawn[:, column]
+        ends[:, column] = np.quantile(usable[np.isfinite(usable)], [0.025, 0.975])
+    return ends[0], ends[1]
+
+
+def statistic(value: float, low: float = np.nan, high: float = np.nan, why: str = "") -> Statistic:
+    """Return a figure from numbers that may be NaN."""
+    if not np.isfinite(value):
+        return Statistic(value=None, why=why or "nothing to work it out from")
+    bounds = (float(low), float(high)) if np.isfinite(low) and np.isfinite(high) else (None, None)
+    return Statistic(value=float(value), low=bounds[0], high=bounds[1], why="" if bounds[0] is not None else why)
+
+
+def mean_differences(resamples: Resamples, differences: Floats) -> list[Statistic]:
+    """Return the mean of each column of (item, pair), NaN where one of the two is missing, with its interval."""
+    present = ~np.isnan(differences)
+    columns = differences.shape[1]
+    sums = resamples.sums(np.hstack((np.where(present, differences, 0.0), present)))
+
+    def means(weights: Floats) -> Floats:
+        drawn = weights @ sums
+        return divided(drawn[:, :columns], drawn[:, columns:])
+
+    total = sums.sum(axis=0)
+    values = divided(total[:columns], total[columns:])
+    low, high = resamples.interval(means)
+    return [
+        statistic(value, start, end, "no dialogue has both" if np.isnan(value) else "one dialogue has no spread")
+        for value, start, end in zip(values, low, high, strict=True)
+    ]
+
+
+def sign_flip_p(resamples: Resamples, differences: Floats, flips: int = FLIPS, seed: int = _SEED) -> Floats:
+    """
+    Return two-sided p-values for a mean difference of zero, one a column of (item, pair).
+
+    The signs of whole dialogues are flipped at random, the same flips for every column; with the observed signs
+    among them, p is never 0 (Phipson and Smyth 2010). NaN where there is nothing to flip.
+    """
+    sums = resamples.sums(np.where(np.isnan(differences), 0.0, differences))
+    observed = np.abs(sums.sum(axis=0))
+    generator = np.random.default_rng(seed)
+    as_far = np.ones(len(observed))
+    step = max(_CELLS // max(resamples.count, 1), 1)
+    for start in range(0, flips, step):
+        signs = generator.integers(0, 2, (min(step, flips - start), resamples.count)) * 2.0 - 1.0
+        as_far += (np.abs(signs @ sums) >= observed - 1e-9 * np.maximum(observed, 1.0)).sum(axis=0)
+    return np.where(np.abs(sums).sum(axis=0) > 0, as_far / (flips + 1), np.nan)
+
+
+def divided(numerator: Any, denominator: Any) -> Floats:
+    """Divide, with NaN for what has nothing under it."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
+    quotient: Floats = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator != 0)
+    return quotient
