@@ -26,7 +26,7 @@ _MARKUP_AFTER = rf"(?:{_BLANK}|[*_#>`~\"'|•])*+"  # a minus sign behind the la
 _LABEL_WORDS = rf"(?:(?:my|the|your|final|overall|total|empathy|resonation|expression|reception){_BLANK}++)*+"
 _NUMBERED = rf"(?:\d{{1,2}}[.)]{_MARKUP})?"
 _SCORE_LABEL = re.compile(
-    rf"^{_MARKUP}{_NUMBERED}{_LABEL_WORDS}(?:score|rating)(?![^\W_])(?P<gap>{_MARKUP}(?:\([^()\n]{{0,20}}\){_MARKUP})?)"
+    rf"^{_MARKUP}{_NUMBERED}{_LABEL_WORDS}(?:score|rating)(?![^\W_])(?P<gap>{_MARKUP_AFTER}(?:\([^()\n]{{0,20}}\){_MARKUP_AFTER})?)"
     rf"(?P<sign>[:：=]{_MARKUP_AFTER}\n{{0,2}}|is{_BLANK}+(?=\d)|\n{{1,2}}(?={_MARKUP_AFTER}\d))?"
     rf"{_MARKUP_AFTER}(?P<value>[^\n]*)",
     re.IGNORECASE | re.MULTILINE,

@@ -64,6 +64,7 @@ TEXT = [
     pytest.param("Score: 4 of 5.", "scored", 4, id="of"),
     pytest.param("Score: 4 because it is warm", "scored", 4, id="reason-behind"),
     pytest.param("| Aspect | Value |\n|---|---|\n| Score | 4/5 |", "scored", 4, id="table-row"),
+    pytest.param("| Score | -1 |", "out_of_range", None, id="table-row-negative"),
     pytest.param("|Score|4|", "scored", 4, id="table-row-without-spaces"),
     pytest.param("<rationale>Near.</rationale>\n<score>4</score>", "scored", 4, id="xml"),
     pytest.param("<SCORE>\n4 / 5\n</SCORE>", "scored", 4, id="xml-on-lines"),
