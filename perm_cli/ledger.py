@@ -18,7 +18,7 @@ _BATCH = 1000
 _COLUMNS = """
     settled INTEGER, rank INTEGER, key TEXT, settings TEXT, dialogue_id TEXT, system TEXT, turn INTEGER,
     dimension TEXT, judge TEXT, sample INTEGER, status TEXT, score REAL, tokens_in INTEGER, tokens_out INTEGER,
-    cached_tokens INTEGER, cost_usd REAL, attempts INTEGER, reused TEXT
+    cached_tokens INTEGER, cost_usd REAL, attempts INTEGER, latency_s REAL, reused TEXT
 """
 
 
@@ -40,6 +40,7 @@ class Outcome(NamedTuple):
     cached_tokens: int
     cost_usd: float | None
     attempts: int
+    latency_s: float
     reused: str
 
 

@@ -65,6 +65,11 @@ class Scores:
         return numbered([item.dialogue_id for item in self.items])[1]
 
     @cached_property
+    def prompts(self) -> Ints:
+        """Return the turn of a dialogue that each item answers, whatever the system, as a number from 0."""
+        return numbered([f"{item.dialogue_id}\x00{item.turn}" for item in self.items])[1]
+
+    @cached_property
     def systems(self) -> tuple[list[str], Ints]:
         """Return the systems by name, and each item's as a number."""
         return numbered([item.system for item in self.items])

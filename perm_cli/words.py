@@ -7,11 +7,27 @@ Turns = Literal["all", "last"]
 DimensionName = Literal["resonation", "expression", "reception", "bystander"]
 Structured = Literal["auto", "schema", "json", "text"]
 ScoreMode = Literal["mode", "expected", "mean"]
+PanelName = Literal["mean", "median", "weighted"]
 FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
 Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
-FormatName = Literal["auto", "native", "messages", "paper"]
+FormatName = Literal[
+    "auto",
+    "native",
+    "messages",
+    "paper",
+    "sharegpt",
+    "eqbench3",
+    "esconv",
+    "empathetic",
+    "epitome",
+    "annomi",
+    "ieval",
+    "sage",
+    "inspect",
+    "csv",
+]
 
-DONE, COVERAGE_TOO_LOW, INTERRUPTED = 0, 3, 130
+DONE, COVERAGE_TOO_LOW, CHECK_FAILED, INTERRUPTED = 0, 3, 3, 130
 """Exit codes; 1 and 2 are what errors and wrong usage end with."""
 
 DIMENSIONS: tuple[DimensionName, ...] = get_args(DimensionName)

@@ -23,10 +23,15 @@ from perm_cli.cli.options import (
     Config,
     DialogueOptions,
     Files,
+    Inputs,
     JudgeOptions,
+    Judges,
     OptionalAddress,
+    PanelOption,
+    People,
     RewardOptions,
     RunPath,
+    RunsFolder,
     SpendingOptions,
     with_options,
 )
@@ -155,6 +160,77 @@ def reward(run: RunPath, reward: RewardOptions, as_json: AsJson = False) -> None
     from perm_cli.cli.reward import run as body  # noqa: PLC0415 - see above
 
     body(run, reward, as_json=as_json)
+
+
+@app.command()
+@with_options
+def compare(
+    inputs: Inputs,
+    dialogues: DialogueOptions,
+    asking: JudgeOptions,
+    reward: RewardOptions,
+    judge: Judges = None,
+    people: People = None,
+    panel: PanelOption = None,
+    out: RunsFolder = Path("runs/compare"),
+    as_json: AsJson = False,
+) -> None:
+    """
+    Set judges side by side on the same dialogues: use of the scale, agreement, level, ranking of systems, biases.
+
+    Ratings that are missing are made first; then nothing is asked twice.
+    """
+    from perm_cli.cli.compare import Wishes, run  # noqa: PLC0415 - see above
+
+    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json)
+    run(inputs, dialogues, asking, reward, wishes)
+
+
+@app.command()
+@with_options
+def grade(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files, folders or patterns of dialogues, run folders, or a CSV file of ratings.",
+            show_default=False,
+        ),
+    ],
+    dialogues: DialogueOptions,
+    asking: JudgeOptions,
+    reward: RewardOptions,
+    judge: Judges = None,
+    panel: PanelOption = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="System that the others are measured against.", show_default=False)
+    ] = None,
+    fail_under: Annotated[
+        float | None, typer.Option(help="Exit with 3 if a mean reward is decisively lower.", show_default=False)
+    ] = None,
+    fail_if_worse_than: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Exit with 3 if a system is decisively worse than in that run.", show_default=False
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the checks as JUnit XML.", show_default=False)
+    ] = None,
+    out: RunsFolder = Path("runs/grade"),
+    as_json: AsJson = False,
+) -> None:
+    """
+    Rank systems by how empathetic they are, and say whether the differences are real.
+
+    A system is what the dialogues name so, else a file. Ratings that are missing are made first.
+    """
+    from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
+    from perm_cli.cli.grade import Bars, run  # noqa: PLC0415 - see above
+
+    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, as_json=as_json)
+    bars = Bars(baseline=baseline, fail_under=fail_under, fail_if_worse_than=fail_if_worse_than, junit=junit)
+    raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, bars))
 
 
 @app.command()

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 
-def output() -> Console:
-    """Return the console for results; where it is no terminal, lines are as wide as their content needs."""
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False, emoji=False, markup=False)
+def output(width: int = 100) -> Console:
+    """Return the console for results; where it is no terminal, it is so wide."""
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False, emoji=False, markup=False)
 
 
 class _Unread:

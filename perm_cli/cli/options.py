@@ -11,13 +11,30 @@ from typing import Annotated, Any, get_type_hints
 from typer import Argument, Option
 from typer.core import TyperCommand
 
-from perm_cli.words import FormatName, FusionName, ScoreMode, Structured, Turns
+from perm_cli.words import FormatName, FusionName, PanelName, ScoreMode, Structured, Turns
 
 Files = Annotated[
     list[str], Argument(help="JSONL files, also .gz, or .parquet; `-` is standard input.", show_default=False)
 ]
 RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
+Inputs = Annotated[
+    list[str],
+    Argument(
+        metavar="INPUT...",
+        help="Run folders, a CSV file of ratings, or dialogues to be rated first.",
+        show_default=False,
+    ),
+]
+Judges = Annotated[
+    list[str] | None, Option("--judge", help="Judge to rate the dialogues; may be repeated.", show_default=False)
+]
+People = Annotated[
+    list[str] | None,
+    Option(help="Rater of the file who is a person; may be repeated.  [default: by name]", show_default=False),
+]
+PanelOption = Annotated[PanelName | None, Option("--panel", help="Fuse all judges into one more.", show_default=False)]
+RunsFolder = Annotated[Path, Option("--out", help="Folder for the run folders, one a judge.")]
 Config = Annotated[
     Path | None,
     Option(help="Settings file.  [default: the nearest perm.toml or [tool.perm]]", show_default=False),
@@ -135,18 +152,27 @@ class OptionalAddress(TyperCommand):
 
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Spell out a command's parameters that are option groups, one option a field."""
+    """
+    Spell out a command's parameters that are option groups, one option a field.
+
+    A parameter of the command's own takes the place of a field of that name, which keeps its default.
+    """
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    own = {name for name in hints if name not in groups}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(function).parameters.values():
         group = groups.get(parameter.name)
-        parameters += _fields_of(group) if group else [parameter.replace(annotation=hints[parameter.name])]
+        parameters += (
+            [each for each in _fields_of(group) if each.name not in own]
+            if group
+            else [parameter.replace(annotation=hints[parameter.name])]
+        )
 
     @wraps(function)
     def command(**given: Any) -> None:
         for name, group in groups.items():
-            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
+            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group) if each.name not in own})
         function(**given)
 
     signature = inspect.Signature([each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters])

@@ -78,12 +78,17 @@ def run(
     return DONE
 
 
-def _limit(judge: JudgeSettings, spending: SpendingOptions, output: Output) -> tuple[float, str] | None:
-    """Return the budget wished for; raise `SettingsError` if it could not be kept, or the judge not be called."""
-    limit = read_budget(spending.budget) if spending.budget is not None else None
+def check_judge(judge: JudgeSettings) -> None:
+    """Raise `SettingsError` if the judge lacks something before it can be called."""
     lacking = missing(judge)
     if lacking:
         raise SettingsError(f"--judge {judge.name}: missing {'; '.join(lacking)}")
+
+
+def _limit(judge: JudgeSettings, spending: SpendingOptions, output: Output) -> tuple[float, str] | None:
+    """Return the budget wished for; raise `SettingsError` if it could not be kept, or the judge not be called."""
+    limit = read_budget(spending.budget) if spending.budget is not None else None
+    check_judge(judge)
     if limit and limit[1] == "usd" and price_of(judge) is None:
         raise SettingsError(
             f"--budget {spending.budget}: no price is known for {judge.name}, expected one in perm.toml: "
@@ -104,7 +109,7 @@ def _rated_and_fused(
             say(console, f"{path}/{name}.jsonl: the last line was cut; it is set aside in {name}.damaged")
         record = open_record(job, folder)
         if summary := _fused_before(folder, job, recipe):
-            _close_record(record, folder, Spending())
+            close_record(record, folder, Spending())
             return _Ended(), summary
         ended = _rate(job, _Means(folder, console, _budget(folder, limit), reserve if reuse else None, ray), record)
         if ended.interrupted:
@@ -178,7 +183,7 @@ def _rate(job: Job, means: _Means, record: dict[str, Any]) -> _Ended:
         finally:
             if means.budget:
                 folder.record["spent"] = folder.record.get("spent", {}) | {means.budget.unit: means.budget.spent}
-            _close_record(record, folder, progress.spending)
+            close_record(record, folder, progress.spending)
     if ended.effective:
         folder.record["settings"][job.settings]["effective"] = ended.effective
         folder.write_record()
@@ -191,14 +196,14 @@ def _make_on_ray(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
     stop = Stop()
     say(means.console, f"starting Ray ({means.ray}); its own words go to {means.folder.path}/ray.log")
     make_ratings_on_ray(
-        job, means.folder, progress, stop, means.ray or "local", lambda: _finishing(means.console), means.reserve
+        job, means.folder, progress, stop, means.ray or "local", lambda: finishing(means.console), means.reserve
     )
     return _Ended(interrupted=stop.requested)
 
 
 async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
     stop = Stop()
-    with interruptible(stop, lambda: _finishing(means.console)):
+    with interruptible(stop, lambda: finishing(means.console)):
         async with open_judge(job.order.judge, means.budget) as judge, beating(progress):
             stop.notify = lambda: judge.stop(NotAsked("the run was stopped"))
             full = await make_ratings(job, judge, means.folder, progress, stop, means.reserve)
@@ -207,7 +212,8 @@ async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
             return _Ended(interrupted=stop.requested, full=full, effective=effective)
 
 
-def _finishing(console: Console) -> None:
+def finishing(console: Console) -> None:
+    """Confirm an interrupt."""
     say(console, "finishing the calls in flight; press Ctrl-C again to drop them")
 
 
@@ -244,7 +250,8 @@ def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
     return command
 
 
-def _close_record(record: dict[str, Any], folder: RunFolder, spending: Spending) -> None:
+def close_record(record: dict[str, Any], folder: RunFolder, spending: Spending) -> None:
+    """Enter what a command has made into its record."""
     record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
     record |= {"cost_usd": spending.cost_usd}
     folder.write_record()

@@ -27,7 +27,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairAgreement:
-    """Hold how two raters agree on the `items` that both have a score for; `bias` is first minus second."""
+    """Hold how two raters agree on the `items` that both have a score for."""
 
     first: str
     second: str
@@ -35,7 +35,6 @@ class PairAgreement:
     spearman: Statistic
     kendall_tau_b: Statistic
     quadratic_kappa: Statistic
-    bias: Statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +107,7 @@ def intraclass(scores: Floats) -> tuple[float, float, float]:
 def agreement(raters: Sequence[str], scores: Floats, resamples: Resamples) -> Agreement:
     """Return the agreement of two raters or more; `scores` has a row an item and a column a rater."""
     without = [np.delete(scores, place, axis=1) for place in range(len(raters))] if len(raters) > 2 else []  # noqa: PLR2004
+    a1, c1, ak = intraclass_with_intervals(scores, resamples)
     return Agreement(
         raters=raters,
         items=int(_complete(scores).sum()),
@@ -116,7 +116,9 @@ def agreement(raters: Sequence[str], scores: Floats, resamples: Resamples) -> Ag
         pairs=[
             _pair(raters, scores, first, second, resamples) for first, second in combinations(range(len(raters)), 2)
         ],
-        **_intraclass(scores, resamples),
+        icc_a1=a1,
+        icc_c1=c1,
+        icc_ak=ak,
     )
 
 
@@ -130,12 +132,10 @@ def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamp
 
     def drawn(weights: Floats) -> Floats:
         joint = np.asarray((cells.T @ weights.T).T).reshape(len(weights), size, size)
-        sums = weights @ moments
-        bias = divided(sums[:, 1] - sums[:, 2], sums[:, 0])
-        return np.stack((_spearman_of(joint), _tau_b_of(joint), _kappa_of(sums), bias), axis=1)
+        return np.stack((_spearman_of(joint), _tau_b_of(joint), _kappa_of(weights @ moments)), axis=1)
 
-    values = (spearman(both), kendall_tau_b(both), quadratic_kappa(both), _mean(both[:, 0] - both[:, 1]))
-    low, high = resamples.interval(drawn) if len(both) else (np.full(4, np.nan), np.full(4, np.nan))
+    values = (spearman(both), kendall_tau_b(both), quadratic_kappa(both))
+    low, high = resamples.interval(drawn) if len(both) else (np.full(3, np.nan), np.full(3, np.nan))
     found = [statistic(*each, why=why) for each in zip(values, low, high, strict=True)]
     return PairAgreement(
         first=raters[first],
@@ -144,7 +144,6 @@ def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamp
         spearman=found[0],
         kendall_tau_b=found[1],
         quadratic_kappa=found[2],
-        bias=found[3],
     )
 
 
@@ -164,16 +163,14 @@ def _alpha(scores: Floats, resamples: Resamples) -> Statistic:
     return statistic(value, low[0], high[0], why)
 
 
-def _intraclass(scores: Floats, resamples: Resamples) -> dict[str, Statistic]:
+def intraclass_with_intervals(scores: Floats, resamples: Resamples) -> tuple[Statistic, Statistic, Statistic]:
+    """Return what `intraclass` does, with intervals."""
     kept = _complete(scores)
     sums = resamples.sums(np.where(kept[:, None], _squares(np.nan_to_num(scores)), 0.0))
     low, high = resamples.interval(lambda weights: _icc_of(weights @ sums, scores.shape[1]))
     why = _why_not(scores[kept])
-    values = intraclass(scores)
-    names = ("icc_a1", "icc_c1", "icc_ak")
-    return {
-        name: statistic(*each, why=why) for name, each in zip(names, zip(values, low, high, strict=True), strict=True)
-    }
+    a1, c1, ak = (statistic(*each, why=why) for each in zip(intraclass(scores), low, high, strict=True))
+    return a1, c1, ak
 
 
 def _why_not(both: Floats) -> str:
@@ -200,10 +197,6 @@ def _complete(scores: Floats) -> NDArray[np.bool_]:
 
 def _both(scores: Floats) -> Floats:
     return scores[_complete(scores)]
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if values.size else np.nan
 
 
 def _on_grid(scores: Floats) -> Floats:

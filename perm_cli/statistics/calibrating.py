@@ -55,8 +55,8 @@ def cross_fitted(x: Floats, y: Floats, folds: Ints) -> Floats:
 
 def folds_of(groups: list[str], folds: int = FOLDS) -> Ints:
     """Put groups into folds by a hash of their name, so that a group is never on both sides."""
-    numbers = {group: int.from_bytes(blake2b(group.encode(), digest_size=4).digest()) for group in set(groups)}
-    places = {group: place % folds for place, group in enumerate(sorted(numbers, key=lambda each: numbers[each]))}
+    in_order = sorted(set(groups), key=lambda group: (blake2b(group.encode(), digest_size=4).digest(), group))
+    places = {group: place % folds for place, group in enumerate(in_order)}
     return np.array([places[group] for group in groups], dtype=np.int64)
 
 

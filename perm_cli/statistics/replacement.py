@@ -63,7 +63,7 @@ def alternative_annotator_test(
         return Replacement(winning_rate=None, advantage=None, epsilon=epsilon, why=why)
     adjusted = benjamini_yekutieli(np.asarray(p))
     return Replacement(
-        winning_rate=float((adjusted < LEVEL).mean()),
+        winning_rate=float((adjusted <= LEVEL).mean()),
         advantage=float(np.mean(advantages)),
         annotators=kept,
         p=[float(each) for each in adjusted],

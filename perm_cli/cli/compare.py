@@ -1,0 +1,139 @@
+"""`perm compare`: judges side by side."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.inputs import Table, read_table
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.orders import recipe_of
+from perm_cli.cli.rating import rate_all
+from perm_cli.comparison import Comparison, compare
+from perm_cli.errors import SettingsError
+from perm_cli.panel import LEAST_JUDGES, Panel, convene
+from perm_cli.reports.compared import (
+    agreement_table,
+    board_table,
+    dispute_lines,
+    findings,
+    health_table,
+    pair_table,
+    use_table,
+)
+from perm_cli.rewards import Recipe
+from perm_cli.run_scores import rationales
+from perm_cli.scores import Item, Scores
+from perm_cli.statistics.resampling import Resamples
+from perm_cli.words import PanelName
+
+SHOWN_DISPUTES = 5
+WIDTH = 150  # of tables with intervals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """Say what is compared and how it is shown."""
+
+    judges: Sequence[str]
+    people: Sequence[str]
+    panel: PanelName | None
+    out: Path
+    as_json: bool
+
+
+def run(
+    inputs: Sequence[str], dialogues: DialogueOptions, asking: JudgeOptions, reward: RewardOptions, wishes: Wishes
+) -> None:
+    """Do what the command says."""
+    recipe = recipe_of(reward, asking.score)
+    table = rated_table(inputs, dialogues, asking, recipe, wishes)
+    for remark in table.remarks:
+        say(messages(), remark)
+    if not table.scores.judges:
+        raise SettingsError(f"{inputs[0]}: no judges found, only people, expected judges to compare")
+    panel = None
+    if wishes.panel:
+        panel, _ = with_panel(table.scores, wishes.panel, recipe)
+    comparison = compare(table.scores, table.dialogues())
+    if wishes.as_json:
+        sys.stdout.write(comparison_json(comparison, table, panel).decode())
+    else:
+        _show(comparison, table, panel)
+
+
+def with_panel(scores: Scores, how: PanelName, recipe: Recipe) -> tuple[Panel, Scores]:
+    """Return the panel of all judges, and the table with it; raise `SettingsError` if there are too few."""
+    if len(scores.judges) < LEAST_JUDGES:
+        raise SettingsError(f"--panel: {len(scores.judges)} judge found, expected {LEAST_JUDGES} or more")
+    return convene(scores, how, recipe, Resamples(scores.clusters))
+
+
+def rated_table(
+    inputs: Sequence[str], dialogues: DialogueOptions, asking: JudgeOptions, recipe: Recipe, wishes: Wishes
+) -> Table:
+    """Return the scores of the inputs; dialogues are rated by the judges first."""
+    found = read_table(inputs, wishes.people)
+    if found and wishes.judges:
+        raise SettingsError("--judge: found beside ratings that are made, expected dialogues to rate")
+    if not found:
+        if not wishes.judges:
+            raise SettingsError(f"{inputs[0]}: dialogues found, expected --judge to rate them, or run folders")
+        each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
+        found = read_table([str(path) for path in rate_all(inputs, dialogues, each, recipe, wishes.out)])
+    assert found is not None  # noqa: S101 - runs were just made
+    return found
+
+
+def comparison_json(comparison: Comparison, table: Table, panel: Panel | None) -> bytes:
+    """Return all of it as JSON."""
+    health = [
+        {
+            "rater": each.rater,
+            "coverage": each.coverage,
+            "statuses": dict(each.spending.statuses),
+            "cost_usd": each.spending.cost_usd,
+            "latency_s": {"median": each.latency_s(0.5), "p95": each.latency_s(0.95)},
+        }
+        for each in table.health
+    ]
+    content = asdict(comparison) | {
+        "health": health,
+        "panel": asdict(panel) if panel else None,
+        "findings": findings(comparison, table.health, panel),
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _show(comparison: Comparison, table: Table, panel: Panel | None) -> None:
+    console = output(WIDTH)
+    if table.health:
+        console.print(health_table(table.health))
+    console.print(use_table(comparison))
+    if len(comparison.raters) > 1:
+        console.print(agreement_table(comparison))
+        console.print(pair_table(comparison))
+    if comparison.boards:
+        console.print(board_table(comparison))
+    disputes = comparison.disputes[:SHOWN_DISPUTES]
+    if disputes:
+        say(console, "Where they part most:")
+        for line in dispute_lines(disputes, _said(table, [dispute.item for dispute in disputes])):
+            say(console, f"  {line}")
+        say(console, "")
+    for line in findings(comparison, table.health, panel):
+        say(console, line)
+
+
+def _said(table: Table, items: Sequence[Item]) -> dict[tuple[Item, str, str], str]:
+    """Return the rationales for some items, by item, dimension and rater."""
+    if not table.runs:
+        return {}
+    names = {(each.judge, each.settings): each.rater for each in table.health}
+    found = rationales(table.runs.runs, items)
+    return {
+        (item, dimension, names[judge, settings]): text for (item, dimension, judge, settings), text in found.items()
+    }

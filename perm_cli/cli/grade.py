@@ -1,0 +1,120 @@
+"""`perm grade`: which system is better, and is it good enough."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from perm_cli.cli.compare import WIDTH, Wishes, rated_table, with_panel
+from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.inputs import Table, is_run
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.orders import recipe_of
+from perm_cli.errors import SettingsError
+from perm_cli.files import write_whole
+from perm_cli.grading import Check, check_against, check_bar, failed
+from perm_cli.reports.compared import health_table
+from perm_cli.reports.graded import difference_table, junit, shown_differences, standings_table, verdict_lines
+from perm_cli.rewards import Recipe
+from perm_cli.run_scores import REWARD, read_runs
+from perm_cli.scores import Scores
+from perm_cli.systems import Leaderboard, leaderboard
+from perm_cli.words import CHECK_FAILED, DIMENSIONS, DONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """Say what systems are measured against."""
+
+    baseline: str | None
+    fail_under: float | None
+    fail_if_worse_than: Path | None
+    junit: Path | None
+
+
+def run(
+    inputs: Sequence[str],
+    dialogues: DialogueOptions,
+    asking: JudgeOptions,
+    reward: RewardOptions,
+    wishes: Wishes,
+    bars: Bars,
+) -> int:
+    """Do what the command says; return its exit code."""
+    recipe = recipe_of(reward, asking.score)
+    table = rated_table(list(_files(inputs)), dialogues, asking, recipe, wishes)
+    for remark in table.remarks:
+        say(messages(), remark)
+    scores, raters = _raters(table, wishes, recipe)
+    boards = [_board(scores, rater) for rater in raters]
+    if bars.baseline is not None and bars.baseline not in scores.systems[0]:
+        names = ", ".join(repr(name) for name in scores.systems[0])
+        raise SettingsError(f"--baseline: {bars.baseline!r} found, expected one of {names}")
+    checks = [check for board in boards for check in _checks(scores, board, wishes, recipe, bars)]
+    if wishes.as_json:
+        content = {"boards": [asdict(board) for board in boards], "checks": [asdict(check) for check in checks]}
+        sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
+    else:
+        _show(table, boards, checks, bars)
+    if bars.junit:
+        write_whole(bars.junit, junit(checks, "perm grade"))
+    return CHECK_FAILED if failed(checks) else DONE
+
+
+def _files(inputs: Sequence[str]) -> Iterator[str]:
+    """Yield the files that names, folders and patterns stand for."""
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir() and not is_run(name):
+            found = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+        elif not path.exists() and any(sign in name for sign in "*?["):
+            found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor) if path.anchor else path)))
+        else:
+            yield name
+            continue
+        if not found:
+            raise SettingsError(f"{name}: no files found, expected dialogues")
+        yield from map(str, found)
+
+
+def _raters(table: Table, wishes: Wishes, recipe: Recipe) -> tuple[Scores, list[str]]:
+    """Return the table with those who rank in it: the panel if one is wished for, else every judge, else people."""
+    if wishes.panel:
+        panel, scores = with_panel(table.scores, wishes.panel, recipe)
+        return scores, [panel.name]
+    return table.scores, table.scores.judges or table.scores.humans
+
+
+def _board(scores: Scores, rater: str) -> Leaderboard:
+    dimensions = [*(name for name in DIMENSIONS if name in scores.tables), REWARD]
+    return leaderboard(scores, rater, dimensions if REWARD in scores.tables else list(scores.tables))
+
+
+def _checks(scores: Scores, board: Leaderboard, wishes: Wishes, recipe: Recipe, bars: Bars) -> Iterator[Check]:
+    if bars.fail_under is not None:
+        yield from check_bar(board, bars.fail_under)
+    if bars.fail_if_worse_than is not None:
+        before = read_runs([bars.fail_if_worse_than], recipe).scores
+        if wishes.panel:
+            _, before = with_panel(before, wishes.panel, recipe)
+        yield from check_against(scores, before, board.rater, board.dimensions[-1])
+
+
+def _show(table: Table, boards: Sequence[Leaderboard], checks: Sequence[Check], bars: Bars) -> None:
+    console = output(WIDTH)
+    if table.health:
+        console.print(health_table(table.health))
+    for board in boards:
+        say(console, f"{board.rater}, by {board.dimensions[-1]}:", "bold")
+        console.print(standings_table(board))
+        shown = shown_differences(board, bars.baseline)
+        if shown:
+            console.print(difference_table(shown))
+        for line in verdict_lines(board, bars.baseline):
+            say(console, line)
+    for check in checks:
+        say(console, f"{'passed' if check.passed else 'FAILED'}  {check.name}  {check.system or '-'}: {check.said}")
+    for caveat in dict.fromkeys(each.caveat for each in table.health if each.caveat):
+        say(console, caveat, "bold")

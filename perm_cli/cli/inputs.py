@@ -1,0 +1,55 @@
+"""What commands that compare are given: run folders, files of ratings, or dialogues still to be rated."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.errors import SettingsError
+from perm_cli.labels import is_ratings_file, read_ratings
+from perm_cli.run_scores import Health, RunScores, read_runs
+from perm_cli.scores import Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Hold a table of scores and where it is from; one from a file of ratings has no runs."""
+
+    scores: Scores
+    runs: RunScores | None = None
+    remarks: Sequence[str] = ()
+
+    @property
+    def health(self) -> Sequence[Health]:
+        """Return how the ratings went, as far as runs tell."""
+        return self.runs.health if self.runs else ()
+
+    def dialogues(self) -> Iterable[Dialogue]:
+        """Return the dialogues, as far as runs hold them."""
+        return self.runs.dialogues() if self.runs else ()
+
+
+def is_run(name: str) -> bool:
+    """Tell whether this is a run folder."""
+    return (Path(name) / "run.json").exists()
+
+
+def read_table(names: Sequence[str], people: Sequence[str] = ()) -> Table | None:
+    """
+    Return the scores in run folders or in one file of ratings, None if these are dialogues.
+
+    Raise `SettingsError` if they are of several kinds.
+    """
+    runs = [Path(name) for name in names if is_run(name)]
+    if runs and len(runs) < len(names):
+        other = next(name for name in names if not is_run(name))
+        raise SettingsError(f"{other}: found beside run folders, expected run folders only, or dialogues only")
+    if runs:
+        found = read_runs(runs)
+        return Table(scores=found.scores, runs=found, remarks=found.remarks)
+    ratings = [Path(name) for name in names if is_ratings_file(Path(name))]
+    if not ratings:
+        return None
+    if len(names) > 1:
+        raise SettingsError(f"{ratings[0]}: a file of ratings found beside other inputs, expected it alone")
+    return Table(scores=read_ratings(ratings[0], people))

@@ -1,0 +1,130 @@
+"""Rate the same dialogues with several judges at once, each into its own run folder and at its own pace."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from perm_cli.cli.console import messages, say
+from perm_cli.cli.fusing import fuse_once, fused_before
+from perm_cli.cli.options import DialogueOptions, JudgeOptions
+from perm_cli.cli.orders import opened_sources, order_of
+from perm_cli.cli.score import announce_inputs, check_judge, close_record, finishing, open_record, run_loop
+from perm_cli.errors import NotAsked, PermError
+from perm_cli.judges import open_judge
+from perm_cli.progress import ProgressLine, beating, shown_progress
+from perm_cli.ratings import Rating
+from perm_cli.rewards import Recipe
+from perm_cli.runs import RunFolder, open_run
+from perm_cli.scoring import Job, Stop, interruptible, is_made, make_ratings, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Hold a job, the folder it goes to and what came of it."""
+
+    job: Job
+    path: Path
+
+
+def rate_all(
+    files: Sequence[str], dialogues: DialogueOptions, judges: Sequence[JudgeOptions], recipe: Recipe, out: Path
+) -> list[Path]:
+    """
+    Rate dialogues with every judge and return the run folders, one a judge, in `out`.
+
+    A judge that cannot be used is said and left out; raise its error if none is left, and `KeyboardInterrupt` when
+    the user has stopped the run.
+    """
+    console = messages()
+    with opened_sources(files) as sources:
+        orders = [order_of(sources, dialogues, judge) for judge in judges]
+        for order in orders:
+            check_judge(order.judge)
+        works = [_Work(prepare(order), out / _slug(order.judge.name)) for order in orders]
+        announce_inputs(works[0].job, console)
+        with shown_progress(console, sum(work.job.ratings for work in works)) as progress:
+            failures = run_loop(_rate(works, progress, console))
+        for work in works:
+            if work.path not in failures:
+                _fuse(work, recipe)
+    for path, failure in failures.items():
+        say(console, f"{path.name}: left out: {failure}")
+    done = [work.path for work in works if work.path not in failures]
+    if not done:
+        raise next(iter(failures.values()))
+    return done
+
+
+async def _rate(works: Sequence[_Work], progress: ProgressLine, console: Console) -> dict[Path, PermError]:
+    stop = Stop()
+    stops = [Stop() for _ in works]
+    failures: dict[Path, PermError] = {}
+
+    def stop_all() -> None:
+        for each in stops:
+            each.request()
+
+    stop.notify = stop_all
+    with interruptible(stop, lambda: finishing(console)):
+        async with beating(progress):
+            await asyncio.gather(*(_rate_one(*pair, progress, failures) for pair in zip(works, stops, strict=True)))
+    if stop.requested:
+        raise KeyboardInterrupt
+    return failures
+
+
+async def _rate_one(work: _Work, stop: Stop, progress: ProgressLine, failures: dict[Path, PermError]) -> None:
+    try:
+        with open_run(work.path) as folder:
+            await _ask(work.job, folder, stop, progress)
+    except PermError as error:  # another judge may do
+        failures[work.path] = error
+
+
+async def _ask(job: Job, folder: RunFolder, stop: Stop, progress: ProgressLine) -> None:
+    own = ProgressLine(job.ratings, None)
+    record = open_record(job, folder)
+    if is_made(job, folder):
+        progress.kept(job.ratings)
+        close_record(record, folder, own.spending)
+        return
+    async with open_judge(job.order.judge) as judge:
+        stop.notify = lambda: judge.stop(NotAsked("the run was stopped"))
+        try:
+            await make_ratings(job, judge, folder, _Both(own, progress), stop)
+            if own.spending.rated:
+                folder.record["settings"][job.settings]["effective"] = judge.effective()
+        finally:
+            close_record(record, folder, own.spending)
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """Let a judge's own count and that of all judges look on."""
+
+    own: ProgressLine
+    whole: ProgressLine
+
+    def rated(self, rating: Rating) -> None:
+        """Take note of a rating."""
+        self.own.rated(rating)
+        self.whole.rated(rating)
+
+    def kept(self, ratings: int = 1) -> None:
+        """Take note of ratings that were made before and are not made again."""
+        self.whole.kept(ratings)
+
+
+def _fuse(work: _Work, recipe: Recipe) -> None:
+    with open_run(work.path) as folder:
+        if fused_before(folder, work.job, recipe) is None:
+            folder.ledger.keep_latest(folder.dialogue_names(), work.job.settings)
+            fuse_once(folder, work.job, recipe)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "judge"

@@ -1,0 +1,159 @@
+"""
+What people said: labels that dialogues carry, and files of ratings.
+
+A file is CSV, either long (a rating a line, with `rater` and `score`) or wide (an item a line and a column a rater).
+Its other columns name the item: `dialogue_id`, and if there are such `system`, `turn`, `dimension` and `dataset`.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.errors import SettingsError
+from perm_cli.formats.rows import shown
+from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.terminal import one_line
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "dialogue_id": ("dialogue_id", "dialogue", "conversation_id", "conv_id", "conv", "conversation", "item", "id"),
+    "system": ("system", "model"),
+    "turn": ("turn",),
+    "dimension": ("dimension", "attribute", "criterion"),
+    "dataset": ("dataset",),
+    "rater": ("rater", "annotator", "judge"),
+    "score": ("score", "rating"),
+    "kind": ("rater_kind", "kind"),
+}
+_NO_DIMENSION = "score"
+_PEOPLE = ("human", "expert", "annotator", "crowd", "person", "people", "rater", "worker", "user")
+_TEXTS = frozenset({
+    "text", "content", "utterance", "utterance_text", "message", "response", "response_post", "seeker_post", "reply",
+    "seeker", "supporter", "prompt",
+})  # fmt: skip
+_MODELS = frozenset({"judge", "judges", "model", "models", "simulated"})
+
+
+def read_ratings(path: Path, people: Sequence[str] = ()) -> Scores:
+    """
+    Return the ratings in a CSV file; raise `SettingsError` with line and reason for what is none.
+
+    `people` names the raters who are people; without it, a column `rater_kind` tells, or their names do
+    (`human…`, `expert…`, `annotator…`, `crowd…`).
+    """
+    kinds: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            scores = table_of(_rows(path, csv.reader(stream), kinds))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(
+            f"{path}: {getattr(error, 'strerror', None) or error}, expected a CSV file of ratings"
+        ) from error
+    if not scores.items:
+        raise SettingsError(f"{path}: no ratings found, expected a line an item or a rating")
+    unknown = set(people) - set(scores.raters)
+    if unknown:
+        known = ", ".join(scores.raters)
+        raise SettingsError(f"--people: {', '.join(sorted(unknown))} not found in {path}, expected some of {known}")
+    named = people or [rater for rater in scores.raters if _is_person(rater, kinds.get(rater, ""))]
+    return table_of_people(scores, named)
+
+
+def table_of_people(scores: Scores, people: Iterable[str]) -> Scores:
+    """Return the same scores with these raters as people."""
+    return Scores(items=scores.items, raters=scores.raters, tables=scores.tables, people=frozenset(people))
+
+
+def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
+    """
+    Yield the numbers in a dialogue's labels, and whether a person gave them.
+
+    `{"empathy": 4}` was given by `labels`, `{"crowd": {"empathy": 4}}` by `crowd`, and
+    `{"experts": {"ann": {"empathy": 4}}}` by `ann`. What stands under `turns` and the number of a turn is about that
+    turn alone; what stands under `judge` or `simulated` is from no person.
+    """
+    turns = dialogue.labels.get("turns")
+    rest = {name: value for name, value in dialogue.labels.items() if name != "turns" or not isinstance(turns, Mapping)}
+    yield from _numbers(rest, (), Item(dialogue.id, dialogue.system))
+    if isinstance(turns, Mapping):
+        for turn, labels in turns.items():
+            if str(turn).isdecimal() and isinstance(labels, Mapping):
+                yield from _numbers(labels, (), Item(dialogue.id, dialogue.system, int(turn)))
+
+
+def _numbers(value: Any, path: tuple[str, ...], item: Item) -> Iterator[tuple[Given, bool]]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _numbers(inner, (*path, str(name)), item)
+    elif path and isinstance(value, int | float) and math.isfinite(value):
+        rater = path[-2] if len(path) > 1 else "labels"
+        yield Given(item, path[-1], one_line(rater), float(value)), path[0].lower() not in _MODELS
+
+
+def _rows(path: Path, lines: Iterator[list[str]], kinds: dict[str, str]) -> Iterator[Given]:
+    header = [name.strip() for name in next(lines, [])]
+    columns = {ours: _found(header, theirs) for ours, theirs in _NAMES.items()}
+    if columns["dialogue_id"] is None:
+        names = ", ".join(map(one_line, header)) or "nothing"
+        raise SettingsError(f"{path}:1: columns {names} found, expected one called dialogue_id")
+    is_long = columns["rater"] is not None and columns["score"] is not None
+    taken = {place for place in columns.values() if place is not None}
+    raters = [place for place in range(len(header)) if place not in taken] if not is_long else []
+    for number, line in enumerate(lines, 2):
+        if not any(line):
+            continue
+        if len(line) != len(header):
+            raise SettingsError(f"{path}:{number}: {len(line)} cells found, expected {len(header)}")
+        cells = {name: line[place].strip() for name, place in columns.items() if place is not None}
+        item, dimension = _item(cells, path, number), _dimension(cells)
+        given = [(cells["rater"], cells["score"])] if is_long else [(header[each], line[each]) for each in raters]
+        for rater, text in given:
+            if is_long:
+                kinds[rater] = cells.get("kind", "")
+            yield Given(item, dimension, one_line(rater), _number(text, path, number, rater))
+
+
+def _found(header: Sequence[str], names: Sequence[str]) -> int | None:
+    lowered = [name.lower() for name in header]
+    return next((lowered.index(name) for name in names if name in lowered), None)
+
+
+def _item(cells: Mapping[str, str], path: Path, number: int) -> Item:
+    dataset = f"{cells['dataset']}/" if cells.get("dataset") else ""
+    turn = cells.get("turn") or "0"
+    if not turn.isdecimal():
+        raise SettingsError(f"{path}:{number}: turn {shown(turn)} found, expected a number from 1")
+    return Item(dataset + cells["dialogue_id"], cells.get("system", ""), int(turn))
+
+
+def _dimension(cells: Mapping[str, str]) -> str:
+    dataset = f"{cells['dataset']}/" if cells.get("dataset") else ""
+    return dataset + one_line(cells.get("dimension") or _NO_DIMENSION)
+
+
+def _number(text: str, path: Path, number: int, rater: str) -> float:
+    text = text.strip()
+    if text.lower() in {"", "nan", "na", "n/a", "none", "null", "-"}:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise SettingsError(f"{path}:{number}: {one_line(rater)}: {shown(text)} found, expected a number or nothing")
+    return value
+
+
+def _is_person(rater: str, kind: str) -> bool:
+    return (kind or rater).lower().startswith(_PEOPLE)
+
+
+def is_ratings_file(path: Path) -> bool:
+    """Tell whether a CSV file holds ratings, and not dialogues: nothing in its header could be what somebody said."""
+    if path.suffix != ".csv" or not path.is_file():
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        header = {name.strip().lower() for name in next(csv.reader(stream), [])}
+    return not header & _TEXTS

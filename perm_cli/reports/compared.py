@@ -1,0 +1,311 @@
+"""A comparison of judges as sentences, which say what the numbers come to, and as tables for the terminal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from perm_cli.comparison import Comparison, DimensionComparison, Dispute
+from perm_cli.features import SAYS
+from perm_cli.panel import Panel
+from perm_cli.reports.figures import chance, figure, listed, number, percent
+from perm_cli.run_scores import REWARD, Health
+from perm_cli.scores import Item
+from perm_cli.systems import ALPHA
+from perm_cli.terminal import one_line
+
+CLOSING = "Agreement between judges is not accuracy: `perm validate` compares them with people."
+_PILED_UP = 0.5
+_LED_BY = 0.3
+_HALO_GAP = 0.1
+_CONVERGES = 0.2  # where judges have nothing in common, there is nothing to tell apart
+_UNREAD = 0.02
+_WELL, _FAIRLY, _SOMEWHAT = 0.8, 0.667, 0.4
+_APART = 0.2
+
+
+# --- sentences ---
+
+
+def findings(comparison: Comparison, health: Sequence[Health] = (), panel: Panel | None = None) -> list[str]:
+    """Return what the comparison comes to, and last what must never be left out."""
+    return [
+        *_on_health(health),
+        *_on_agreement(comparison),
+        *_on_people(comparison),
+        *_on_scale(comparison),
+        *_on_levels(comparison),
+        *_on_systems(comparison),
+        *_on_structure(comparison),
+        *_on_leans(comparison),
+        *(_on_panel(panel) if panel else ()),
+        CLOSING,
+    ]
+
+
+def _on_health(health: Sequence[Health]) -> Iterator[str]:
+    for each in health:
+        if each.coverage < 1 - _UNREAD:
+            yield f"{_name(each.rater)} gave a score for {percent(each.coverage)} of its ratings only."
+        if each.caveat:
+            yield f"{_name(each.rater)}: {each.caveat}"
+
+
+def _on_agreement(comparison: Comparison) -> Iterator[str]:
+    alphas = [
+        (each.agreement.alpha.value, each) for each in comparison.dimensions if each.agreement and each.name != REWARD
+    ]
+    known = [(value, each) for value, each in alphas if value is not None]
+    if not known:
+        if len(comparison.raters) > 1:
+            yield "The judges share too few scores to say how far they agree."
+        return
+    best, worst = max(known, key=lambda pair: pair[0])[1], min(known, key=lambda pair: pair[0])[1]
+    yield f"On {_name(best.name)} the judges agree {_degree(best)}: alpha {_alpha(best)}."
+    if worst is not best:
+        yield f"They agree least on {_name(worst.name)}: alpha {_alpha(worst)}."
+
+
+def _degree(dimension: DimensionComparison) -> str:
+    alpha = dimension.agreement.alpha.value if dimension.agreement else None
+    if alpha is None:
+        return "to no measurable degree"
+    return (
+        "well" if alpha >= _WELL else "fairly" if alpha >= _FAIRLY else "somewhat" if alpha >= _SOMEWHAT else "little"
+    )
+
+
+def _alpha(dimension: DimensionComparison) -> str:
+    return figure(dimension.agreement.alpha) if dimension.agreement else "-"
+
+
+def _on_people(comparison: Comparison) -> Iterator[str]:
+    for dimension in comparison.dimensions:
+        given = [alpha for alpha in dimension.people_alpha.values() if alpha is not None]
+        among = dimension.agreement.alpha.value if dimension.agreement else None
+        if not given or among is None:
+            continue
+        span = f"{min(given):.2f} to {max(given):.2f}" if len(given) > 1 else f"{given[0]:.2f}"
+        if among - max(given) > _APART:
+            yield (
+                f"On {_name(dimension.name)} the judges agree with each other far more (alpha {among:.2f}) than with "
+                f"people ({span}): they share something that people do not."
+            )
+        else:
+            yield f"On {_name(dimension.name)} the judges' alpha with people is {span}, among themselves {among:.2f}."
+
+
+def _on_scale(comparison: Comparison) -> Iterator[str]:
+    for dimension in comparison.dimensions:
+        if dimension.name == REWARD:
+            continue
+        people = [use.ceiling for use in dimension.use if use.rater in comparison.people and use.ceiling is not None]
+        piled = [
+            f"{_name(use.rater)} {percent(use.ceiling)}"
+            for use in dimension.use
+            if use.rater not in comparison.people and (use.ceiling or 0.0) > _PILED_UP
+        ]
+        if piled:
+            beside = f" (people: {percent(sum(people) / len(people))})" if people else ""
+            yield f"{_name(dimension.name)} piles up at the top of the scale, of all replies: {listed(piled)}{beside}."
+
+
+def _on_levels(comparison: Comparison) -> Iterator[str]:
+    for dimension in comparison.dimensions:
+        if dimension.name == REWARD or not dimension.differences:
+            continue
+        decisive = [each for each in dimension.differences if each.p is not None and each.p < ALPHA]
+        if decisive:
+            widest = max(decisive, key=lambda each: abs(each.bias.value or 0.0))
+            first, second = (
+                (widest.first, widest.second) if (widest.bias.value or 0) > 0 else (widest.second, widest.first)
+            )
+            by = number(abs(widest.bias.value or 0.0))
+            yield (
+                f"On {_name(dimension.name)} {len(decisive)} of {len(dimension.differences)} pairs of judges differ in "
+                f"level; the widest: {_name(first)} scores {by} higher than {_name(second)}."
+            )
+        else:
+            yield f"On {_name(dimension.name)} no difference in level between judges is decisive."
+
+
+def _on_systems(comparison: Comparison) -> Iterator[str]:
+    boards = [board for board in comparison.boards if board.rater in comparison.raters]
+    if not boards:
+        return
+    firsts = {board.rater: board.standings[0].system for board in boards}
+    if len(set(firsts.values())) == 1:
+        yield f"All judges put {_name(boards[0].standings[0].system)} first" + _concordance(comparison)
+    else:
+        said = [f"{_name(rater)} puts {_name(system)} first" for rater, system in firsts.items()]
+        yield f"The judges do not agree on the best system: {listed(said)}" + _concordance(comparison)
+    for board in boards:
+        first, second = board.standings[0].system, board.standings[1].system
+        difference = board.difference(first, second)
+        if difference is None or not difference.decisive:
+            yield f"For {_name(board.rater)}, {_name(first)} before {_name(second)} is not decisive."
+
+
+def _concordance(comparison: Comparison) -> str:
+    return "." if comparison.concordance is None else f"; the rankings agree with W = {comparison.concordance:.2f}."
+
+
+def _on_structure(comparison: Comparison) -> Iterator[str]:
+    for each in comparison.structure:
+        if each.rater in comparison.people or each.convergent is None or each.discriminant is None:
+            continue
+        if each.convergent > _CONVERGES and each.convergent - each.discriminant < _HALO_GAP:
+            yield (
+                f"{_name(each.rater)} hardly tells the dimensions apart: it agrees with the others as much across "
+                f"dimensions ({each.discriminant:.2f}) as on the same one ({each.convergent:.2f})."
+            )
+
+
+def _on_leans(comparison: Comparison) -> Iterator[str]:
+    for each in comparison.leans:
+        led = [
+            f"{SAYS[name]} ({rho:+.2f})"
+            for name, rho in each.features.items()
+            if rho is not None and abs(rho) > _LED_BY
+        ]
+        if led:
+            yield f"{_name(each.rater)} goes with {listed(led)}."
+        if each.own_family.decisive and (each.own_family.value or 0) > 0:
+            yield (
+                f"{_name(each.rater)} favours systems of its own family over what the other judges give, "
+                f"by {figure(each.own_family, signed=True)}."
+            )
+
+
+def _on_panel(panel: Panel) -> Iterator[str]:
+    for dimension in panel.dimensions:
+        if dimension.reliability.value is None or dimension.reliability.value <= 0:
+            yield f"The panel's judges have nothing in common on {_name(dimension.name)}, so their mean says nothing."
+            continue
+        # Where leaving a judge out makes the panel no worse, it adds nothing.
+        idle = [
+            name
+            for name, value in dimension.without.items()
+            if value is not None and value >= dimension.reliability.value
+        ]
+        adds = f"; without {listed([_name(name) for name in idle])} it is no worse" if len(idle) == 1 else ""
+        yield f"The panel's reliability on {_name(dimension.name)} is {figure(dimension.reliability)}{adds}."
+
+
+# --- tables ---
+
+
+def health_table(health: Sequence[Health]) -> RenderableType:
+    """Return how the ratings went, a line a rater."""
+    table = table_of_columns("judge", "ratings", "scored", "not scored", "cost USD", "median s", "95 % within s")
+    for each in health:
+        failures = ", ".join(f"{n} {name}" for name, n in sorted(each.spending.statuses.items()) if name != "scored")
+        add_row(
+            table,
+            _name(each.rater),
+            f"{each.spending.rated:,}",
+            percent(each.coverage),
+            failures or "-",
+            number(each.spending.cost_usd, 4),
+            number(each.latency_s(0.5)),
+            number(each.latency_s(0.95)),
+        )
+    return table
+
+
+def use_table(comparison: Comparison) -> RenderableType:
+    """Return how the raters use the scale."""
+    table = table_of_columns("dimension", "rater", "items", "mean", "SD", "levels", "top", "bottom", "ties")
+    for dimension in comparison.dimensions:
+        for place, use in enumerate(dimension.use):
+            add_row(
+                table,
+                _name(dimension.name) if place == 0 else "",
+                _name(use.rater),
+                f"{use.items:,}",
+                number(use.mean),
+                number(use.deviation),
+                str(use.levels),
+                percent(use.ceiling),
+                percent(use.floor),
+                percent(use.ties),
+            )
+        table.add_section()
+    return table
+
+
+def agreement_table(comparison: Comparison) -> RenderableType:
+    """Return how far all judges agree, a line a dimension."""
+    table = table_of_columns("dimension", "items", "alpha", "ICC(A,1)", "ICC(C,1)", "ICC(A,k)")
+    for dimension in comparison.dimensions:
+        found = dimension.agreement
+        if found:
+            figures = (found.alpha, found.icc_a1, found.icc_c1, found.icc_ak)
+            add_row(table, _name(dimension.name), f"{found.items:,}", *map(figure, figures))
+    return table
+
+
+def pair_table(comparison: Comparison) -> RenderableType:
+    """Return each pair of judges, a line a dimension."""
+    table = table_of_columns("dimension", "judges", "rho", "tau-b", "weighted kappa", "level", "p")
+    for dimension in comparison.dimensions:
+        levels = {(each.first, each.second): each for each in dimension.differences}
+        for place, pair in enumerate(dimension.agreement.pairs if dimension.agreement else ()):
+            level = levels[pair.first, pair.second]
+            add_row(
+                table,
+                _name(dimension.name) if place == 0 else "",
+                f"{_name(pair.first)} - {_name(pair.second)}",
+                figure(pair.spearman),
+                figure(pair.kendall_tau_b),
+                figure(pair.quadratic_kappa),
+                figure(level.bias, signed=True),
+                chance(level.p),
+            )
+        table.add_section()
+    return table
+
+
+def board_table(comparison: Comparison) -> RenderableType:
+    """Return the systems as each rater ranks them, in the order of the first rater."""
+    table = table_of_columns(
+        f"system, by {_name(comparison.main)}", *(_name(board.rater) for board in comparison.boards)
+    )
+    for standing in comparison.boards[0].standings:
+        cells = []
+        for board in comparison.boards:
+            place, own = next((n, s) for n, s in enumerate(board.standings, 1) if s.system == standing.system)
+            cells.append(f"{place}.  {figure(own.means[-1], signed=comparison.main == REWARD)}")
+        add_row(table, _name(standing.system), *cells)
+    return table
+
+
+def dispute_lines(disputes: Sequence[Dispute], said: Mapping[tuple[Item, str, str], str]) -> Iterator[str]:
+    """Yield the items raters disagree on most, each with scores and rationales side by side."""
+    for dispute in disputes:
+        item = dispute.item
+        place = ", ".join(filter(None, (one_line(item.system, 30), f"turn {item.turn}" if item.turn else "")))
+        yield f"{one_line(item.dialogue_id, 40)}{f' ({place})' if place else ''}, {_name(dispute.dimension)}:"
+        for rater, score in dispute.scores.items():
+            rationale = said.get((item, dispute.dimension, rater), "")
+            yield f"  {score:g}  {_name(rater)}" + (f": {one_line(rationale, 160)}" if rationale else "")
+
+
+def table_of_columns(*names: str) -> Table:
+    """Return an empty table; columns of words stand to the left."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        words = name in {"", "dimension", "rater", "judge", "judges", "not scored"} or name.startswith("system")
+        table.add_column(Text(name), justify="left" if words else "right")
+    return table
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text."""
+    table.add_row(*map(Text, cells))
+
+
+def _name(text: str) -> str:
+    return one_line(text, 40) or "-"

@@ -1,0 +1,40 @@
+"""Figures as text: with their interval, or with the reason why there is none."""
+
+from perm_cli.statistics.resampling import Statistic
+
+NONE = "-"
+
+
+def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
+    """Return a number with so many digits, a dash for none."""
+    if value is None:
+        return NONE
+    return f"{value:{'+' if signed else ''}.{digits}f}"
+
+
+def figure(statistic: Statistic, digits: int = 2, *, signed: bool = False) -> str:
+    """Return a figure with its 95 % interval."""
+    if statistic.value is None:
+        return f"{NONE} ({statistic.why})"
+    value = number(statistic.value, digits, signed=signed)
+    if statistic.low is None or statistic.high is None:
+        return value
+    low, high = (number(end, digits, signed=signed) for end in (statistic.low, statistic.high))
+    return f"{value} ({low} … {high})"
+
+
+def percent(share: float | None) -> str:
+    """Return a share in whole percent."""
+    return NONE if share is None else f"{share:.0%}"
+
+
+def chance(p: float | None) -> str:
+    """Return a p-value."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"  # noqa: PLR2004 - as papers write it
+
+
+def listed(words: list[str]) -> str:
+    """Return words as a sentence lists them."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"

@@ -1,0 +1,105 @@
+"""A leaderboard as sentences and tables, and checks as JUnit's XML, which build servers read."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+from rich.console import RenderableType
+
+from perm_cli.grading import Check
+from perm_cli.reports.compared import add_row, table_of_columns
+from perm_cli.reports.figures import chance, figure, number, percent
+from perm_cli.run_scores import REWARD
+from perm_cli.systems import Difference, Leaderboard
+from perm_cli.terminal import one_line
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def standings_table(board: Leaderboard) -> RenderableType:
+    """Return the systems, best first."""
+    main = board.dimensions[-1]
+    table = table_of_columns("system", "dialogues", "scored", *board.dimensions, "won - tied - lost", "rank", "best")
+    for standing in board.standings:
+        ranked = standing.ranked
+        ranks = (
+            f"{ranked.rank_low} … {ranked.rank_high}" if ranked.rank_low != ranked.rank_high else f"{ranked.rank_low}"
+        )
+        add_row(
+            table,
+            _name(standing.system),
+            f"{standing.dialogues:,}",
+            percent(standing.coverage),
+            *(number(mean.value) for mean in standing.means[:-1]),
+            figure(standing.means[-1], 3, signed=main == REWARD),
+            f"{ranked.wins} - {ranked.ties} - {ranked.losses}",
+            ranks if ranked.rank_low is not None else str(ranked.rank),
+            percent(ranked.best),
+        )
+    return table
+
+
+def difference_table(differences: Sequence[Difference]) -> RenderableType:
+    """Return differences of systems."""
+    table = table_of_columns("systems", "dialogues", "difference", "p (Holm)", "detectable", "")
+    for each in differences:
+        add_row(
+            table,
+            f"{_name(each.first)} - {_name(each.second)}",
+            f"{each.dialogues:,}",
+            figure(each.mean, 3, signed=True),
+            chance(each.p),
+            number(each.detectable, 3),
+            "decisive" if each.decisive else "not decisive",
+        )
+    return table
+
+
+def shown_differences(board: Leaderboard, baseline: str | None) -> list[Difference]:
+    """Return the differences to the baseline, or of each system to the next, that way round."""
+    names = [standing.system for standing in board.standings]
+    pairs = [(name, baseline) for name in names if name != baseline] if baseline is not None else pairwise(names)
+    return [found for first, second in pairs if (found := board.difference(first, second))]
+
+
+def verdict_lines(board: Leaderboard, baseline: str | None) -> Iterator[str]:
+    """Yield what the leaderboard comes to."""
+    shown = shown_differences(board, baseline)
+    if not shown:
+        return
+    if baseline is not None:
+        for better, word in ((True, "better"), (False, "worse")):
+            found = [_name(each.first) for each in shown if each.decisive and ((each.mean.value or 0) > 0) is better]
+            yield f"Decisively {word} than {_name(baseline)}: {', '.join(found) or 'none'}."
+        return
+    best = shown[0]
+    if best.decisive:
+        yield f"{_name(best.first)} is best, before {_name(best.second)} by {figure(best.mean, 3)}."
+    else:
+        yield (
+            f"Who is best is not decisive: {_name(best.first)} is before {_name(best.second)} by "
+            f"{figure(best.mean, 3, signed=True)}; with {best.dialogues} dialogues a difference of "
+            f"{number(best.detectable, 3)} would be found four times in five."
+        )
+
+
+def junit(checks: Sequence[Check], suite: str) -> bytes:
+    """Return checks as JUnit's XML, a test case each."""
+    failures = sum(not check.passed for check in checks)
+    root = ET.Element("testsuite", name=_xml(suite), tests=str(len(checks)), failures=str(failures))
+    for check in checks:
+        case = ET.SubElement(root, "testcase", classname=f"perm.{check.name}", name=_xml(check.system) or "-")
+        if not check.passed:
+            ET.SubElement(case, "failure", message=_xml(check.said))
+        else:
+            ET.SubElement(case, "system-out").text = _xml(check.said)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _name(text: str) -> str:
+    return one_line(text, 40) or "-"
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

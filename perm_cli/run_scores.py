@@ -1,0 +1,158 @@
+"""The scores that run folders hold, a rater for each judge and the settings it was used under."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.errors import RunError
+from perm_cli.ledger import Outcome
+from perm_cli.reports.spending import Spending
+from perm_cli.rewards import Recipe, Reward, rewards_of
+from perm_cli.runs import RunFolder
+from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.words import DIMENSIONS, ScoreMode
+
+REWARD = "reward"
+_Rater = tuple[str, str]  # judge and settings
+
+
+@dataclass(kw_only=True)
+class Health:
+    """Hold how the ratings of one rater went; `caveat` is what its judge is known not to be worth."""
+
+    rater: str
+    judge: str
+    settings: str
+    spending: Spending = field(default_factory=Spending)
+    latencies_s: list[float] = field(default_factory=list)
+    caveat: str | None = None
+
+    @property
+    def coverage(self) -> float:
+        """Return the share of the ratings that have a score."""
+        return self.spending.statuses["scored"] / self.spending.rated if self.spending.rated else 0.0
+
+    def latency_s(self, quantile: float) -> float | None:
+        """Return a quantile of the seconds that a rating took, None if none was made here."""
+        return float(np.quantile(self.latencies_s, quantile)) if self.latencies_s else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScores:
+    """Hold the scores of one run or several, the health of their raters, and what kept items from being compared."""
+
+    runs: Sequence[Path]
+    scores: Scores
+    health: Sequence[Health]
+    remarks: Sequence[str] = ()
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """Yield the dialogues of all runs, each once."""
+        seen: set[tuple[str, str]] = set()
+        for run in self.runs:
+            for dialogue in RunFolder(run).dialogues():
+                if (dialogue.id, dialogue.system) not in seen:
+                    seen.add((dialogue.id, dialogue.system))
+                    yield dialogue
+
+
+def read_runs(runs: Sequence[Path], recipe: Recipe | None = None) -> RunScores:
+    """
+    Return the scores in run folders, on the four dimensions and fused into `reward`.
+
+    Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run.
+    """
+    health: dict[_Rater, Health] = {}
+    rewards: list[Reward] = []
+    for run in runs:
+        folder = _opened(run)
+        with closing(folder):
+            rewards += _rewards(folder, recipe, health)
+    _name(list(health.values()))
+    differing = _differing(runs) if len(runs) > 1 else set()
+    given = (
+        score
+        for reward in rewards
+        if (reward.dialogue_id, reward.system) not in differing
+        for score in _given(reward, health[reward.judge, reward.settings].rater)
+    )
+    scores = table_of(given)
+    if not scores.items:
+        raise RunError(f"{', '.join(map(str, runs))}: no ratings found, expected some to compare")
+    remarks = [_remark(differing)] if differing else []
+    return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks)
+
+
+def rationales(runs: Iterable[Path], items: Iterable[Item]) -> dict[tuple[Item, str, str, str], str]:
+    """Return what judges said of these items, by item, dimension, judge and settings."""
+    wanted = set(items)
+    found = {}
+    for run in runs:
+        for row in RunFolder(run).rows():
+            item = Item(row["dialogue_id"], row["system"], row["turn"])
+            if item in wanted and row["status"] == "scored":
+                found[item, row["dimension"], row["judge"], row["settings"]] = row["rationale"]
+    return found
+
+
+def _opened(run: Path) -> RunFolder:
+    if not (run / "run.json").exists():
+        raise RunError(f"{run}: no run found, expected a folder that perm score has written")
+    return RunFolder(run)
+
+
+def _rewards(folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health]) -> list[Reward]:
+    commands = folder.record["commands"]
+    mode: ScoreMode = commands[-1]["score"] if commands else "mode"
+    folder.ledger.keep_latest(folder.dialogue_names())
+    return list(rewards_of(_watched(folder, health), recipe or Recipe(score=mode)))
+
+
+def _watched(folder: RunFolder, health: dict[_Rater, Health]) -> Iterator[Outcome]:
+    for outcome in folder.ledger.wanted():
+        key = (outcome.judge, outcome.settings)
+        of = health.get(key)
+        if of is None:
+            caveat = folder.record["settings"].get(outcome.settings, {}).get("caveat")
+            of = health[key] = Health(rater="", judge=outcome.judge, settings=outcome.settings, caveat=caveat)
+        of.spending.add(outcome)
+        if outcome.attempts and not outcome.reused:
+            of.latencies_s.append(outcome.latency_s)
+        yield outcome
+
+
+def _name(health: Sequence[Health]) -> None:
+    """Call a rater by its judge, and by its settings too where a judge was used under several."""
+    for each in health:
+        alone = sum(other.judge == each.judge for other in health) == 1
+        each.rater = each.judge if alone else f"{each.judge} ({each.settings[:6]})"
+
+
+def _given(reward: Reward, rater: str) -> Iterator[Given]:
+    item = Item(reward.dialogue_id, reward.system, reward.turn)
+    for dimension in (*DIMENSIONS, REWARD):
+        score = getattr(reward, dimension)
+        yield Given(item, dimension, rater, np.nan if score is None else score)
+
+
+def _differing(runs: Sequence[Path]) -> set[tuple[str, str]]:
+    """Return the dialogues, by id and system, that are not the same in all runs."""
+    texts: dict[tuple[str, str], bytes] = {}
+    differing = set()
+    for run in runs:
+        for dialogue in RunFolder(run).dialogues():
+            text = blake2b(orjson.dumps([dialogue.turns, dialogue.scenario, dialogue.persona])).digest()
+            if texts.setdefault((dialogue.id, dialogue.system), text) != text:
+                differing.add((dialogue.id, dialogue.system))
+    return differing
+
+
+def _remark(differing: set[tuple[str, str]]) -> str:
+    first = min(differing)
+    return f"{len(differing)} dialogues have another text in another run and are left out, the first is {first[0]!r}"
