@@ -15,6 +15,7 @@ from perm_cli.dialogues import Dialogue
 from perm_cli.errors import SettingsError
 from perm_cli.formats.rows import shown
 from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.systems import collapsed
 from perm_cli.terminal import one_line
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -33,6 +34,7 @@ _TEXTS = frozenset({
     "text", "content", "utterance", "utterance_text", "message", "response", "response_post", "seeker_post", "reply",
     "seeker", "supporter", "prompt",
 })  # fmt: skip
+_CROWD = ("crowd", "worker", "user")
 _MODELS = frozenset({"judge", "judges", "model", "models", "simulated"})
 
 
@@ -41,7 +43,7 @@ def read_ratings(path: Path, people: Sequence[str] = ()) -> Scores:
     Return the ratings in a CSV file; raise `SettingsError` with line and reason for what is none.
 
     `people` names the raters who are people; without it, a column `rater_kind` tells, or their names do
-    (`human…`, `expert…`, `annotator…`, `crowd…`).
+    (`human…`, `expert…`, `annotator…`, `crowd…`). Where there are others, a crowd is left out.
     """
     kinds: dict[str, str] = {}
     try:
@@ -57,13 +59,10 @@ def read_ratings(path: Path, people: Sequence[str] = ()) -> Scores:
     if unknown:
         known = ", ".join(scores.raters)
         raise SettingsError(f"--people: {', '.join(sorted(unknown))} not found in {path}, expected some of {known}")
-    named = people or [rater for rater in scores.raters if _is_person(rater, kinds.get(rater, ""))]
-    return table_of_people(scores, named)
-
-
-def table_of_people(scores: Scores, people: Iterable[str]) -> Scores:
-    """Return the same scores with these raters as people."""
-    return Scores(items=scores.items, raters=scores.raters, tables=scores.tables, people=frozenset(people))
+    likely = [rater for rater in scores.raters if _is(_PEOPLE, rater, kinds)]
+    named = people or [rater for rater in likely if not _is(_CROWD, rater, kinds)] or likely
+    # People who are not asked for are no judges either.
+    return scores.with_people(named).without(set(likely) - set(named))
 
 
 def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
@@ -81,6 +80,47 @@ def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
         for turn, labels in turns.items():
             if str(turn).isdecimal() and isinstance(labels, Mapping):
                 yield from _numbers(labels, (), Item(dialogue.id, dialogue.system, int(turn)))
+
+
+def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]]) -> Scores:
+    """
+    Return a table of judges with labels beside: by turn if the labels are, else over whole dialogues.
+
+    A label that names no system is about the dialogue's only one. Labels of what no judge has rated are left out;
+    raise `SettingsError` if none is left.
+    """
+    given = [(each, person) for each, person in labels if math.isfinite(each.score)]
+    judged = scores if any(each.item.turn for each, _ in given) else collapsed(scores)
+    known = set(judged.items)
+    alone = _only_systems(judged.items)
+    placed = [
+        (each._replace(item=item), person) for each, person in given if (item := _placed(each.item, known, alone))
+    ]
+    if not placed:
+        found = "no labels" if not given else f"{len(given)} labels of other dialogues"
+        raise SettingsError(f"{found} found, expected some of the dialogues that were rated")
+    named = [
+        (each._replace(rater=f"{each.rater} (label)" if each.rater in scores.raters else each.rater), person)
+        for each, person in placed
+    ]
+    table = table_of([*judged.given(), *(each for each, _ in named)])
+    people = {each.rater for each, person in named if person}
+    return table.with_people(people).without({each.rater for each, person in named if not person} - people)
+
+
+def _only_systems(items: Sequence[Item]) -> dict[tuple[str, int], Item | None]:
+    """Return the item of each dialogue and turn that has one system only."""
+    alone: dict[tuple[str, int], Item | None] = {}
+    for item in items:
+        place = (item.dialogue_id, item.turn)
+        alone[place] = None if place in alone else item
+    return alone
+
+
+def _placed(item: Item, known: set[Item], alone: Mapping[tuple[str, int], Item | None]) -> Item | None:
+    if item in known:
+        return item
+    return None if item.system else alone.get((item.dialogue_id, item.turn))
 
 
 def _numbers(value: Any, path: tuple[str, ...], item: Item) -> Iterator[tuple[Given, bool]]:
@@ -146,8 +186,8 @@ def _number(text: str, path: Path, number: int, rater: str) -> float:
     return value
 
 
-def _is_person(rater: str, kind: str) -> bool:
-    return (kind or rater).lower().startswith(_PEOPLE)
+def _is(prefixes: tuple[str, ...], rater: str, kinds: Mapping[str, str]) -> bool:
+    return (kinds.get(rater) or rater).lower().startswith(prefixes)
 
 
 def is_ratings_file(path: Path) -> bool:

@@ -5,7 +5,7 @@ An item is one supporter turn of one system; raters are judges, one for each set
 people. A score that a rater did not give is NaN.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -94,6 +94,22 @@ class Scores:
             return KNOWN_SCALES[dimension]
         given = self.tables[dimension][~np.isnan(self.tables[dimension])]
         return Scale(low=float(given.min()), high=float(given.max())) if given.size else Scale(low=0.0, high=0.0)
+
+    def given(self) -> Iterator[Given]:
+        """Yield the scores one by one."""
+        for dimension, table in self.tables.items():
+            for row, column in np.argwhere(~np.isnan(table)):
+                yield Given(self.items[row], dimension, self.raters[column], float(table[row, column]))
+
+    def with_people(self, people: Iterable[str]) -> "Scores":
+        """Return the same table with these raters as people."""
+        return replace(self, people=frozenset(people))
+
+    def without(self, raters: Iterable[str]) -> "Scores":
+        """Return the table without some raters."""
+        kept = [rater for rater in self.raters if rater not in set(raters)]
+        tables = {name: self.of(name, kept) for name in self.tables}
+        return replace(self, raters=kept, tables=tables, people=self.people & set(kept))
 
     def only(self, kept: NDArray[np.bool_]) -> "Scores":
         """Return the table of some of the items."""

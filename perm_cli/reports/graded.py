@@ -34,7 +34,7 @@ def standings_table(board: Leaderboard) -> RenderableType:
             *(number(mean.value) for mean in standing.means[:-1]),
             figure(standing.means[-1], 3, signed=main == REWARD),
             f"{ranked.wins} - {ranked.ties} - {ranked.losses}",
-            ranks if ranked.rank_low is not None else str(ranked.rank),
+            ranks if ranked.rank_low is not None else number(ranked.rank, 0),
             percent(ranked.best),
         )
     return table

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import kendalltau, rankdata
 
-from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, divided, statistic
+from perm_cli.statistics.resampling import (
+    Floats,
+    Ints,
+    Resamples,
+    Statistic,
+    divided,
+    percentile_interval,
+    statistic,
+)
 
 GRID = 41
 _ROUNDING = 1e-12
@@ -111,8 +119,8 @@ def agreement(raters: Sequence[str], scores: Floats, resamples: Resamples) -> Ag
     return Agreement(
         raters=raters,
         items=int(_complete(scores).sum()),
-        alpha=_alpha(scores, resamples),
-        alpha_without=[_alpha(each, resamples) for each in without],
+        alpha=ordinal_alpha_with_interval(scores, resamples),
+        alpha_without=[ordinal_alpha_with_interval(each, resamples) for each in without],
         pairs=[
             _pair(raters, scores, first, second, resamples) for first, second in combinations(range(len(raters)), 2)
         ],
@@ -122,21 +130,27 @@ def agreement(raters: Sequence[str], scores: Floats, resamples: Resamples) -> Ag
     )
 
 
-def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamples: Resamples) -> PairAgreement:
-    columns = scores[:, [first, second]]
+def paired_draws(columns: Floats, resamples: Resamples) -> Floats:
+    """Return rho, tau-b and weighted kappa of two columns, (resample, 3), with no line if nothing is drawn."""
     kept = _complete(columns)
-    both = columns[kept]
-    why = _why_not(both)
     moments = resamples.sums(np.where(kept[:, None], _moments(np.nan_to_num(columns)), 0.0))
-    cells, size = _joint(columns, resamples)
+    cells, shape = _joint(columns, resamples)
 
     def drawn(weights: Floats) -> Floats:
-        joint = np.asarray((cells.T @ weights.T).T).reshape(len(weights), size, size)
+        joint = np.asarray((cells.T @ weights.T).T).reshape(len(weights), *shape)
         return np.stack((_spearman_of(joint), _tau_b_of(joint), _kappa_of(weights @ moments)), axis=1)
 
+    found = [drawn(weights) for weights in resamples.weights()] if kept.any() else []
+    return np.vstack(found) if found else np.empty((0, 3))
+
+
+def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamples: Resamples) -> PairAgreement:
+    columns = scores[:, [first, second]]
+    both = _both(columns)
+    draws = paired_draws(columns, resamples)
+    low, high = percentile_interval(draws) if len(draws) else np.full((2, 3), np.nan)
     values = (spearman(both), kendall_tau_b(both), quadratic_kappa(both))
-    low, high = resamples.interval(drawn) if len(both) else (np.full(3, np.nan), np.full(3, np.nan))
-    found = [statistic(*each, why=why) for each in zip(values, low, high, strict=True)]
+    found = [statistic(*each, why=_why_not(both)) for each in zip(values, low, high, strict=True)]
     return PairAgreement(
         first=raters[first],
         second=raters[second],
@@ -147,7 +161,8 @@ def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamp
     )
 
 
-def _alpha(scores: Floats, resamples: Resamples) -> Statistic:
+def ordinal_alpha_with_interval(scores: Floats, resamples: Resamples) -> Statistic:
+    """Return what `ordinal_alpha` does, with an interval."""
     levels, codes = _levels(_on_grid(scores))
     size = len(levels)
     value = ordinal_alpha(scores)
@@ -217,13 +232,14 @@ def _levels(scores: Floats) -> tuple[Floats, Ints]:
     return levels, numbered
 
 
-def _joint(columns: Floats, resamples: Resamples) -> tuple[sparse.csr_array, int]:
-    """Return how often each pair of levels occurs: (cluster, first x second), and the number of levels."""
-    levels, codes = _levels(_on_grid(columns))
-    size = max(len(levels), 1)
-    kept = (codes >= 0).all(axis=1)
-    cells = codes[kept, 0] * size + codes[kept, 1]
-    return _counted(resamples.clusters[kept], cells, np.ones(kept.sum()), (resamples.count, size * size)), size
+def _joint(columns: Floats, resamples: Resamples) -> tuple[sparse.csr_array, tuple[int, int]]:
+    """Return how often each pair of levels occurs: (cluster, first x second), and how many levels each side has."""
+    levels, codes = zip(*(_levels(_on_grid(column)) for column in columns.T), strict=True)
+    shape = (max(len(levels[0]), 1), max(len(levels[1]), 1))
+    kept = _complete(columns)
+    cells = codes[0][kept] * shape[1] + codes[1][kept]
+    ones = np.ones(kept.sum())
+    return _counted(resamples.clusters[kept], cells, ones, (resamples.count, shape[0] * shape[1])), shape
 
 
 def _coincidences(codes: Ints, size: int, clusters: Ints, count: int) -> sparse.csr_array:

@@ -1,0 +1,58 @@
+"""`perm calibrate`: learn from labels how a judge's levels relate to people's."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from perm_cli.calibration import Calibration, learn, write_calibration
+from perm_cli.cli.compare import WIDTH, Wishes, rated_table
+from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.orders import recipe_of
+from perm_cli.cli.validate import Against, labelled
+from perm_cli.errors import SettingsError
+from perm_cli.reports.compared import add_row, table_of_columns
+from perm_cli.reports.figures import number
+from perm_cli.terminal import one_line
+
+
+def run(
+    inputs: Sequence[str],
+    dialogues: DialogueOptions,
+    asking: JudgeOptions,
+    reward: RewardOptions,
+    wishes: Wishes,
+    against: Against,
+    to: Path,
+) -> None:
+    """Do what the command says."""
+    if to.exists():
+        raise SettingsError(f"--to: {to} is there already, expected a new file")
+    table = rated_table(inputs, dialogues, asking, recipe_of(reward, asking.score), wishes)
+    scores, mapped = labelled(table, wishes.people, against)
+    raters = {each.rater: (each.judge, each.settings) for each in table.health}
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    calibration, refused = learn(scores, mapped, raters, made, list(inputs))
+    write_calibration(calibration, to)
+    for line in refused:
+        say(messages(), f"not learned: {line}")
+    _show(calibration, to)
+
+
+def _show(calibration: Calibration, to: Path) -> None:
+    table = table_of_columns("judge", "dimension", "labels", "dialogues", "error", "held out", "level", "held out")
+    for curve in calibration.curves:
+        add_row(
+            table,
+            one_line(curve.judge, 40),
+            f"{one_line(curve.dimension, 40)} ~ {one_line(curve.human, 40)}",
+            f"{curve.labels:,}",
+            f"{curve.dialogues:,}",
+            number(curve.error_before),
+            number(curve.error_after),
+            number(curve.bias_before, signed=True),
+            number(curve.bias_after, signed=True),
+        )
+    console = output(WIDTH)
+    console.print(table)
+    say(console, f"{to}: {len(calibration.curves)} curves; use them with --calibration {to}")

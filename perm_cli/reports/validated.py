@@ -1,0 +1,200 @@
+"""A validation as sentences and tables: the human ceiling first, then the judges beside it."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import RenderableType
+
+from perm_cli.features import SAYS
+from perm_cli.reports.compared import add_row, table_of_columns
+from perm_cli.reports.figures import figure, number, percent
+from perm_cli.statistics.replacement import Replacement
+from perm_cli.terminal import one_line
+from perm_cli.validation import LEAST_ALPHA, DimensionValidation, Levels, Validity
+
+_LEAST_LABELS = 100
+_BETTER = 0.2
+
+
+def ceiling_table(validations: Sequence[DimensionValidation]) -> RenderableType:
+    """Return how far people agree, a line a dimension."""
+    table = table_of_columns("dimension", "people", "items", "alpha", "ICC(A,1)", "left-out rho")
+    for each in validations:
+        ceiling = each.ceiling
+        figures = (figure(ceiling.alpha), figure(ceiling.icc_a1), number(ceiling.left_out))
+        add_row(table, _human(each), str(len(ceiling.people)), f"{ceiling.items:,}", *figures)
+    return table
+
+
+def rank_table(validations: Sequence[DimensionValidation]) -> RenderableType:
+    """Return how judges order what people have ordered."""
+    names = (
+        "dimension",
+        "judge",
+        "items",
+        "rho",
+        "left-out rho",
+        "tau-b",
+        "within",
+        "systems",
+        "right",
+        "tied",
+        "wrong",
+    )
+    table = table_of_columns(*names)
+    for each in validations:
+        for place, judge in enumerate(each.judges):
+            pairs = judge.pairs
+            add_row(
+                table,
+                _title(each) if place == 0 else "",
+                _name(judge.rater),
+                f"{judge.items:,}",
+                figure(judge.rho),
+                number(each.ceiling.judge_left_out.get(judge.rater)),
+                figure(judge.tau_b),
+                number(judge.within),
+                number(judge.systems.value),
+                *((percent(pairs.right), percent(pairs.tied), percent(pairs.wrong)) if pairs else ("-",) * 3),
+            )
+        for name, rho in each.counting.items():
+            add_row(table, "", f"({SAYS[name]})", "", number(rho), *[""] * 7)
+        table.add_section()
+    return table
+
+
+def level_table(validations: Sequence[DimensionValidation]) -> RenderableType:
+    """Return how near judges come to people's numbers, as they are and after calibration on other dialogues."""
+    table = table_of_columns(
+        "dimension", "judge", "kappa", "error", "level", "annotator test", "", "kappa", "error", "annotator test"
+    )
+    for each in validations:
+        for place, judge in enumerate(each.judges):
+            add_row(
+                table,
+                _title(each) if place == 0 else "",
+                _name(judge.rater),
+                *_levels(judge.levels),
+                _level(judge.levels),
+                _passed(judge.replacement),
+                "calibrated:",
+                *_levels(judge.calibrated),
+                _passed(judge.replacement_calibrated),
+            )
+        table.add_section()
+    return table
+
+
+def powered_table(validations: Sequence[DimensionValidation]) -> RenderableType | None:
+    """Return the means of systems as people would give them, None if they rated everything or nothing."""
+    rows = [(each, judge) for each in validations for judge in each.judges if judge.powered]
+    if not rows:
+        return None
+    table = table_of_columns("dimension", "judge", "system", "judge's mean", "people's, from both")
+    for each, judge in rows:
+        for place, (system, (mean, powered)) in enumerate(judge.powered.items()):
+            first = (_title(each), _name(judge.rater)) if place == 0 else ("", "")
+            add_row(table, *first, _name(system), number(mean), figure(powered))
+    return table
+
+
+def findings(validations: Sequence[DimensionValidation]) -> Iterator[str]:
+    """Yield what the validation comes to."""
+    for each in validations:
+        yield from _on_ceiling(each)
+        if not each.ceiling.usable:
+            continue
+        for judge in each.judges:
+            yield from _on_judge(each, judge)
+    items = min((judge.items for each in validations for judge in each.judges), default=0)
+    if 0 < items < _LEAST_LABELS:
+        yield f"{items} items tell a good judge from a poor one, and no good one from another."
+    yield "Nothing here says how a judge does on other people, languages or kinds of talk than these."
+
+
+def _on_ceiling(each: DimensionValidation) -> Iterator[str]:
+    ceiling = each.ceiling
+    if len(ceiling.people) == 1:
+        yield f"{_human(each)} was rated by one person, so how far people agree is not known."
+    elif not ceiling.usable:
+        yield (
+            f"On {_human(each)} people agree too little to hold a judge against them (alpha {figure(ceiling.alpha)}, "
+            f"expected {LEAST_ALPHA:g}): no verdict."
+        )
+    else:
+        rho = f"; one of them with the mean of the others: rho {number(ceiling.left_out)}" if ceiling.left_out else ""
+        yield f"On {_human(each)} people agree with alpha {figure(ceiling.alpha)}{rho}."
+
+
+def _on_judge(each: DimensionValidation, judge: Validity) -> Iterator[str]:
+    name, place = _name(judge.rater), _title(each)
+    if judge.rho.value is None:
+        yield f"{name} says nothing on {place}: {judge.rho.why}."
+        return
+    beside = each.ceiling.judge_left_out.get(judge.rater)
+    people = each.ceiling.left_out
+    against = (
+        f", against people's own means {number(beside)} where a person reaches {number(people)}"
+        if beside and people
+        else ""
+    )
+    yield f"{name} orders replies on {place} with rho {figure(judge.rho)}{against}."
+    if judge.systems.value is not None and judge.systems.value - judge.rho.value > _BETTER:
+        yield f"  It ranks systems better than items: {number(judge.systems.value)} against {number(judge.rho.value)}."
+    if judge.pairs:
+        yield (
+            f"  Of the replies that people tell apart it ties {percent(judge.pairs.tied)} and "
+            f"turns {percent(judge.pairs.wrong)} round."
+        )
+    yield from _on_counting(each, judge)
+    yield from _on_level(judge)
+
+
+def _on_counting(each: DimensionValidation, judge: Validity) -> Iterator[str]:
+    if each.best_count is None:
+        return
+    what = SAYS[each.best_count]
+    if judge.beats_counting:
+        yield f"  It beats counting ({what}) by {figure(judge.over_counting)}."
+    else:
+        alone = number(abs(each.counting[each.best_count] or 0.0))
+        yield f"  It is not shown to beat word counting: {what} alone gives {alone}."
+
+
+def _on_level(judge: Validity) -> Iterator[str]:
+    raw, after = judge.replacement, judge.replacement_calibrated
+    if judge.levels and judge.levels.bias is not None and abs(judge.levels.bias) > _BETTER:
+        way = "higher" if judge.levels.bias > 0 else "lower"
+        yield f"  It scores {number(abs(judge.levels.bias))} {way} than people."
+    if after.winning_rate is not None:
+        before = "" if raw.winning_rate is None else f"{_verdict(raw)} as it is, "
+        yield f"  Alternative annotator test: {before}{_verdict(after)} after calibration."
+
+
+def _verdict(test: Replacement) -> str:
+    return f"{'passes' if test.passed else 'fails'} ({percent(test.winning_rate)} of people beaten)"
+
+
+def _passed(test: Replacement) -> str:
+    return "-" if test.winning_rate is None else f"{percent(test.winning_rate)} {'pass' if test.passed else 'fail'}"
+
+
+def _levels(levels: Levels | None) -> tuple[str, str]:
+    return (number(levels.kappa), number(levels.error)) if levels else ("-", "-")
+
+
+def _level(levels: Levels | None) -> str:
+    return number(levels.bias, signed=True) if levels else "-"
+
+
+def _human(each: DimensionValidation) -> str:
+    return _name(each.human)
+
+
+def _title(each: DimensionValidation) -> str:
+    if each.judged == each.human:
+        return _name(each.judged)
+    return f"{_name(each.judged)} ~ {'less ' if each.sign < 0 else ''}{_name(each.human)}"
+
+
+def _name(text: str) -> str:
+    return one_line(text, 40) or "-"
