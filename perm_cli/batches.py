@@ -20,6 +20,7 @@ import orjson
 
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked, RunError, SettingsError
 from perm_cli.judges import missing, open_judge, route_of
+from perm_cli.judges.baseline import BASELINE
 from perm_cli.judges.batch_apis import (
     AnthropicBatches,
     BatchApi,
@@ -105,7 +106,7 @@ def batches_of(folder: RunFolder) -> list[Batch]:
 
 def check_judge(settings: JudgeSettings, *, export_only: bool) -> None:
     """Raise `SettingsError` if a batch could not ask this judge what the first call asks it."""
-    if export_only and is_local(settings.model):
+    if export_only and _runs_here(settings.model):
         raise SettingsError(f"--export-only: --judge {settings.name} found, which perm score runs, expected another")
     unknown = sorted(settings.params.keys() - _ANTHROPIC_PARAMS)
     if settings.provider == "anthropic" and not export_only and unknown:
@@ -115,10 +116,14 @@ def check_judge(settings: JudgeSettings, *, export_only: bool) -> None:
         )
 
 
+def _runs_here(model: str) -> bool:
+    return is_local(model) or model == BASELINE
+
+
 def api_of(settings: JudgeSettings) -> BatchApi:
     """Return the batch API of a judge; raise `SettingsError` where none is known or the key is missing."""
     lacking = missing(settings)
-    if is_local(settings.model) or lacking:
+    if _runs_here(settings.model) or lacking:
         raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking) or 'a batch API'}")
     if settings.provider == "anthropic":
         url = settings.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL

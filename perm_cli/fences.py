@@ -24,6 +24,9 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # [INST], [|user|], [gMASK], ]~b]user. A space behind the bracket leaves them readable, and no tokeniser sees one.
 _ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=[A-Za-z/|_])|\](?=~)")
 
+_FENCED = re.compile(
+    r"^\[(?P<label>[^|\n]*) \| begin (?P<code>[a-z]+)\]\n(?P<body>(?:\|[^\n]*\n)*)\[end (?P=code)\]$", re.MULTILINE
+)
 _CODE_LETTERS = 12
 # Part of every digest: to be raised when the same text comes to be fenced another way.
 _LAYOUT = b"1"
@@ -49,6 +52,14 @@ def fenced(label: str, text: str, after: bytes = b"") -> Fence:
     body = _quoted(text)
     digest = blake2b(b"\x00".join((_LAYOUT, after, label.encode(), body.encode())), digest_size=16).digest()
     return Fence(label, body, digest)
+
+
+def unfenced(text: str) -> list[tuple[str, str]]:
+    """Return the fenced texts in a prompt with their labels, in order; bars are taken off."""
+    return [
+        (match["label"], "\n".join(line.removeprefix("|").removeprefix(" ") for line in match["body"].split("\n")))
+        for match in _FENCED.finditer(text)
+    ]
 
 
 def _quoted(text: str) -> str:

@@ -87,7 +87,7 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]]) -> Scores:
     Return a table of judges with labels beside: by turn if the labels are, else over whole dialogues.
 
     A label that names no system is about the dialogue's only one. Labels of what no judge has rated are left out;
-    raise `SettingsError` if none is left.
+    raise `SettingsError` if none is left. A crowd is left out where there are others.
     """
     given = [(each, person) for each, person in labels if math.isfinite(each.score)]
     judged = scores if any(each.item.turn for each, _ in given) else collapsed(scores)
@@ -105,7 +105,8 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]]) -> Scores:
     ]
     table = table_of([*judged.given(), *(each for each, _ in named)])
     people = {each.rater for each, person in named if person}
-    return table.with_people(people).without({each.rater for each, person in named if not person} - people)
+    asked = {rater for rater in people if not rater.lower().startswith(_CROWD)} or people
+    return table.with_people(asked).without({each.rater for each, _ in named} - asked)
 
 
 def _only_systems(items: Sequence[Item]) -> dict[tuple[str, int], Item | None]:

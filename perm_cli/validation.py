@@ -111,7 +111,8 @@ class DimensionValidation:
     """
     Hold a dimension of the judges against one of people's; `sign` is -1 where more of one means less of the other.
 
-    `counting` is rho of what can be counted with people, by feature.
+    `counting` is rho of what can be counted with people, by feature. `constant` is what the annotator test says of a
+    score that is always the same: where even that passes, passing says little.
     """
 
     judged: str
@@ -120,6 +121,7 @@ class DimensionValidation:
     ceiling: Ceiling
     judges: Sequence[Validity]
     counting: Mapping[str, float | None]
+    constant: Replacement
 
     @property
     def best_count(self) -> str | None:
@@ -177,6 +179,7 @@ class _Bench:
             ceiling=self._ceiling(),
             judges=[self._validity(name, best) for name in self.judges],
             counting=counting,
+            constant=self._replacement(_rounded(np.full(len(self.truth), _middle(self.truth)), self.humans)),
         )
 
     def _column(self, judge: str) -> Floats:
@@ -359,6 +362,11 @@ def row_means(table: Floats) -> Floats:
     means: Floats = np.full(len(table), np.nan)
     means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
     return means
+
+
+def _middle(truth: Floats) -> float:
+    given = truth[~np.isnan(truth)]
+    return float(np.median(given)) if given.size else np.nan
 
 
 def _rho(first: Floats, second: Floats) -> float:

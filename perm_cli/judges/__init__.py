@@ -2,7 +2,7 @@
 Judges: models that answer prompts.
 
 Three routes end at one seam (`seam.Judge`): OpenAI-compatible endpoints over our own HTTP client, the embedded
-engine over the same client, and everything else over LiteLLM.
+engine over the same client, and everything else over LiteLLM. The word counter (`baseline`) needs none.
 """
 
 import os
@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from perm_cli.errors import SettingsError
+from perm_cli.judges.baseline import BASELINE, CAVEAT, VERSION, BaselineJudge
 from perm_cli.judges.budget import Budget
 from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.http import HttpTransport
@@ -100,6 +101,8 @@ def route_of(settings: JudgeSettings) -> Route:
 
 def missing(settings: JudgeSettings) -> list[str]:
     """Return what this judge lacks before it can be called: a key, an extra, weights."""
+    if settings.model == BASELINE:
+        return []
     if is_local(settings.model):
         return missing_parts(settings.model)
     route = route_of(settings)
@@ -118,21 +121,28 @@ def default_concurrency(settings: JudgeSettings) -> int:
 
 def caveat_of(settings: JudgeSettings) -> str | None:
     """Return what this judge's verdicts are known not to be worth."""
+    if settings.model == BASELINE:
+        return CAVEAT
     return weights_of(settings.model).caveat if is_local(settings.model) else None
 
 
 def identity_of(settings: JudgeSettings) -> dict[str, object]:
     """Return what a rating depends on besides its prompt; of local weights their content, not their place."""
     identity = settings.identity()
+    if settings.model == BASELINE:
+        return {"model": f"{BASELINE}:{VERSION}"}
     return identity | {"model": f"local:{weights_of(settings.model).sha256}"} if is_local(settings.model) else identity
 
 
 @asynccontextmanager
-async def open_judge(settings: JudgeSettings, budget: Budget | None = None) -> AsyncIterator[ChatJudge]:
+async def open_judge(settings: JudgeSettings, budget: Budget | None = None) -> AsyncIterator[ChatJudge | BaselineJudge]:
     """Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks."""
     lacking = missing(settings)
     if lacking:
         raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking)}")
+    if settings.model == BASELINE:
+        yield BaselineJudge(settings)
+        return
     async with AsyncExitStack() as stack:
         transport: HttpTransport | LiteLLMTransport
         if is_local(settings.model):

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from perm_cli.judges.baseline import BASELINE
 from perm_cli.judges.local import is_local
 from perm_cli.judges.settings import JudgeSettings, Price
 
@@ -23,7 +24,7 @@ def price_of(settings: JudgeSettings) -> Price | None:
     """
     if settings.price or settings.base_url:
         return settings.price
-    if is_local(settings.model):
+    if is_local(settings.model) or settings.model == BASELINE:
         return Price(input=0.0, output=0.0)
     prices = _price_list()
     entry = prices.get(settings.model, {})

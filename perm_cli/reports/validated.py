@@ -105,6 +105,8 @@ def findings(validations: Sequence[DimensionValidation]) -> Iterator[str]:
             continue
         for judge in each.judges:
             yield from _on_judge(each, judge)
+        if each.constant.passed:
+            yield f"On {_human(each)} the annotator test says little: a score that is always the same passes too."
     items = min((judge.items for each in validations for judge in each.judges), default=0)
     if 0 < items < _LEAST_LABELS:
         yield f"{items} items tell a good judge from a poor one, and no good one from another."

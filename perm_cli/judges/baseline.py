@@ -1,0 +1,57 @@
+"""
+The word counter as a judge: instant, offline, and a control for all others.
+
+It finds reply and seeker in the prompt by their fences, counts what `features` counts, and answers with a verdict.
+A judge that does no better against people's ratings has not shown that it reads more than words.
+"""
+
+from typing import Any
+
+import orjson
+
+from perm_cli.features import SAYS, Features, features_of
+from perm_cli.fences import unfenced
+from perm_cli.judges.dialects import opening_dialect
+from perm_cli.judges.seam import Reply, Request
+from perm_cli.judges.settings import JudgeSettings
+
+BASELINE = "baseline"
+VERSION = "1"  # part of its identity: to be raised when it comes to count another way
+CAVEAT = "baseline counts words: it is a control for other judges, and no measure of empathy"
+_LONG = 4.4  # the logarithm of some eighty words
+
+
+class BaselineJudge:
+    """Answer by counting."""
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        self.dialect = opening_dialect(settings)
+
+    async def ask(self, request: Request) -> Reply:
+        """Return a verdict on the last supporter turn in the prompt."""
+        blocks = unfenced(request.prompt.case)
+        replies = [body for label, body in blocks if label.endswith(", supporter")]
+        seeker = "\n".join(body for label, body in blocks if label.endswith(", seeker"))
+        features = features_of(replies[-1] if replies else "", seeker)
+        return Reply(text=_verdict(features, request), cost_usd=0.0, model_served=BASELINE, attempts=0)
+
+    def effective(self) -> dict[str, Any]:
+        """Return how it was asked: there is one way only."""
+        return {}
+
+    def stop(self, reason: Exception) -> None:
+        """Stop: no answer takes long enough to be cut short."""
+
+
+def _verdict(features: Features, request: Request) -> str:
+    names = [name for name in request.schema["properties"] if name != "rationale"]
+    levels = request.schema["properties"][names[0]]["enum"]
+    score = round(min(levels) + (max(levels) - min(levels)) * _share(features))
+    said = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in SAYS.items())
+    return orjson.dumps({"rationale": f"counted: {said}"} | dict.fromkeys(names, score)).decode()
+
+
+def _share(features: Features) -> float:
+    """Return where on the scale the counts put a reply, from 0 to 1; the same for every dimension."""
+    counts = (features.length / _LONG, features.questions / 2, features.sympathy / 12, 2 * features.overlap)
+    return sum(min(count, 1.0) for count in counts) / len(counts)
