@@ -1,14 +1,13 @@
 """
 Calibrations: a judge's scores mapped to the levels that people use, learned from labels and kept in a file.
 
-A map is learned for each judge and dimension by isotonic regression, so it moves levels and never turns an order
-round. What it is worth is measured on dialogues it has not seen. Raw scores are always kept beside what it makes.
+`learning` makes them. A map moves levels and never turns an order round; raw scores stay in the ratings.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -17,12 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from perm_cli.errors import SettingsError
 from perm_cli.files import write_whole
 from perm_cli.scores import Floats, Scores
-from perm_cli.statistics.calibrating import Isotonic, cross_fitted, folds_of, isotonic
-from perm_cli.validation import Mapped, row_means
+from perm_cli.statistics.calibrating import Isotonic
 
-LEAST_LABELS = 50
-LEAST_DIALOGUES = 20
-_FORMAT = 1
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,65 +62,23 @@ class Calibration:
         own = [each for each in self.curves if each.judge == judge and each.dimension == dimension]
         return next((each for each in own if not each.settings or each.settings == settings), None)
 
+    def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
+        """Return one score on people's levels, or as it is where no curve was learned."""
+        curve = self.curve(judge, settings, dimension)
+        return score if curve is None else float(np.interp(score, curve.x, curve.y))
+
 
 _CALIBRATION = TypeAdapter(Calibration)
-
-
-def learn(
-    scores: Scores, mapped: Sequence[Mapped], raters: Mapping[str, tuple[str, str]], made: str, of: Sequence[str]
-) -> tuple[Calibration, list[str]]:
-    """
-    Learn from the people in a table, and say which curves could not be learned and why.
-
-    `raters` gives each rater's judge and settings. Raise `SettingsError` if nothing at all could be learned.
-    """
-    curves, refused = [], []
-    for each in mapped:
-        truth = row_means(scores.of(each.human, scores.humans))
-        for rater in scores.judges:
-            found = _curve(scores, each, rater, truth)
-            if isinstance(found, str):
-                refused.append(f"{rater}, {each.judged}: {found}")
-            else:
-                judge, settings = raters.get(rater, (rater, ""))
-                curves.append(replace(found, judge=judge, settings=settings))
-    if not curves:
-        raise SettingsError(f"nothing to learn from: {'; '.join(refused) or 'no judge and no people found'}")
-    return Calibration(perm_calibration=_FORMAT, made=made, of=of, curves=curves), refused
-
-
-def _curve(scores: Scores, mapped: Mapped, rater: str, truth: Floats) -> Curve | str:
-    column = scores.of(mapped.judged, [rater])[:, 0]
-    both = ~np.isnan(column) & ~np.isnan(truth)
-    dialogues = len(np.unique(scores.clusters[both]))
-    if both.sum() < LEAST_LABELS or dialogues < LEAST_DIALOGUES:
-        found = f"{both.sum()} labels in {dialogues} dialogues"
-        return f"{found} found, expected {LEAST_LABELS} in {LEAST_DIALOGUES} or more"
-    if mapped.sign < 0:
-        return f"{mapped.human} runs the other way, expected people's labels of the same direction"
-    held_out = cross_fitted(column, truth, folds_of([item.dialogue_id for item in scores.items]))
-    fitted = isotonic(column[both], truth[both])
-    before, after = column[both] - truth[both], held_out[both] - truth[both]
-    same = mapped.judged == mapped.human
-    return Curve(
-        judge=rater,
-        settings="",
-        dimension=mapped.judged,
-        human=mapped.human,
-        labels=int(both.sum()),
-        dialogues=dialogues,
-        x=fitted.x,
-        y=fitted.y,
-        error_before=float(np.abs(before).mean()) if same else None,
-        error_after=float(np.abs(after).mean()),
-        bias_before=float(before.mean()) if same else None,
-        bias_after=float(after.mean()),
-    )
 
 
 def write_calibration(calibration: Calibration, path: Path) -> None:
     """Write a calibration as JSON."""
     write_whole(path, orjson.dumps(asdict(calibration), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def calibration_of(record: Any) -> Calibration:
+    """Return what `asdict` has made a record of."""
+    return _CALIBRATION.validate_python(record)
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -142,20 +96,20 @@ def read_calibration(path: Path) -> Calibration:
             f"--calibration: {path}: {place}: {detail['msg']}; expected a file of perm calibrate"
         ) from error
     broken = next((each for each in found.curves if not _rises(each)), None)
-    if found.perm_calibration != _FORMAT or broken:
+    if found.perm_calibration != FORMAT or broken:
         what = f"a curve that falls or is empty for {broken.judge!r}" if broken else "another format"
         raise SettingsError(f"--calibration: {path}: {what} found, expected a file of perm calibrate")
     return found
 
 
-def calibrated(scores: Scores, calibration: Calibration, raters: Mapping[str, tuple[str, str]]) -> tuple[Scores, int]:
+def calibrated(scores: Scores, calibration: Calibration) -> tuple[Scores, int]:
     """Return the table with the scores mapped wherever there is a curve, and the number of columns that had one."""
     used = 0
     tables = {}
     for dimension, table in scores.tables.items():
         mapped = table.copy()
         for place, rater in enumerate(scores.raters):
-            curve = calibration.curve(*raters.get(rater, (rater, "")), dimension)
+            curve = calibration.curve(rater, "", dimension)
             if curve and rater not in scores.people:
                 mapped[:, place] = curve(table[:, place])
                 used += 1
@@ -163,9 +117,15 @@ def calibrated(scores: Scores, calibration: Calibration, raters: Mapping[str, tu
     return replace(scores, tables=tables), used
 
 
-def digest(calibration: Calibration) -> str:
-    """Return a hash that names a calibration."""
-    return blake2b(orjson.dumps(asdict(calibration)), digest_size=6).hexdigest()
+def check_bounds(calibration: Calibration, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Raise `SettingsError` if a curve leaves the scale that rewards are made from."""
+    for curve in calibration.curves:
+        low, high = bounds.get(curve.dimension, (-np.inf, np.inf))
+        if min(curve.y) < low or max(curve.y) > high:
+            raise SettingsError(
+                f"--calibration: {curve.dimension} of {curve.judge} becomes {min(curve.y):g} to {max(curve.y):g}, "
+                f"expected {low:g} to {high:g} for a reward; it is for perm validate"
+            )
 
 
 def _rises(curve: Curve) -> bool:

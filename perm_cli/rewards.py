@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from statistics import fmean
+from typing import Protocol
 
 from perm_cli.errors import SettingsError
 from perm_cli.ledger import Outcome
@@ -30,6 +31,13 @@ TOP = 5.0
 BOUNDS: Mapping[str, tuple[float, float]] = {**dict.fromkeys(EMPATHY, (1.0, TOP)), "bystander": (0.0, 100.0)}
 
 
+class Leveller(Protocol):
+    """Put a judge's scores on people's levels, as `calibration.Calibration` does."""
+
+    def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
+        """Return the score on people's levels, or as it is where nothing is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
@@ -37,6 +45,7 @@ class Recipe:
 
     `bystander_coef` 0 leaves the bystander out, and its missing score then leaves nothing open. `length_penalty`
     is what each token over `length_limit` costs; 0 leaves the length out.
+    With a `calibration`, scores are put on people's levels first.
     """
 
     fusion: FusionName = "harmonic"
@@ -46,6 +55,7 @@ class Recipe:
     tokenizer: str = "cl100k_base"
     weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(EMPATHY, 1.0))
     score: ScoreMode = "mode"
+    calibration: Leveller | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +161,11 @@ def _reward(
     for (dimension, _), outcome in outcomes.items():
         given.setdefault(dimension, []).append(outcome)
     scores: dict[str, float | None] = {name: _one_score(given.get(name, ()), recipe.score) for name in DIMENSIONS}
+    if recipe.calibration:
+        level = recipe.calibration.level
+        scores = {
+            name: score if score is None else level(judge, settings, name, score) for name, score in scores.items()
+        }
     missing: dict[str, str] = {
         name: given[name][0][0] if name in given else "not rated" for name in DIMENSIONS if scores[name] is None
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -66,6 +66,7 @@ def read_runs(runs: Sequence[Path], recipe: Recipe | None = None) -> RunScores:
     """
     Return the scores in run folders, on the four dimensions and fused into `reward`.
 
+    What several samples come to is as the last command on the run has said. There is no length term.
     Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run.
     """
     health: dict[_Rater, Health] = {}
@@ -111,7 +112,7 @@ def _rewards(folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Heal
     commands = folder.record["commands"]
     mode: ScoreMode = commands[-1]["score"] if commands else "mode"
     folder.ledger.keep_latest(folder.dialogue_names())
-    return list(rewards_of(_watched(folder, health), recipe or Recipe(score=mode)))
+    return list(rewards_of(_watched(folder, health), replace(recipe or Recipe(), score=mode)))
 
 
 def _watched(folder: RunFolder, health: dict[_Rater, Health]) -> Iterator[Outcome]:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from perm_cli.calibration import Calibration, learn, write_calibration
+from perm_cli.calibration import Calibration, write_calibration
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import Against, labelled
 from perm_cli.errors import SettingsError
+from perm_cli.learning import learn
 from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import number
 from perm_cli.terminal import one_line

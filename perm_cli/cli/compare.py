@@ -76,14 +76,15 @@ def rated_table(
     inputs: Sequence[str], dialogues: DialogueOptions, asking: JudgeOptions, recipe: Recipe, wishes: Wishes
 ) -> Table:
     """Return the scores of the inputs; dialogues are rated by the judges first."""
-    found = read_table(inputs, wishes.people)
+    found = read_table(inputs, recipe, wishes.people)
     if found and wishes.judges:
         raise SettingsError("--judge: found beside ratings that are made, expected dialogues to rate")
     if not found:
         if not wishes.judges:
             raise SettingsError(f"{inputs[0]}: dialogues found, expected --judge to rate them, or run folders")
         each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
-        found = read_table([str(path) for path in rate_all(inputs, dialogues, each, recipe, wishes.out)])
+        paths = rate_all(inputs, dialogues, each, recipe, wishes.out)
+        found = read_table([str(path) for path in paths], recipe)
     assert found is not None  # noqa: S101 - runs were just made
     return found
 

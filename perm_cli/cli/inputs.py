@@ -7,6 +7,7 @@ from pathlib import Path
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import SettingsError
 from perm_cli.labels import is_ratings_file, read_ratings
+from perm_cli.rewards import Recipe
 from perm_cli.run_scores import Health, RunScores, read_runs
 from perm_cli.scores import Scores
 
@@ -34,7 +35,7 @@ def is_run(name: str) -> bool:
     return (Path(name) / "run.json").exists()
 
 
-def read_table(names: Sequence[str], people: Sequence[str] = ()) -> Table | None:
+def read_table(names: Sequence[str], recipe: Recipe, people: Sequence[str] = ()) -> Table | None:
     """
     Return the scores in run folders or in one file of ratings, None if these are dialogues.
 
@@ -45,7 +46,7 @@ def read_table(names: Sequence[str], people: Sequence[str] = ()) -> Table | None
         other = next(name for name in names if not is_run(name))
         raise SettingsError(f"{other}: found beside run folders, expected run folders only, or dialogues only")
     if runs:
-        found = read_runs(runs)
+        found = read_runs(runs, recipe)
         return Table(scores=found.scores, runs=found, remarks=found.remarks)
     ratings = [Path(name) for name in names if is_ratings_file(Path(name))]
     if not ratings:

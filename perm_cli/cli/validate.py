@@ -32,7 +32,6 @@ class Against:
     labels: Path | None
     mapped: str | None
     epsilon: float
-    calibration: Path | None
 
 
 def run(
@@ -47,10 +46,12 @@ def run(
     recipe = recipe_of(reward, asking.score)
     table = rated_table(inputs, dialogues, asking, recipe, wishes)
     scores, mapped = labelled(table, wishes.people, against)
-    if against.calibration:
-        scores = applied(scores, table, read_calibration(against.calibration), against.calibration)
+    if reward.calibration and not table.runs:  # those of runs are on people's levels already
+        scores = applied(scores, read_calibration(reward.calibration), reward.calibration)
     if len(scores.judges) >= LEAST_JUDGES:
         scores = _with_panel(scores, wishes, recipe)
+    if reward.calibration:
+        say(messages(), "calibrated: if that was learned from these dialogues, the numbers flatter")
     features = feature_table(scores.items, table.dialogues())
     found = validate(scores, mapped, features, against.epsilon)
     if wishes.as_json:
@@ -78,10 +79,9 @@ def labelled(table: Table, people: Sequence[str], against: Against) -> tuple[Sco
     return scores, mapping(scores, read_map(against.mapped) if against.mapped else ())
 
 
-def applied(scores: Scores, table: Table, calibration: Calibration, path: Path) -> Scores:
+def applied(scores: Scores, calibration: Calibration, path: Path) -> Scores:
     """Return the scores as calibrated; raise `SettingsError` if the file has nothing for these judges."""
-    raters = {each.rater: (each.judge, each.settings) for each in table.health}
-    mapped, used = calibrated(scores, calibration, raters)
+    mapped, used = calibrated(scores, calibration)
     if not used:
         known = ", ".join(sorted({each.judge for each in calibration.curves}))
         raise SettingsError(f"--calibration: {path}: curves for {known} found, expected some for {scores.judges[0]}")

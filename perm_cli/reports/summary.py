@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from perm_cli.calibration import calibration_of
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward
 from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
@@ -235,7 +236,7 @@ def read_summary(content: bytes) -> Summary:
     ]
     return Summary(
         run=record["run"],
-        recipe=Recipe(**record["recipe"]),
+        recipe=_recipe(record["recipe"]),
         expected=record["ratings_expected"],
         spending=Spending(
             statuses=Counter(record["statuses"]), tokens=Counter(record["tokens"]), cost_usd=record["cost_usd"]
@@ -244,6 +245,11 @@ def read_summary(content: bytes) -> Summary:
         curves=[Curve(**curve) for curve in record["dialogues"]],
         curves_left_out=record["dialogues_left_out"],
     )
+
+
+def _recipe(record: dict[str, Any]) -> Recipe:
+    calibration = record.pop("calibration", None)
+    return Recipe(**record, calibration=calibration_of(calibration) if calibration else None)
 
 
 def _measure(name: str, record: dict[str, Any]) -> Measure:
