@@ -226,14 +226,15 @@ def _concordance(boards: Sequence[Leaderboard]) -> float | None:
 
 def _disputes(scores: Scores, dimensions: Sequence[str]) -> list[Dispute]:
     """Return the items with the widest range of scores, by its mean over the dimensions."""
-    ranges = np.stack([_ranges(scores, name) for name in dimensions], axis=1)
+    ranges = np.stack([ranges_of(scores, name) for name in dimensions], axis=1)
     rated = np.flatnonzero(~np.isnan(ranges).all(axis=1))
     mean = np.nanmean(ranges[rated], axis=1)
     widest = rated[np.argsort(-mean, kind="stable")][:DISPUTES]
     return [_dispute(scores, dimensions, place, ranges[place]) for place in widest if np.nanmax(ranges[place]) > 0]
 
 
-def _ranges(scores: Scores, name: str) -> Floats:
+def ranges_of(scores: Scores, name: str) -> Floats:
+    """Return the range of what the judges gave each item, as a share of the scale; NaN with fewer than two scores."""
     table = scores.of(name, scores.judges)
     rated = (~np.isnan(table)).sum(axis=1) > 1
     spread: Floats = np.full(len(table), np.nan)

@@ -12,7 +12,7 @@ from perm_cli.calibration import Calibration, calibrated, read_calibration
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.inputs import Table
-from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, LabelOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.constructs import mapping, read_map
 from perm_cli.errors import SettingsError
@@ -77,6 +77,19 @@ def labelled(table: Table, people: Sequence[str], against: Against) -> tuple[Sco
     if not scores.judges:
         raise SettingsError("no judges found among the raters, expected some beside people")
     return scores, mapping(scores, read_map(against.mapped) if against.mapped else ())
+
+
+def labelled_if_any(table: Table, people: Sequence[str], against: LabelOptions) -> tuple[Scores | None, list[Mapped]]:
+    """Return what `labelled` does, nothing where the dialogues carry no labels and no file is given."""
+    held = Against(labels=against.labels, mapped=against.map, epsilon=0.0)
+    if not against.labels and not any(dialogue.labels for dialogue in table.dialogues()):
+        return None, []
+    try:
+        return labelled(table, people, held)
+    except SettingsError:
+        if against.labels or against.map:
+            raise
+        return None, []  # labels that nothing is known of
 
 
 def applied(scores: Scores, calibration: Calibration, path: Path) -> Scores:

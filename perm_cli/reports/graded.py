@@ -11,7 +11,7 @@ from perm_cli.grading import Check
 from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import chance, figure, number, percent
 from perm_cli.run_scores import REWARD
-from perm_cli.systems import Difference, Leaderboard
+from perm_cli.systems import Difference, Leaderboard, Standing
 from perm_cli.terminal import one_line
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -19,25 +19,32 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def standings_table(board: Leaderboard) -> RenderableType:
     """Return the systems, best first."""
-    main = board.dimensions[-1]
-    table = table_of_columns("system", "dialogues", "scored", *board.dimensions, "won - tied - lost", "rank", "best")
-    for standing in board.standings:
-        ranked = standing.ranked
-        ranks = (
-            f"{ranked.rank_low} … {ranked.rank_high}" if ranked.rank_low != ranked.rank_high else f"{ranked.rank_low}"
-        )
-        add_row(
-            table,
-            _name(standing.system),
-            f"{standing.dialogues:,}",
-            percent(standing.coverage),
-            *(number(mean.value) for mean in standing.means[:-1]),
-            figure(standing.means[-1], 3, signed=main == REWARD),
-            f"{ranked.wins} - {ranked.ties} - {ranked.losses}",
-            ranks if ranked.rank_low is not None else number(ranked.rank, 0),
-            percent(ranked.best),
-        )
+    columns, rows = standings_rows(board)
+    table = table_of_columns(*columns)
+    for row in rows:
+        add_row(table, *row)
     return table
+
+
+def standings_rows(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
+    """Return the systems, best first, as columns and rows of text."""
+    columns = ["system", "dialogues", "scored", *board.dimensions, "won - tied - lost", "rank", "best"]
+    return columns, [_row(standing, signed=board.dimensions[-1] == REWARD) for standing in board.standings]
+
+
+def _row(standing: Standing, *, signed: bool) -> list[str]:
+    ranked = standing.ranked
+    ranks = f"{ranked.rank_low} … {ranked.rank_high}" if ranked.rank_low != ranked.rank_high else f"{ranked.rank_low}"
+    return [
+        _name(standing.system),
+        f"{standing.dialogues:,}",
+        percent(standing.coverage),
+        *(number(mean.value) for mean in standing.means[:-1]),
+        figure(standing.means[-1], 3, signed=signed),
+        f"{ranked.wins} - {ranked.ties} - {ranked.losses}",
+        ranks if ranked.rank_low is not None else number(ranked.rank, 0),
+        percent(ranked.best),
+    ]
 
 
 def difference_table(differences: Sequence[Difference]) -> RenderableType:
