@@ -1,6 +1,6 @@
 """The scores that run folders hold, a rater for each judge and the settings it was used under."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -43,26 +43,43 @@ class Health:
         return float(np.quantile(self.latencies_s, quantile)) if self.latencies_s else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Name what of a run folder was asked for: ratings under these settings, of dialogues by id and system."""
+
+    settings: str
+    places: frozenset[tuple[str, str]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunScores:
-    """Hold the scores of one run or several, the health of their raters, and what kept items from being compared."""
+    """
+    Hold the scores of one run or several, the health of their raters, and what kept items from being compared.
+
+    `asked` says what of a run was asked for, if that was not all of it.
+    """
 
     runs: Sequence[Path]
     scores: Scores
     health: Sequence[Health]
     remarks: Sequence[str] = ()
+    asked: Mapping[Path, Asked] = field(default_factory=dict)
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Yield the dialogues of all runs, each once."""
         seen: set[tuple[str, str]] = set()
         for run in self.runs:
+            only = self.asked.get(run)
             for dialogue in RunFolder(run).dialogues():
-                if (dialogue.id, dialogue.system) not in seen:
-                    seen.add((dialogue.id, dialogue.system))
+                place = (dialogue.id, dialogue.system)
+                if place not in seen and (only is None or place in only.places):
+                    seen.add(place)
                     yield dialogue
 
 
-def read_runs(runs: Sequence[Path], recipe: Recipe | None = None) -> RunScores:
+def read_runs(
+    runs: Sequence[Path], recipe: Recipe | None = None, asked: Mapping[Path, Asked] | None = None
+) -> RunScores:
     """
     Return the scores in run folders, on the four dimensions and fused into `reward`.
 
@@ -74,7 +91,7 @@ def read_runs(runs: Sequence[Path], recipe: Recipe | None = None) -> RunScores:
     for run in runs:
         folder = _opened(run)
         with closing(folder):
-            rewards += _rewards(folder, recipe, health)
+            rewards += _rewards(folder, recipe, health, (asked or {}).get(run))
     _name(list(health.values()))
     differing = _differing(runs) if len(runs) > 1 else set()
     given = (
@@ -87,7 +104,7 @@ def read_runs(runs: Sequence[Path], recipe: Recipe | None = None) -> RunScores:
     if not scores.items:
         raise RunError(f"{', '.join(map(str, runs))}: no ratings found, expected some to compare")
     remarks = [_remark(differing)] if differing else []
-    return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks)
+    return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks, asked=asked or {})
 
 
 def rationales(runs: Iterable[Path], items: Iterable[Item]) -> dict[tuple[Item, str, str, str], str]:
@@ -108,15 +125,20 @@ def _opened(run: Path) -> RunFolder:
     return RunFolder(run)
 
 
-def _rewards(folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health]) -> list[Reward]:
+def _rewards(
+    folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health], only: Asked | None
+) -> list[Reward]:
     commands = folder.record["commands"]
     mode: ScoreMode = commands[-1]["score"] if commands else "mode"
     folder.ledger.keep_latest(folder.dialogue_names())
-    return list(rewards_of(_watched(folder, health), replace(recipe or Recipe(), score=mode)))
+    return list(rewards_of(_watched(folder, health, only), replace(recipe or Recipe(), score=mode)))
 
 
-def _watched(folder: RunFolder, health: dict[_Rater, Health]) -> Iterator[Outcome]:
+def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Asked | None) -> Iterator[Outcome]:
     for outcome in folder.ledger.wanted():
+        place = (outcome.dialogue_id, outcome.system)
+        if only and (outcome.settings != only.settings or place not in only.places):
+            continue
         key = (outcome.judge, outcome.settings)
         of = health.get(key)
         if of is None:

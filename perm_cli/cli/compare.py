@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.inputs import Table, read_table
+from perm_cli.cli.inputs import Table, read_table, table_of_runs
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.rating import rate_all
@@ -25,7 +25,7 @@ from perm_cli.reports.compared import (
     use_table,
 )
 from perm_cli.rewards import Recipe
-from perm_cli.run_scores import rationales
+from perm_cli.run_scores import rationales, read_runs
 from perm_cli.scores import Item, Scores
 from perm_cli.statistics.resampling import Resamples
 from perm_cli.words import PanelName
@@ -83,9 +83,8 @@ def rated_table(
         if not wishes.judges:
             raise SettingsError(f"{inputs[0]}: dialogues found, expected --judge to rate them, or run folders")
         each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
-        paths = rate_all(inputs, dialogues, each, recipe, wishes.out)
-        found = read_table([str(path) for path in paths], recipe)
-    assert found is not None  # noqa: S101 - runs were just made
+        asked = rate_all(inputs, dialogues, each, recipe, wishes.out)
+        found = table_of_runs(read_runs(list(asked), recipe, asked))
     return found
 
 

@@ -35,6 +35,11 @@ def is_run(name: str) -> bool:
     return (Path(name) / "run.json").exists()
 
 
+def table_of_runs(runs: RunScores) -> Table:
+    """Return the table of some runs."""
+    return Table(scores=runs.scores, runs=runs, remarks=runs.remarks)
+
+
 def read_table(names: Sequence[str], recipe: Recipe, people: Sequence[str] = ()) -> Table | None:
     """
     Return the scores in run folders or in one file of ratings, None if these are dialogues.
@@ -46,8 +51,7 @@ def read_table(names: Sequence[str], recipe: Recipe, people: Sequence[str] = ())
         other = next(name for name in names if not is_run(name))
         raise SettingsError(f"{other}: found beside run folders, expected run folders only, or dialogues only")
     if runs:
-        found = read_runs(runs, recipe)
-        return Table(scores=found.scores, runs=found, remarks=found.remarks)
+        return table_of_runs(read_runs(runs, recipe))
     ratings = [Path(name) for name in names if is_ratings_file(Path(name))]
     if not ratings:
         return None

@@ -18,6 +18,7 @@ from perm_cli.judges import open_judge
 from perm_cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.ratings import Rating
 from perm_cli.rewards import Recipe
+from perm_cli.run_scores import Asked
 from perm_cli.runs import RunFolder, open_run
 from perm_cli.scoring import Job, Stop, interruptible, is_made, make_ratings, prepare
 
@@ -32,9 +33,9 @@ class _Work:
 
 def rate_all(
     files: Sequence[str], dialogues: DialogueOptions, judges: Sequence[JudgeOptions], recipe: Recipe, out: Path
-) -> list[Path]:
+) -> dict[Path, Asked]:
     """
-    Rate dialogues with every judge and return the run folders, one a judge, in `out`.
+    Rate dialogues with every judge and return the run folders, one a judge, in `out`, with what was asked of each.
 
     A judge that cannot be used is said and left out; raise its error if none is left, and `KeyboardInterrupt` when
     the user has stopped the run.
@@ -48,12 +49,12 @@ def rate_all(
         announce_inputs(works[0].job, console)
         with shown_progress(console, sum(work.job.ratings for work in works)) as progress:
             failures = run_loop(_rate(works, progress, console))
+        done = {work.path: _asked(work.job) for work in works if work.path not in failures}
         for work in works:
-            if work.path not in failures:
+            if work.path in done:
                 _fuse(work, recipe)
     for path, failure in failures.items():
         say(console, f"{path.name}: left out: {failure}")
-    done = [work.path for work in works if work.path not in failures]
     if not done:
         raise next(iter(failures.values()))
     return done
@@ -117,6 +118,10 @@ class _Both:
     def kept(self, ratings: int = 1) -> None:
         """Take note of ratings that were made before and are not made again."""
         self.whole.kept(ratings)
+
+
+def _asked(job: Job) -> Asked:
+    return Asked(settings=job.settings, places=frozenset((dialogue.id, dialogue.system) for dialogue in job.read()))
 
 
 def _fuse(work: _Work, recipe: Recipe) -> None:

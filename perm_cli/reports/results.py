@@ -1,0 +1,169 @@
+"""
+The results of runs as files for other programs: rows of scores, tables for papers, and what test runners read.
+
+Every cell is text or a number; one that a spreadsheet would run as a formula is quoted.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from perm_cli.errors import SettingsError
+from perm_cli.formats.cells import guarded
+from perm_cli.grading import Check
+from perm_cli.reports.graded import junit, standings_rows
+from perm_cli.run_scores import REWARD, RunScores
+from perm_cli.scores import Scores
+from perm_cli.systems import collapsed, leaderboard
+from perm_cli.terminal import one_line
+from perm_cli.words import DIMENSIONS
+
+MEASURES = (*DIMENSIONS, REWARD)
+_COLUMNS = ("dialogue_id", "system", "turn", "judge", *MEASURES)
+_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\,--\,"}
+_TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+
+
+def results_csv(runs: RunScores) -> bytes:
+    """Return a line a supporter turn and judge."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    for row in _rows(runs.scores):
+        writer.writerow([guarded(one_line(cell, 4096)) if isinstance(cell, str) else cell for cell in row.values()])
+    return text.getvalue().encode(errors="replace")
+
+
+def results_jsonl(runs: RunScores) -> bytes:
+    """Return an object a supporter turn and judge; a score that is missing is null."""
+    return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in _rows(runs.scores))
+
+
+def results_parquet(runs: RunScores) -> bytes:
+    """Return a row a supporter turn and judge; raise `SettingsError` without pyarrow."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+    except ImportError as error:
+        raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
+    kinds = {"turn": pa.int64()} | dict.fromkeys(MEASURES, pa.float64())
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS])
+    target = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(_rows(runs.scores)), schema), target, compression="zstd")
+    return target.getvalue()
+
+
+def results_markdown(runs: RunScores) -> bytes:
+    """Return a table of the systems for each judge, in Markdown."""
+    parts = []
+    for judge, columns, rows in _boards(runs):
+        lines = [columns, ["---"] * len(columns), *rows]
+        parts.append(
+            f"**{_markdown(judge)}**\n\n" + "\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines)
+        )
+    return ("\n\n".join(parts) + "\n").encode(errors="replace")
+
+
+def results_latex(runs: RunScores) -> bytes:
+    """Return a table of the systems for each judge, in LaTeX with booktabs."""
+    parts = []
+    for judge, columns, rows in _boards(runs):
+        lines = [" & ".join(map(_latex, line)) + r" \\" for line in rows]
+        head = " & ".join(map(_latex, columns)) + r" \\"
+        body = "\n".join([r"\toprule", head, r"\midrule", *lines, r"\bottomrule"])
+        form = "l" + "r" * (len(columns) - 1)
+        parts.append(f"% {_latex(judge)}\n\\begin{{tabular}}{{{form}}}\n{body}\n\\end{{tabular}}")
+    return ("\n\n".join(parts) + "\n").encode(errors="replace")
+
+
+def results_inspect(runs: RunScores) -> bytes:
+    """Return what inspect_ai's `precomputed_scores` reads: a line a dialogue, the mean over turns and judges."""
+    whole = collapsed(runs.scores)
+    lines = []
+    for place, item in enumerate(whole.items):
+        value = {name: _mean(whole.tables[name][place]) for name in MEASURES if name in whole.tables}
+        known = {name: mean for name, mean in value.items() if mean is not None}
+        if known:
+            metadata = {"system": item.system, "judges": list(whole.judges)}
+            lines.append(orjson.dumps({"id": item.dialogue_id, "epoch": 1, "value": known, "metadata": metadata}))
+    return b"".join(line + b"\n" for line in lines)
+
+
+def results_junit(runs: RunScores) -> bytes:
+    """Return a test case a dialogue and judge, which passes if all its turns have a reward."""
+    checks = []
+    for judge in runs.scores.judges:
+        column = runs.scores.of(REWARD, [judge])[:, 0]
+        missing: dict[tuple[str, str], int] = {}
+        for item, reward in zip(runs.scores.items, column, strict=True):
+            place = (item.dialogue_id, item.system)
+            missing[place] = missing.get(place, 0) + math.isnan(reward)
+        checks += [_rated(judge, *place, count) for place, count in missing.items()]
+    return junit(checks, "perm score")
+
+
+WRITERS: Mapping[str, Callable[[RunScores], bytes]] = {
+    ".inspect.jsonl": results_inspect,
+    ".csv": results_csv,
+    ".jsonl": results_jsonl,
+    ".parquet": results_parquet,
+    ".md": results_markdown,
+    ".tex": results_latex,
+    ".xml": results_junit,
+}
+
+
+def results(runs: RunScores, path: Path) -> bytes:
+    """Return the results as a file of this name's ending holds them; raise `SettingsError` for an unknown one."""
+    for ending, write in WRITERS.items():
+        if path.name.lower().endswith(ending):
+            return write(runs)
+    raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}")
+
+
+def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
+    for place, item in enumerate(scores.items):
+        for column, judge in enumerate(scores.raters):
+            values = {name: _known(scores.tables[name][place, column]) for name in MEASURES}
+            if any(value is not None for value in values.values()):
+                yield {
+                    "dialogue_id": item.dialogue_id,
+                    "system": item.system,
+                    "turn": item.turn,
+                    "judge": judge,
+                    **values,
+                }
+
+
+def _boards(runs: RunScores) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    for judge in runs.scores.judges:
+        columns, rows = standings_rows(leaderboard(runs.scores, judge, MEASURES))
+        yield judge, columns, rows
+
+
+def _rated(judge: str, dialogue: str, system: str, missing: int) -> Check:
+    name = f"{dialogue} ({system})" if system else dialogue
+    said = f"{missing} turns without a reward by {judge}" if missing else f"rated by {judge}"
+    return Check(system=name, name="rated", passed=not missing, said=said)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    given = [value for value in values if not math.isnan(value)]
+    return sum(given) / len(given) if given else None
+
+
+def _markdown(text: str) -> str:
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|" else sign for sign in one_line(text, 200))
+
+
+def _latex(text: str) -> str:
+    return "".join(_TEX.get(sign, sign) for sign in one_line(text, 200))
