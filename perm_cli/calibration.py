@@ -17,6 +17,7 @@ from perm_cli.errors import SettingsError
 from perm_cli.files import write_whole
 from perm_cli.scores import Floats, Scores
 from perm_cli.statistics.calibrating import Isotonic
+from perm_cli.terminal import one_line
 
 FORMAT = 1
 
@@ -62,6 +63,10 @@ class Calibration:
         own = [each for each in self.curves if each.judge == judge and each.dimension == dimension]
         return next((each for each in own if not each.settings or each.settings == settings), None)
 
+    def knows(self, judge: str, settings: str) -> list[str]:
+        """Return the dimensions that curves were learned on for a judge under these settings."""
+        return [each.dimension for each in self.curves if self.curve(judge, settings, each.dimension) is each]
+
     def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
         """Return one score on people's levels, or as it is where no curve was learned."""
         curve = self.curve(judge, settings, dimension)
@@ -91,13 +96,12 @@ def read_calibration(path: Path) -> Calibration:
         ) from error
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        place = ".".join(map(str, detail["loc"]))
-        raise SettingsError(
-            f"--calibration: {path}: {place}: {detail['msg']}; expected a file of perm calibrate"
-        ) from error
+        place = "".join(f"{each}: " for each in (".".join(map(str, detail["loc"])),) if each)
+        what = one_line(f"{place}{detail['msg']}")
+        raise SettingsError(f"--calibration: {path}: {what}; expected a file of perm calibrate") from error
     broken = next((each for each in found.curves if not _rises(each)), None)
-    if found.perm_calibration != FORMAT or broken:
-        what = f"a curve that falls or is empty for {broken.judge!r}" if broken else "another format"
+    if found.perm_calibration != FORMAT or broken or not found.curves:
+        what = f"a curve that falls or is empty for {broken.judge!r}" if broken else "another format or no curve"
         raise SettingsError(f"--calibration: {path}: {what} found, expected a file of perm calibrate")
     return found
 
@@ -124,7 +128,7 @@ def check_bounds(calibration: Calibration, bounds: Mapping[str, tuple[float, flo
         if min(curve.y) < low or max(curve.y) > high:
             raise SettingsError(
                 f"--calibration: {curve.dimension} of {curve.judge} becomes {min(curve.y):g} to {max(curve.y):g}, "
-                f"expected {low:g} to {high:g} for a reward; it is for perm validate"
+                f"expected {low:g} to {high:g}, which rewards are made of: the labels had another scale"
             )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from perm_cli.dialogues import Dialogue
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _QUESTION = re.compile(r"[?？]+")
 SYMPATHY = frozenset(
     """
@@ -90,4 +90,4 @@ def as_row(features: Features) -> list[float]:
 
 
 def _words(text: str) -> list[str]:
-    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]
+    return _WORD.findall(text.lower().replace("’", "'"))

@@ -57,7 +57,7 @@ def fenced(label: str, text: str, after: bytes = b"") -> Fence:
 def unfenced(text: str) -> list[tuple[str, str]]:
     """Return the fenced texts in a prompt with their labels, in order; bars are taken off."""
     return [
-        (match["label"], "\n".join(line.removeprefix("|").removeprefix(" ") for line in match["body"].split("\n")))
+        (match["label"], "\n".join(line[1:].removeprefix(" ") for line in match["body"][:-1].split("\n")))
         for match in _FENCED.finditer(text)
     ]
 

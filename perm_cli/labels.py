@@ -8,6 +8,7 @@ Its other columns name the item: `dialogue_id`, and if there are such `system`, 
 import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -82,31 +83,40 @@ def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
                 yield from _numbers(labels, (), Item(dialogue.id, dialogue.system, int(turn)))
 
 
-def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]]) -> Scores:
+def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Sequence[str] = ()) -> Scores:
     """
-    Return a table of judges with labels beside: by turn if the labels are, else over whole dialogues.
+    Return a table of judges with people's labels beside: by turn if any label is, else over whole dialogues.
 
     A label that names no system is about the dialogue's only one. Labels of what no judge has rated are left out;
-    raise `SettingsError` if none is left. A crowd is left out where there are others.
+    raise `SettingsError` if none is left. A crowd is left out where there are others, unless `people` asks for it.
     """
-    given = [(each, person) for each, person in labels if math.isfinite(each.score)]
-    judged = scores if any(each.item.turn for each, _ in given) else collapsed(scores)
+    given = [each for each, person in labels if person and math.isfinite(each.score)]
+    asked = _asked({each.rater for each in given}, people)
+    given = [each for each in given if each.rater in asked]
+    judged = scores if any(each.item.turn for each in given) else collapsed(scores)
     known = set(judged.items)
     alone = _only_systems(judged.items)
     placed = [
-        (each._replace(item=item), person) for each, person in given if (item := _placed(each.item, known, alone))
+        each if item == each.item else each._replace(item=item)
+        for each in given
+        if (item := _placed(each.item, known, alone))
     ]
     if not placed:
         found = "no labels" if not given else f"{len(given)} labels of other dialogues"
         raise SettingsError(f"{found} found, expected some of the dialogues that were rated")
-    named = [
-        (each._replace(rater=f"{each.rater} (label)" if each.rater in scores.raters else each.rater), person)
-        for each, person in placed
-    ]
-    table = table_of([*judged.given(), *(each for each, _ in named)])
-    people = {each.rater for each, person in named if person}
-    asked = {rater for rater in people if not rater.lower().startswith(_CROWD)} or people
-    return table.with_people(asked).without({each.rater for each, _ in named} - asked)
+    names = {rater: f"{rater} (label)" if rater in scores.raters else rater for rater in asked}
+    named = (each if names[each.rater] == each.rater else each._replace(rater=names[each.rater]) for each in placed)
+    table = table_of(chain(judged.given(), named))
+    return table.with_people(set(names.values()) & set(table.raters))
+
+
+def _asked(found: set[str], people: Sequence[str]) -> set[str]:
+    """Return whose labels are looked at: those asked for, else all but the crowd, else the crowd."""
+    unknown = set(people) - found
+    if unknown:
+        known = ", ".join(sorted(found)) or "nobody"
+        raise SettingsError(f"--people: {', '.join(sorted(unknown))} not found in the labels, expected some of {known}")
+    return set(people) or {rater for rater in found if not rater.lower().startswith(_CROWD)} or found
 
 
 def _only_systems(items: Sequence[Item]) -> dict[tuple[str, int], Item | None]:

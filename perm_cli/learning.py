@@ -12,9 +12,10 @@ import numpy as np
 
 from perm_cli.calibration import FORMAT, Calibration, Curve
 from perm_cli.errors import SettingsError
+from perm_cli.run_scores import REWARD
 from perm_cli.scores import Floats, Scores
 from perm_cli.statistics.calibrating import cross_fitted, folds_of, isotonic
-from perm_cli.validation import Mapped, row_means
+from perm_cli.validation import Mapped, row_means, same_scale
 
 LEAST_LABELS = 50
 LEAST_DIALOGUES = 20
@@ -26,27 +27,33 @@ def learn(
     """
     Learn from the people in a table, and say which curves could not be learned and why.
 
-    `raters` gives each rater's judge and settings. Raise `SettingsError` if nothing at all could be learned.
+    `raters` gives each rater's judge and settings. Of several labels for a dimension, the first that teaches anything
+    counts. Raise `SettingsError` if nothing at all could be learned.
     """
-    curves, refused = [], []
+    curves: dict[tuple[str, str], Curve] = {}
+    refused = []
     for each in mapped:
-        truth = row_means(scores.of(each.human, scores.humans))
         for rater in scores.judges:
-            found = _curve(scores, each, rater, truth)
+            before = curves.get((rater, each.judged))
+            found = f"{before.human} is learned from already" if before else _curve(scores, each, rater)
             if isinstance(found, str):
-                refused.append(f"{rater}, {each.judged}: {found}")
+                refused.append(f"{rater}, {each.judged} from {each.human}: {found}")
             else:
                 judge, settings = raters.get(rater, (rater, ""))
-                curves.append(replace(found, judge=judge, settings=settings))
+                curves[rater, each.judged] = replace(found, judge=judge, settings=settings)
     if not curves:
         raise SettingsError(f"nothing to learn from: {'; '.join(refused) or 'no judge and no people found'}")
-    return Calibration(perm_calibration=FORMAT, made=made, of=of, curves=curves), refused
+    return Calibration(perm_calibration=FORMAT, made=made, of=of, curves=list(curves.values())), refused
 
 
-def _curve(scores: Scores, mapped: Mapped, rater: str, truth: Floats) -> Curve | str:
+def _curve(scores: Scores, mapped: Mapped, rater: str) -> Curve | str:
+    humans = scores.of(mapped.human, scores.humans)
+    truth = row_means(humans)
     column = scores.of(mapped.judged, [rater])[:, 0]
     both = ~np.isnan(column) & ~np.isnan(truth)
     dialogues = len(np.unique(scores.clusters[both]))
+    if mapped.judged == REWARD:
+        return "a reward is made of scores and has no map of its own, expected --map DIMENSION=LABEL"
     if both.sum() < LEAST_LABELS or dialogues < LEAST_DIALOGUES:
         found = f"{both.sum()} labels in {dialogues} dialogues"
         return f"{found} found, expected {LEAST_LABELS} in {LEAST_DIALOGUES} or more"
@@ -54,8 +61,10 @@ def _curve(scores: Scores, mapped: Mapped, rater: str, truth: Floats) -> Curve |
         return f"{mapped.human} runs the other way, expected people's labels of the same direction"
     held_out = cross_fitted(column, truth, folds_of([item.dialogue_id for item in scores.items]))
     fitted = isotonic(column[both], truth[both])
+    if fitted.y[0] == fitted.y[-1]:
+        return "the scores do not rise with people's, and their map would make all alike"
     before, after = column[both] - truth[both], held_out[both] - truth[both]
-    same = mapped.judged == mapped.human
+    same = same_scale(scores, mapped, humans)
     return Curve(
         judge=rater,
         settings="",

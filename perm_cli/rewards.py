@@ -34,6 +34,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {**dict.fromkeys(EMPATHY, (1.0, TOP)
 class Leveller(Protocol):
     """Put a judge's scores on people's levels, as `calibration.Calibration` does."""
 
+    def knows(self, judge: str, settings: str) -> Sequence[str]:
+        """Return the dimensions on which that is known."""
+
     def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
         """Return the score on people's levels, or as it is where nothing is known."""
 
@@ -137,11 +140,16 @@ def rewards_of(
 
     Of ratings for the same question and sample the last one counts. `lengths` gives the tokens of a dialogue's
     turn (`dialogue_id`, `system`, `turn`); it is needed for a length penalty only. `caveats` says of settings
-    by their id what their judge is not worth.
+    by their id what their judge is not worth; which dimensions a calibration leaves as they are is said as well.
     """
+    said: dict[tuple[str, str], str | None] = {}
     for cell, group in groupby(ratings, _cell):
         outcomes = {(each.dimension, each.sample): (each.status, each.score) for each in group}
-        yield _reward(cell, outcomes, recipe, lengths, caveats or {})
+        judge, settings = cell[3:]
+        if (judge, settings) not in said:
+            known = (caveats or {}).get(settings)
+            said[judge, settings] = "; ".join(filter(None, (known, _left_raw(judge, settings, recipe)))) or None
+        yield _reward(cell, outcomes, recipe, lengths, said[judge, settings])
 
 
 _cell = attrgetter("dialogue_id", "system", "turn", "judge", "settings")
@@ -154,7 +162,7 @@ def _reward(
     outcomes: Mapping[tuple[str, int], _Outcome],
     recipe: Recipe,
     lengths: Lengths | None,
-    caveats: Mapping[str, str],
+    caveat: str | None,
 ) -> Reward:
     dialogue_id, system, turn, judge, settings = cell
     given: dict[str, list[_Outcome]] = {}
@@ -193,8 +201,19 @@ def _reward(
         bystander=seen_by,
         missing=missing,
         completion_tokens=tokens,
-        caveat=caveats.get(settings),
+        caveat=caveat,
     )
+
+
+def _left_raw(judge: str, settings: str, recipe: Recipe) -> str | None:
+    """Say which dimensions a calibration leaves as they are."""
+    if recipe.calibration is None:
+        return None
+    known = recipe.calibration.knows(judge, settings)
+    raw = [name for name in DIMENSIONS if name not in known]
+    if len(raw) == len(DIMENSIONS):
+        return f"not calibrated: the calibration has nothing for {judge} as it was asked"
+    return f"not calibrated on {', '.join(raw)}" if raw else None
 
 
 def _one_score(outcomes: Sequence[_Outcome], mode: ScoreMode) -> float | None:

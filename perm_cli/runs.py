@@ -35,6 +35,7 @@ from perm_cli.ledger import Ledger
 from perm_cli.ratings import Rating, rating_line, read_row
 from perm_cli.scratch import scratch
 from perm_cli.shards import read_shard
+from perm_cli.terminal import one_line
 from perm_cli.words import ScoreMode
 
 _FORMAT = 1
@@ -275,7 +276,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         place = ".".join(map(str, detail["loc"]))
-        raise RunError(f"{path}: {place}: {detail['msg']}; expected the record of a run") from error
+        raise RunError(f"{path}: {one_line(place)}: {detail['msg']}; expected the record of a run") from error
     return dict(record)
 
 

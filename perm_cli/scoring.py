@@ -89,7 +89,10 @@ class Job:
         reading, roles = self.order.reading, self.order.reading.roles
         return {
             "inputs": inputs,
+            "format": reading.format,
             "roles": dict(roles) if roles else None,
+            "columns": str(reading.columns) if reading.columns else None,
+            "file_systems": reading.file_systems,
             "turns": reading.turns,
             "samples": self.order.samples,
             "version": __version__,

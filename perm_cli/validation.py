@@ -30,7 +30,7 @@ from perm_cli.statistics.resampling import Resamples, Statistic, percentile_inte
 LEAST_ALPHA = 0.2  # below it, people agree too little to hold a judge against them
 _LEAST_SYSTEMS = 3
 _PAIRS = 200_000
-_SWEEPS = 50
+_SWEEPS = 1000
 _SAME = 1e-9
 
 
@@ -52,8 +52,12 @@ class Ceiling:
 
     @property
     def usable(self) -> bool:
-        """Tell whether people agree enough to hold a judge against them; one alone is taken at their word."""
-        return len(self.people) == 1 or (self.alpha.value is not None and self.alpha.value >= LEAST_ALPHA)
+        """
+        Tell whether people agree enough to hold a judge against them.
+
+        They are taken at their word where that is not known, as of one person alone.
+        """
+        return self.alpha.value is None or self.alpha.value >= LEAST_ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +130,7 @@ class DimensionValidation:
     @property
     def best_count(self) -> str | None:
         """Return the feature that goes best with people, either way round."""
-        known = {name: abs(rho) for name, rho in self.counting.items() if rho is not None}
-        return max(known, key=lambda name: known[name]) if known else None
+        return _best_of(self.counting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,11 +170,13 @@ class _Bench:
         self.people = [name for name, given in zip(scores.humans, rated, strict=True) if given]
         self.humans = people[:, rated]
         self.truth = row_means(self.humans)
+        self.folds = folds_of([item.dialogue_id for item in scores.items])
+        self.same_scale = same_scale(scores, mapped, people)
         self.judges = [name for name in scores.judges if not np.isnan(scores.of(mapped.judged, [name])).all()]
 
     def validation(self) -> DimensionValidation:
         counting = self._counting()
-        best = max(counting, key=lambda name: abs(counting[name] or 0.0)) if counting else None
+        best = _best_of(counting)
         return DimensionValidation(
             judged=self.mapped.judged,
             human=self.mapped.human,
@@ -187,7 +192,7 @@ class _Bench:
 
     def _ceiling(self) -> Ceiling:
         alone = Statistic(value=None, why="one person only")
-        others = [row_means(np.delete(self.humans, place, axis=1)) for place in range(len(self.people))]
+        others = [_others(self.humans, place) for place in range(len(self.people))]
         several = len(self.people) > 1
         return Ceiling(
             people=self.people,
@@ -212,7 +217,7 @@ class _Bench:
         draws = paired_draws(both, self.resamples)
         low, high = percentile_interval(draws) if len(draws) else (np.full(3, np.nan), np.full(3, np.nan))
         why = _why_not(both)
-        calibrated = cross_fitted(column, self.truth, folds_of([item.dialogue_id for item in self.scores.items]))
+        calibrated = cross_fitted(column, self.truth, self.folds)
         rounded = _rounded(calibrated, self.humans)
         return Validity(
             rater=judge,
@@ -222,9 +227,9 @@ class _Bench:
             within=_within(self.scores, column, self.truth),
             systems=self._systems(column),
             pairs=ordered_pairs(self.scores, column, self.truth),
-            levels=_levels(column, self.truth) if self._same_scale(column) else None,
+            levels=_levels(column, self.truth) if self.same_scale else None,
             calibrated=_levels(calibrated, self.truth),
-            replacement=self._replacement(column if self._same_scale(column) else np.full(len(column), np.nan)),
+            replacement=self._replacement(column if self.same_scale else np.full(len(column), np.nan)),
             replacement_calibrated=self._replacement(rounded),
             over_counting=self._over_counting(both, draws, best),
             powered=self._powered(column),
@@ -232,15 +237,6 @@ class _Bench:
 
     def _replacement(self, column: Floats) -> Replacement:
         return alternative_annotator_test(self.people, self.humans, column, self.epsilon)
-
-    def _same_scale(self, column: Floats) -> bool:
-        """Tell whether judge and people gave numbers of the same kind, as far as these show it."""
-        if self.mapped.judged == self.mapped.human:
-            return True
-        scale = self.scores.scale(self.mapped.judged)
-        given = self.humans[~np.isnan(self.humans)]
-        known = self.mapped.sign > 0 and given.size and not np.isnan(column).all()
-        return bool(known and scale.low <= given.min() and scale.high / 2 < given.max() <= scale.high)
 
     def _systems(self, column: Floats) -> Statistic:
         names, systems = self.scores.systems
@@ -272,8 +268,21 @@ class _Bench:
             labelled, rest = own & ~np.isnan(self.truth), own & np.isnan(self.truth)
             if rest.sum() > 1 and labelled.sum() > 1:
                 mean = powered_mean(self.truth[labelled], column[labelled], column[rest])
-                found[name] = (float(column[own].mean()), mean)
+                found[name] = (self.mapped.sign * float(column[own].mean()), mean)
         return found
+
+
+def same_scale(scores: Scores, mapped: Mapped, humans: Floats) -> bool:
+    """
+    Tell whether people's numbers are of the judges' kind, as far as they show it.
+
+    They must lie within the judges' scale and, unless both sides call it the same, reach its upper quarter.
+    """
+    scale = scores.scale(mapped.judged)
+    given = humans[~np.isnan(humans)]
+    if mapped.sign < 0 or not given.size or given.min() < scale.low or given.max() > scale.high:
+        return False
+    return mapped.judged == mapped.human or bool(given.max() >= scale.high - (scale.high - scale.low) / 4)
 
 
 def ordered_pairs(scores: Scores, column: Floats, truth: Floats) -> Pairs | None:
@@ -324,13 +333,22 @@ def _within(scores: Scores, column: Floats, truth: Floats) -> float | None:
     groups = [scores.clusters[kept], scores.systems[1][kept]]
     if not len(both) or len(np.unique(groups[0])) == len(both):
         return None
-    for _ in range(_SWEEPS):
-        for codes in groups:
-            both = both - means_by(codes, int(codes.max()) + 1, both)[codes]
-    spread = (both**2).sum(axis=0)
-    if spread.min() < _SAME:
+    left = _residuals(both, groups)
+    spread = (left**2).sum(axis=0)
+    if (spread <= _SAME * ((both - both.mean(axis=0)) ** 2).sum(axis=0)).any():
         return None
-    return float((both[:, 0] * both[:, 1]).sum() / np.sqrt(spread[0] * spread[1]))
+    return float((left[:, 0] * left[:, 1]).sum() / np.sqrt(spread[0] * spread[1]))
+
+
+def _residuals(values: Floats, groups: Sequence[Ints]) -> Floats:
+    """Take out the means of all groupings in turn until nothing is left to take: least squares (Halperin 1962)."""
+    for _ in range(_SWEEPS):
+        before = values
+        for codes in groups:
+            values = values - means_by(codes, int(codes.max()) + 1, values)[codes]
+        if np.abs(values - before).max() < _SAME:
+            break
+    return values
 
 
 def _levels(column: Floats, truth: Floats) -> Levels | None:
@@ -362,6 +380,16 @@ def row_means(table: Floats) -> Floats:
     means: Floats = np.full(len(table), np.nan)
     means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
     return means
+
+
+def _others(humans: Floats, place: int) -> Floats:
+    """Return the means of all people but one on what that one has rated."""
+    return np.where(np.isnan(humans[:, place]), np.nan, row_means(np.delete(humans, place, axis=1)))
+
+
+def _best_of(counting: Mapping[str, float | None]) -> str | None:
+    known = {name: abs(rho) for name, rho in counting.items() if rho is not None}
+    return max(known, key=lambda name: known[name]) if known else None
 
 
 def _middle(truth: Floats) -> float:

@@ -1,4 +1,4 @@
-"""Dialogues from files: three formats are read, and whatever else a file holds is named with file, line and field."""
+"""Dialogues from files: formats of people's own making, and whatever else a file holds, named with line and field."""
 
 import gzip
 import json
@@ -494,7 +494,8 @@ def test_generated_ids_of_files_of_one_name_do_not_clash() -> None:
 
 FORMATS = (
     "expected one of the formats native (one object a line with id and turns); messages (one object a line with "
-    "messages); paper (one object a line with persona.identity, scenario, dialogue and the model's output)"
+    "messages); paper (one object a line with persona.identity, scenario, dialogue and the model's output); or "
+    "sharegpt, eqbench3, esconv, empathetic, epitome, annomi, ieval, sage, inspect, csv"
 )
 EMPTY = "d.jsonl: an empty file found, expected one JSON object a line"
 ONE_OBJECT = "expected one JSON object a line"

@@ -1,11 +1,13 @@
 """Fuzzing: whatever a file, a judge or a run folder holds, the claims of `tests.fuzz.claims` stand."""
 
 import gzip
+import io
 import json
 import tempfile
+import zipfile
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -13,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perm_cli.assets import shipped
-from perm_cli.formats import Reading
+from perm_cli.formats import Columns, Reading
 from perm_cli.ratings import rating_line
 from perm_cli.rubrics import load_rubrics
-from perm_cli.words import DIMENSIONS, DimensionName
+from perm_cli.words import DIMENSIONS, DimensionName, FormatName
+from tests import test_formats_foreign as foreign
 from tests.fuzz.claims import (
     dialogues_are_read_or_refused,
     rating_is_typed_or_none,
@@ -38,11 +41,20 @@ JSON = st.recursive(
 )
 READINGS = st.builds(
     Reading,
-    format=st.sampled_from(["auto", "native", "messages", "paper"]),
+    format=st.just("auto") | st.sampled_from(get_args(FormatName)),
     roles=st.sampled_from([None, {"user": "seeker", "tool": "supporter"}]),
     turns=st.sampled_from(["all", "last"]),
 )
-NAMES = st.sampled_from(["d.jsonl", "d.jsonl.gz"])
+BY_COLUMNS = st.builds(
+    Reading,
+    columns=st.builds(
+        Columns,
+        fields=st.dictionaries(st.sampled_from(["id", "text", "role", "turn", "seeker"]), st.sampled_from(KEYS)),
+        labels=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(KEYS)),
+    ),
+)
+ENDINGS = ("", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".eval")
+NAMES = st.builds(lambda ending, packed: f"d{ending}{packed}", st.sampled_from(ENDINGS), st.sampled_from(["", ".gz"]))
 DIMENSION_NAMES = st.sampled_from(DIMENSIONS)
 FINISH_REASONS = st.sampled_from(["stop", "length"])
 
@@ -100,6 +112,34 @@ def lines(values: list[Any]) -> st.SearchStrategy[bytes]:
     )
 
 
+FOREIGN = [
+    foreign.sharegpt(id="g"),
+    foreign.eqbench3(foreign.task()),
+    foreign.esconv(id="e"),
+    foreign.ieval(),
+    foreign.sage(),
+    foreign.log(),
+    foreign.epitome("1", "a|b"),
+    *foreign.ANNOMI,
+    {"conv_id": "c", "utterance_idx": "1", "utterance": "x", "prompt": "p", "selfeval": "5|4_3"},
+    {"id": "d", "role": "supporter", "text": "x", "turn": 1, "label.x": "4", "labels": "{}", "analysis": ""},
+    {"seeker": "x", "supporter": "# Analysis\nx\n# Response\ny"},
+]
+
+
+def tables(values: list[Any]) -> st.SearchStrategy[bytes]:
+    """Return tables of valid rows, changed ones and worse, in CSV or nearly so."""
+    cell = st.sampled_from([*TEXTS, '"', ",", "\r", "_comma_"]) | st.sampled_from(values).map(str)
+
+    def table(row: Any, cells: list[str], cut: int) -> bytes:
+        head = ",".join(row) if isinstance(row, dict) else ""
+        body = ",".join(str(value) for value in row.values()) if isinstance(row, dict) else ""
+        text = f"{head}\n{body}\n{','.join(cells)}\n{body}"
+        return text[: len(text) - cut].encode(errors="surrogatepass")
+
+    return st.builds(table, changed(values), st.lists(cell, max_size=9), st.sampled_from([0, 0, 1, 9]))
+
+
 FILES = {
     "ratings.jsonl": lines(RATINGS),
     "run.json": changed([RECORD]).map(json_line),
@@ -114,6 +154,43 @@ def test_any_bytes_and_any_json_are_dialogues_or_refused(
 ) -> None:
     """A user who names the wrong file is told so in a line, in whatever format he said it was."""
     dialogues_are_read_or_refused(gzip.compress(content) if packed else content, name, reading)
+
+
+@settings(deadline=None, max_examples=250)
+@given(content=changed(FOREIGN) | st.lists(changed(FOREIGN), max_size=3), name=NAMES, reading=READINGS | BY_COLUMNS)
+def test_damaged_data_sets_are_dialogues_or_refused(content: Any, name: str, reading: Reading) -> None:
+    """Others publish them, in as many shapes as there are tools."""
+    text = json_line(content)
+
+    dialogues_are_read_or_refused(gzip.compress(text) if name.endswith(".gz") else text, name, reading)
+
+
+@settings(deadline=None, max_examples=150)
+@given(content=tables(FOREIGN), reading=READINGS | BY_COLUMNS)
+def test_damaged_tables_are_dialogues_or_refused(content: bytes, reading: Reading) -> None:
+    """Everybody writes CSV, and no two programs the same."""
+    dialogues_are_read_or_refused(content, "d.csv", reading)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    samples=st.lists(changed([foreign.sample()]), max_size=2),
+    header=changed([foreign.log()]),
+    cut=st.integers(0, 60),
+    random=st.randoms(use_true_random=False),
+)
+def test_damaged_logs_are_dialogues_or_refused(samples: list[Any], header: Any, cut: int, random: Random) -> None:
+    """A zip file says of itself how large it is and where everything stands."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", json_line(header))
+        for place, each in enumerate(samples):
+            archive.writestr(f"samples/{place}_epoch_1.json", json_line(each))
+    content = bytearray(stream.getvalue())
+    for _ in range(random.randrange(3)):
+        content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+
+    dialogues_are_read_or_refused(bytes(content[: len(content) - cut // 20 * cut]), "d.eval", Reading())
 
 
 @settings(deadline=None, max_examples=250)

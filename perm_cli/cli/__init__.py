@@ -26,9 +26,11 @@ from perm_cli.cli.options import (
     Inputs,
     JudgeOptions,
     Judges,
+    LabelOptions,
     OptionalAddress,
     PanelOption,
     People,
+    ReadingOptions,
     RewardOptions,
     RunPath,
     RunsFolder,
@@ -228,9 +230,118 @@ def grade(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.grade import Bars, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, as_json=as_json)
+    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, as_json=as_json, file_systems=True)
     bars = Bars(baseline=baseline, fail_under=fail_under, fail_if_worse_than=fail_if_worse_than, junit=junit)
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, bars))
+
+
+@app.command()
+@with_options
+def convert(
+    files: Files,
+    reading: ReadingOptions,
+    out: Annotated[
+        str,
+        typer.Option(
+            help="OUT.jsonl, .csv, .parquet or .md, for runs also .tex, .xml (JUnit) and .inspect.jsonl; "
+            "`-` is JSON Lines on standard output."
+        ),
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """
+    Write dialogues of any format in perm's own: JSON Lines, a table of turns, Parquet, or text to read.
+
+    Of run folders it writes the results, for other programs and for papers.
+    """
+    from perm_cli.cli.convert import run as body  # noqa: PLC0415 - see above
+
+    body(files, reading, out, force=force)
+
+
+@app.command("validate")
+@with_options
+def validate_judges(
+    inputs: Inputs,
+    dialogues: DialogueOptions,
+    asking: JudgeOptions,
+    reward: RewardOptions,
+    against: LabelOptions,
+    judge: Judges = None,
+    people: People = None,
+    panel: PanelOption = None,
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="What a judge may lose against a person: 0.2 experts, 0.15 skilled, 0.1 a crowd."
+        ),
+    ] = 0.2,
+    out: RunsFolder = Path("runs/validate"),
+    as_json: AsJson = False,
+) -> None:
+    """
+    Hold judges against people: how far people agree, how near each judge comes, and whether it beats word counting.
+
+    Labels are those that dialogues carry, or a CSV file of ratings.
+    """
+    from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
+    from perm_cli.cli.validate import Against, run  # noqa: PLC0415 - see above
+
+    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json)
+    held = Against(labels=against.labels, mapped=against.map, epsilon=epsilon)
+    run(inputs, dialogues, asking, reward, wishes, held)
+
+
+@app.command()
+@with_options
+def calibrate(
+    inputs: Inputs,
+    dialogues: DialogueOptions,
+    asking: JudgeOptions,
+    reward: RewardOptions,
+    against: LabelOptions,
+    to: Annotated[Path, typer.Option(help="File for the calibration, JSON.", show_default=False)],
+    judge: Judges = None,
+    people: People = None,
+    out: RunsFolder = Path("runs/calibrate"),
+) -> None:
+    """
+    Learn from labels how each judge's levels relate to people's, and keep that in a file for --calibration.
+
+    A map never turns an order round. With too few labels none is learned.
+    """
+    from perm_cli.cli.calibrate import run  # noqa: PLC0415 - see above
+    from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
+    from perm_cli.cli.validate import Against  # noqa: PLC0415 - see above
+
+    wishes = Wishes(judges=judge or (), people=people or (), panel=None, out=out, as_json=False)
+    held = Against(labels=against.labels, mapped=against.map, epsilon=0.0)
+    run(inputs, dialogues, asking, reward, wishes, held, to)
+
+
+@app.command()
+@with_options
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders that perm has written.", show_default=False)
+    ],
+    reward: RewardOptions,
+    against: LabelOptions,
+    people: People = None,
+    title: Annotated[str | None, typer.Option(help="Title of the report.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """
+    Write one HTML file with the answer, the pictures and every dialogue with its ratings.
+
+    It needs no network and opens in any browser.
+    """
+    from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
+    from perm_cli.cli.report import run  # noqa: PLC0415 - see above
+
+    wishes = Wishes(judges=(), people=people or (), panel=None, out=out, as_json=False)
+    run(runs, reward, against, wishes, title, force=force)
 
 
 @app.command()

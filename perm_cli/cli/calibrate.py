@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from perm_cli.calibration import Calibration, write_calibration
-from perm_cli.cli.compare import WIDTH, Wishes, rated_table
+from perm_cli.cli.compare import WIDTH, Wishes
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
-from perm_cli.cli.validate import Against, labelled
+from perm_cli.cli.validate import Against, judged_table, labelled
 from perm_cli.errors import SettingsError
 from perm_cli.learning import learn
 from perm_cli.reports.compared import add_row, table_of_columns
@@ -29,7 +29,10 @@ def run(
     """Do what the command says."""
     if to.exists():
         raise SettingsError(f"--to: {to} is there already, expected a new file")
-    table = rated_table(inputs, dialogues, asking, recipe_of(reward, asking.score), wishes)
+    if reward.calibration:
+        raise SettingsError("--calibration: found with perm calibrate, which learns from the scores as they were given")
+    recipe = recipe_of(reward, asking.score)
+    table = judged_table(inputs, dialogues, asking, recipe, wishes, against)
     scores, mapped = labelled(table, wishes.people, against)
     raters = {each.rater: (each.judge, each.settings) for each in table.health}
     made = datetime.now(UTC).isoformat(timespec="seconds")
@@ -56,4 +59,5 @@ def _show(calibration: Calibration, to: Path) -> None:
         )
     console = output(WIDTH)
     console.print(table)
-    say(console, f"{to}: {len(calibration.curves)} curves; use them with --calibration {to}")
+    curves = len(calibration.curves)
+    say(console, f"{to}: {curves} {'curve' if curves == 1 else 'curves'}, to be used with --calibration {to}")

@@ -43,6 +43,7 @@ class Wishes:
     panel: PanelName | None
     out: Path
     as_json: bool
+    file_systems: bool = False
 
 
 def run(
@@ -83,7 +84,7 @@ def rated_table(
         if not wishes.judges:
             raise SettingsError(f"{inputs[0]}: dialogues found, expected --judge to rate them, or run folders")
         each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
-        asked = rate_all(inputs, dialogues, each, recipe, wishes.out)
+        asked = rate_all(inputs, dialogues, each, recipe, wishes.out, file_systems=wishes.file_systems)
         found = table_of_runs(read_runs(list(asked), recipe, asked))
     return found
 

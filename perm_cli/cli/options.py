@@ -14,7 +14,8 @@ from typer.core import TyperCommand
 from perm_cli.words import FormatName, FusionName, PanelName, ScoreMode, Structured, Turns
 
 Files = Annotated[
-    list[str], Argument(help="JSONL files, also .gz, or .parquet; `-` is standard input.", show_default=False)
+    list[str],
+    Argument(help="JSONL, JSON, CSV, Parquet or .eval files, also .gz; `-` is standard input.", show_default=False),
 ]
 RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
@@ -42,21 +43,32 @@ Config = Annotated[
 JudgeName = Annotated[
     str | None,
     Option(
-        help="A LiteLLM model name such as openai/gpt-4o-mini, a name from perm.toml, `local`, or `local:FILE.gguf`.",
+        help="A LiteLLM model name such as openai/gpt-4o-mini, a name from perm.toml, `local`, `local:FILE.gguf`, or "
+        "`baseline`, which counts words.",
         show_default=False,
     ),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DialogueOptions:
-    """Say how dialogues are read."""
+class ReadingOptions:
+    """Say how files become dialogues."""
 
     format: Annotated[FormatName, Option(help="What the rows look like.")] = "auto"
     roles: Annotated[
         str | None,
         Option(help="Role names of the files, as in seeker=user,supporter=assistant.", show_default=False),
     ] = None
+    columns: Annotated[
+        str | None,
+        Option(help="Columns of a table, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialogueOptions(ReadingOptions):
+    """Say how dialogues are read, and what is asked about them."""
+
     turns: Annotated[Turns, Option(help="Which supporter turns to judge, each with the talk up to it.")] = "all"
     rubrics: Annotated[
         Path | None, Option(help="Folder of rubrics.  [default: the shipped ones]", show_default=False)
@@ -118,6 +130,26 @@ class RewardOptions:
     weights: Annotated[
         str | None,
         Option(help="For weighted-mean: resonation=1,expression=1,reception=1.", show_default=False),
+    ] = None
+    calibration: Annotated[
+        Path | None, Option(help="Put scores on people's levels, as `perm calibrate` has learned.", show_default=False)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelOptions:
+    """Say what people have said, and what it is about."""
+
+    labels: Annotated[
+        Path | None,
+        Option(help="CSV file of people's ratings.  [default: the dialogues' labels]", show_default=False),
+    ] = None
+    map: Annotated[
+        str | None,
+        Option(
+            help="Which dimension is held against which label: reception=empathy,resonation=-dismissing.",
+            show_default=False,
+        ),
     ] = None
 
 

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perm_cli.assets import shipped
-from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
 from perm_cli.errors import SettingsError
-from perm_cli.formats import Reading, read_roles
+from perm_cli.formats import Reading, read_columns, read_roles
 from perm_cli.formats.sources import Source, forget, source_of
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
 from perm_cli.prompts import Answer, PromptBook
-from perm_cli.rewards import Recipe, read_weights
+from perm_cli.rewards import BOUNDS, Leveller, Recipe, read_weights
 from perm_cli.rubrics import load_rubrics
 from perm_cli.scoring import Order
 from perm_cli.words import ScoreMode
@@ -28,10 +28,12 @@ def opened_sources(files: Sequence[str]) -> Iterator[list[Source]]:
             forget(source)
 
 
-def reading_of(options: DialogueOptions) -> Reading:
+def reading_of(options: ReadingOptions) -> Reading:
     """Return how dialogues are read."""
     roles = read_roles(options.roles) if options.roles else None
-    return Reading(format=options.format, roles=roles, turns=options.turns)
+    columns = read_columns(options.columns) if options.columns else None
+    turns = options.turns if isinstance(options, DialogueOptions) else "all"
+    return Reading(format=options.format, roles=roles, turns=turns, columns=columns)
 
 
 def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: JudgeOptions) -> Order:
@@ -80,6 +82,7 @@ def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
     if options.weights and options.fusion != "weighted-mean":
         raise SettingsError(f"--weights: found with --fusion {options.fusion}, expected --fusion weighted-mean")
     return Recipe(
+        calibration=_calibration(options.calibration) if options.calibration else None,
         fusion=options.fusion,
         bystander_coef=options.bystander_coef,
         length_penalty=options.length_penalty,
@@ -88,6 +91,14 @@ def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
         score=score,
         **weights,
     )
+
+
+def _calibration(path: Path) -> Leveller:
+    from perm_cli.calibration import check_bounds, read_calibration  # noqa: PLC0415 - arrays, for those who want it
+
+    calibration = read_calibration(path)
+    check_bounds(calibration, BOUNDS)
+    return calibration
 
 
 def _folder(chosen: Path | None, name: str) -> Path:

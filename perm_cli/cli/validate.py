@@ -2,9 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import orjson
 
 from perm_cli.biases import feature_table
@@ -16,12 +17,14 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, LabelOptions, Re
 from perm_cli.cli.orders import recipe_of
 from perm_cli.constructs import mapping, read_map
 from perm_cli.errors import SettingsError
+from perm_cli.judges.baseline import CAVEAT
 from perm_cli.labels import labels_of, read_ratings, with_labels
 from perm_cli.panel import LEAST_JUDGES, convene
 from perm_cli.reports.validated import ceiling_table, findings, level_table, powered_table, rank_table
 from perm_cli.rewards import Recipe
 from perm_cli.scores import Scores
 from perm_cli.statistics.resampling import Resamples
+from perm_cli.terminal import one_line
 from perm_cli.validation import DimensionValidation, Mapped, validate
 
 
@@ -44,21 +47,38 @@ def run(
 ) -> None:
     """Do what the command says."""
     recipe = recipe_of(reward, asking.score)
-    table = rated_table(inputs, dialogues, asking, recipe, wishes)
+    table = judged_table(inputs, dialogues, asking, recipe, wishes, against)
     scores, mapped = labelled(table, wishes.people, against)
-    if reward.calibration and not table.runs:  # those of runs are on people's levels already
-        scores = applied(scores, read_calibration(reward.calibration), reward.calibration)
-    if len(scores.judges) >= LEAST_JUDGES:
-        scores = _with_panel(scores, wishes, recipe)
     if reward.calibration:
+        scores = applied(table, scores, read_calibration(reward.calibration), reward.calibration)
         say(messages(), "calibrated: if that was learned from these dialogues, the numbers flatter")
+    scores = _with_panel(scores, {each.rater for each in table.health if each.caveat == CAVEAT}, wishes, recipe)
     features = feature_table(scores.items, table.dialogues())
     found = validate(scores, mapped, features, against.epsilon)
     if wishes.as_json:
-        content = {"dimensions": [asdict(each) for each in found], "findings": list(findings(found))}
+        content = {
+            "dimensions": [asdict(each) for each in found],
+            "findings": list(findings(found)),
+            "caveats": _caveats(table),
+        }
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
     else:
         _show(table, found)
+
+
+def judged_table(
+    inputs: Sequence[str],
+    dialogues: DialogueOptions,
+    asking: JudgeOptions,
+    recipe: Recipe,
+    wishes: Wishes,
+    against: Against,
+) -> Table:
+    """Return the scores of the inputs, and say what kept some out; the people named are those of the labels."""
+    table = rated_table(inputs, dialogues, asking, recipe, replace(wishes, people=()) if against.labels else wishes)
+    for remark in table.remarks:
+        say(messages(), remark)
+    return table
 
 
 def labelled(table: Table, people: Sequence[str], against: Against) -> tuple[Scores, list[Mapped]]:
@@ -66,12 +86,11 @@ def labelled(table: Table, people: Sequence[str], against: Against) -> tuple[Sco
     scores = table.scores
     if against.labels:
         labels = read_ratings(against.labels, people)
-        scores = with_labels(scores, ((each, True) for each in labels.without(labels.judges).given()))
+        labels = labels.without(labels.judges) if labels.humans else labels  # whose they are, the user has said
+        scores = with_labels(scores.without(scores.humans), ((each, True) for each in labels.given()), people)
     elif table.runs:
-        found = [each for dialogue in table.dialogues() for each in labels_of(dialogue)]
-        scores = with_labels(scores, found)
-        if people:
-            scores = scores.without(set(scores.humans) - set(people))
+        found = (each for dialogue in table.dialogues() for each in labels_of(dialogue))
+        scores = with_labels(scores, found, people)
     if not scores.humans:
         raise SettingsError("no people found among the raters, expected labels; name people with --people NAME")
     if not scores.judges:
@@ -92,23 +111,40 @@ def labelled_if_any(table: Table, people: Sequence[str], against: LabelOptions) 
         return None, []  # labels that nothing is known of
 
 
-def applied(scores: Scores, calibration: Calibration, path: Path) -> Scores:
-    """Return the scores as calibrated; raise `SettingsError` if the file has nothing for these judges."""
-    mapped, used = calibrated(scores, calibration)
-    if not used:
-        known = ", ".join(sorted({each.judge for each in calibration.curves}))
-        raise SettingsError(f"--calibration: {path}: curves for {known} found, expected some for {scores.judges[0]}")
-    return mapped
+def applied(table: Table, scores: Scores, calibration: Calibration, path: Path) -> Scores:
+    """
+    Return the scores as calibrated, those of runs being so already.
+
+    Say which judges the file has nothing for; raise `SettingsError` if that is all of them.
+    """
+    asked = {each.rater: (each.judge, each.settings) for each in table.health}
+    raw = [judge for judge in scores.judges if not calibration.knows(*asked.get(judge, (judge, "")))]
+    if len(raw) == len(scores.judges):
+        known = ", ".join(dict.fromkeys(one_line(each.judge, 40) for each in calibration.curves))
+        raise SettingsError(
+            f"--calibration: {path}: curves for {known} found, expected some for {one_line(raw[0], 40)} as it was asked"
+        )
+    for judge in raw:
+        say(messages(), f"{judge}: not calibrated, since {path} has no curve for it as it was asked")
+    return scores if table.runs else calibrated(scores, calibration)[0]
 
 
-def _with_panel(scores: Scores, wishes: Wishes, recipe: Recipe) -> Scores:
-    _, whole = convene(scores, wishes.panel or "mean", recipe, Resamples(scores.clusters))
-    return whole
+def _with_panel(scores: Scores, controls: set[str], wishes: Wishes, recipe: Recipe) -> Scores:
+    """Return the table with the judges' panel, in which controls have no seat, if there are enough of them."""
+    seated = scores.without(controls)
+    if len(seated.judges) < LEAST_JUDGES:
+        return scores
+    panel, fused = convene(seated, wishes.panel or "mean", recipe, Resamples(scores.clusters))
+    columns = {name: fused.of(name, [panel.name]) for name in scores.tables}
+    tables = {name: np.hstack((table, columns[name])) for name, table in scores.tables.items()}
+    return replace(scores, raters=[*scores.raters, panel.name], tables=tables)
+
+
+def _caveats(table: Table) -> list[str]:
+    return list(dict.fromkeys(each.caveat for each in table.health if each.caveat))
 
 
 def _show(table: Table, found: Sequence[DimensionValidation]) -> None:
-    for remark in table.remarks:
-        say(messages(), remark)
     console = output(WIDTH)
     say(console, "How far people agree:", "bold")
     console.print(ceiling_table(found))
@@ -122,5 +158,5 @@ def _show(table: Table, found: Sequence[DimensionValidation]) -> None:
         console.print(powered)
     for line in findings(found):
         say(console, line)
-    for caveat in dict.fromkeys(each.caveat for each in table.health if each.caveat):
+    for caveat in _caveats(table):
         say(console, caveat, "bold")

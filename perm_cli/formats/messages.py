@@ -1,12 +1,14 @@
 """OpenAI chat rows: `{"messages": [{"role", "content"}, …]}`; instructions and tool traffic are nobody's turn."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Item, Made, one_a_row
 from perm_cli.formats.rows import (
     NonBlank,
     RoleMap,
@@ -48,6 +50,11 @@ _ROW = TypeAdapter(_Row)
 def recognises(row: Mapping[str, Any]) -> bool:
     """Tell whether the row looks like this format."""
     return "messages" in row
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a row."""
+    return one_a_row(items, to_dialogue, reading.roles or ROLES)
 
 
 def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:

@@ -1,12 +1,14 @@
 """The native format: `{"id", "scenario"?, "persona"?, "system"?, "turns": [{"role", "text", "analysis"?}], …}`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Item, Made, one_a_row
 from perm_cli.formats.rows import NonBlank, RoleMap, RowError, checked_dialogue, checked_row, mapped_role
 
 SAYS = "one object a line with id and turns"
@@ -40,6 +42,11 @@ _ROW = TypeAdapter(_Row)
 def recognises(row: Mapping[str, Any]) -> bool:
     """Tell whether the row looks like this format."""
     return "turns" in row
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a row."""
+    return one_a_row(items, to_dialogue, reading.roles or ROLES)
 
 
 def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the id is required here

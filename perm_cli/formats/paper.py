@@ -5,13 +5,15 @@ As in their training code the first entry of `dialogue` is the seeker's turn and
 `# Analysis` and `# Response` sections, the supporter's (arXiv 2601.10532, released code).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Item, Made, one_a_row
 from perm_cli.formats.rows import NonBlank, RoleMap, RowError, checked_row
 from perm_cli.formats.sections import read_answer
 
@@ -43,6 +45,11 @@ _ROW = TypeAdapter(_Row)
 def recognises(row: Mapping[str, Any]) -> bool:
     """Tell whether the row looks like this format."""
     return "dialogue" in row
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a row."""
+    return one_a_row(items, to_dialogue, reading.roles or ROLES)
 
 
 def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the rows name no roles

@@ -49,6 +49,41 @@ def mapped_role(name: str, roles: RoleMap, field: str) -> Role:
         raise RowError([(field, message)]) from None
 
 
+def text_in(value: object, field: str) -> str:
+    """Return a value that is text, and more than blanks; raise `RowError` if it is anything else."""
+    if not isinstance(value, str) or not value.strip():
+        raise RowError([(field, f"{shown(value)} found, expected some text")])
+    return value
+
+
+def words_in(value: object, field: str) -> str:
+    """Return a value that is text or absent, which is empty text; raise `RowError` if it is anything else."""
+    if value is not None and not isinstance(value, str):
+        raise RowError([(field, f"{shown(value)} found, expected text")])
+    return value or ""
+
+
+def id_in(value: object, field: str = "id") -> str:
+    """Return an id, which files also write as a number; raise `RowError` if it is anything else."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text_in(value, field)
+
+
+def object_in(value: object, field: str) -> Mapping[str, Any]:
+    """Return a value that is an object, an empty one for null; raise `RowError` if it is anything else."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RowError([(field, f"{shown(value)} found, expected an object")])
+    return value
+
+
+def list_in(value: object, field: str) -> Sequence[Any]:
+    """Return a value that is a list and not empty; raise `RowError` if it is anything else."""
+    if not isinstance(value, list) or not value:
+        raise RowError([(field, f"{shown(value)} found, expected a list that is not empty")])
+    return value
+
+
 def shown(value: object) -> str:
     """Show a value from a file briefly, safely and with its type visible."""
     if isinstance(value, str | int | float | bool | None):

@@ -1,22 +1,19 @@
-"""Where dialogues come from: files, gzipped or Parquet too, and standard input, each readable more than once."""
+"""Where dialogues come from: files, gzipped too, and standard input, each readable more than once."""
 
 import gzip
 import shutil
 import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import orjson
-
 from perm_cli.errors import Problem
 from perm_cli.terminal import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Hold one line without its end; `number` counts from 1."""
+    """Hold one line; `number` counts from 1."""
 
     number: int
     text: bytes
@@ -43,14 +40,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Mention something odd about a source that does not keep it from being read."""
+    """Mention something odd about a source that does not keep it from being read; line 0 is the file as a whole."""
 
     source: str
     line: int
     message: str
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}: {self.message}"
+        place = f"{self.source}:{self.line}" if self.line else self.source
+        return f"{place}: {self.message}"
 
 
 def source_of(name: str) -> Source:
@@ -68,71 +66,60 @@ def forget(source: Source) -> None:
         source.path.unlink(missing_ok=True)
 
 
-def read_lines(source: Source) -> Iterator[Line | Problem | Remark]:
-    """Yield the lines that hold anything; what keeps the file from being read ends it as a `Problem`."""
-    try:
-        if source.name.endswith(".parquet"):
-            yield from _rows(source)
-            return
-        with _open(source) as stream:
-            yield from _lines(source, stream)
-    except FileNotFoundError:
-        yield Problem(source.name, 0, "", "no such file found, expected a JSONL file")
-    except IsADirectoryError:
-        yield Problem(source.name, 0, "", "a directory found, expected a JSONL file")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Problem(source.name, 0, "", f"broken gzip data found ({error}), expected a complete .gz file")
-    except OSError as error:
-        yield Problem(source.name, 0, "", f"{error.strerror or error} found, expected a readable file")
+def opened(source: Source) -> BinaryIO:
+    """Open a source; what is gzipped is unpacked while it is read."""
+    opener = gzip.open if source.name.endswith(".gz") else open
+    return cast("BinaryIO", opener(source.path, "rb"))
 
 
-def _rows(source: Source) -> Iterator[Line | Problem]:
-    """Yield the rows of a Parquet file as lines of JSON, which is what all formats are made of."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
-    except ImportError:
-        yield Problem(source.name, 0, "", "a Parquet file found, expected pyarrow to read it: pip install pyarrow")
-        return
+def lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
+    """Yield the lines that hold anything, without their ends."""
+    carriage_returns = False
+    for item in whole_lines_of(source, stream):
+        if not isinstance(item, Line):
+            yield item
+            continue
+        if item.text.endswith(b"\r\n") and not carriage_returns:
+            carriage_returns = True
+            yield Remark(source.name, item.number, "CRLF line end found, expected LF; read all the same")
+        if text := item.text.rstrip():
+            yield Line(item.number, text)
+
+
+def whole_lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
+    """Yield all lines with their ends, without a byte-order mark; those too long for memory are problems."""
     number = 0
-    try:
-        with pq.ParquetFile(source.path) as file:
-            for batch in file.iter_batches():
-                for row in batch.to_pylist():
-                    number += 1
-                    # What is missing in a row is null in a table.
-                    filled = {name: value for name, value in row.items() if value is not None}
-                    yield Line(number, orjson.dumps(filled, default=str))
-    except (pa.ArrowException, orjson.JSONEncodeError) as error:
-        yield Problem(source.name, number, "", f"{one_line(str(error))} found, expected a Parquet file of dialogues")
-
-
-def _open(source: Source) -> BinaryIO:
-    opened = gzip.open if source.name.endswith(".gz") else open
-    return cast("BinaryIO", opened(source.path, "rb"))
-
-
-def _lines(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
-    number, carriage_returns = 0, False
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
             size = len(raw) + _skip_line(stream)
-            yield Problem(
-                source.name,
-                number,
-                "",
-                f"a line of {size:,} bytes found, expected at most {MAX_LINE_BYTES:,}",
-            )
+            what = f"a line of {size:,} bytes found, expected at most {MAX_LINE_BYTES:,}"
+            yield Problem(source.name, number, "", what)
             continue
-        if number == 1 and raw.startswith(_BOM):
-            raw = raw[len(_BOM) :]
-            yield Remark(source.name, 1, "byte-order mark found, expected plain UTF-8; read without it")
-        if raw.endswith(b"\r\n") and not carriage_returns:
-            carriage_returns = True
-            yield Remark(source.name, number, "CRLF line end found, expected LF; read all the same")
-        if text := raw.rstrip():
-            yield Line(number, text)
+        if number == 1 and raw.startswith(BOM):
+            raw = raw[len(BOM) :]
+            yield bom_remark(source)
+        yield Line(number, raw)
+
+
+def bom_remark(source: Source) -> Remark:
+    """Return what is said of a byte-order mark, which Windows programs write."""
+    return Remark(source.name, 1, "byte-order mark found, expected plain UTF-8; read without it")
+
+
+def wrong_byte(text: bytes) -> int | None:
+    """Return the place of the first byte that is not UTF-8, if there is one."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
+
+
+def named_byte(text: bytes, place: int) -> str:
+    """Say which byte is wrong, and where in its line."""
+    column = place - text.rfind(b"\n", 0, place)
+    return f"byte 0x{text[place]:02x} found at column {column}, expected UTF-8"
 
 
 def _skip_line(stream: BinaryIO) -> int:

@@ -82,8 +82,15 @@ def results_latex(runs: RunScores) -> bytes:
 
 
 def results_inspect(runs: RunScores) -> bytes:
-    """Return what inspect_ai's `precomputed_scores` reads: a line a dialogue, the mean over turns and judges."""
+    """
+    Return what inspect_ai's `precomputed_scores` reads: a line a dialogue, the mean over turns and judges.
+
+    Raise `SettingsError` for several systems: a log of inspect_ai is of one.
+    """
     whole = collapsed(runs.scores)
+    if len(whole.systems[0]) > 1:
+        names = ", ".join(map(repr, whole.systems[0]))
+        raise SettingsError(f"--out: the systems {names} found, expected one: a log of inspect_ai is of one model")
     lines = []
     for place, item in enumerate(whole.items):
         value = {name: _mean(whole.tables[name][place]) for name in MEASURES if name in whole.tables}
@@ -158,7 +165,7 @@ def _known(value: float) -> float | None:
 
 def _mean(values: Sequence[float]) -> float | None:
     given = [value for value in values if not math.isnan(value)]
-    return sum(given) / len(given) if given else None
+    return float(sum(given) / len(given)) if given else None
 
 
 def _markdown(text: str) -> str:

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 
 from perm_cli.features import SAYS
+from perm_cli.judges.baseline import BASELINE
 from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import figure, number, percent
 from perm_cli.statistics.replacement import Replacement
 from perm_cli.terminal import one_line
 from perm_cli.validation import LEAST_ALPHA, DimensionValidation, Levels, Validity
 
-_LEAST_LABELS = 100
+_FEW_LABELS, _MANY_LABELS = 50, 400  # half-widths of rho: 0.23 and 0.08
 _BETTER = 0.2
 
 
@@ -75,10 +76,10 @@ def level_table(validations: Sequence[DimensionValidation]) -> RenderableType:
                 _name(judge.rater),
                 *_levels(judge.levels),
                 _level(judge.levels),
-                _passed(judge.replacement),
+                _passed(each, judge.replacement),
                 "calibrated:",
                 *_levels(judge.calibrated),
-                _passed(judge.replacement_calibrated),
+                _passed(each, judge.replacement_calibrated),
             )
         table.add_section()
     return table
@@ -107,23 +108,37 @@ def findings(validations: Sequence[DimensionValidation]) -> Iterator[str]:
             yield from _on_judge(each, judge)
         if each.constant.passed:
             yield f"On {_human(each)} the annotator test says little: a score that is always the same passes too."
-    items = min((judge.items for each in validations for judge in each.judges), default=0)
-    if 0 < items < _LEAST_LABELS:
-        yield f"{items} items tell a good judge from a poor one, and no good one from another."
+    yield from _on_counts(validations)
     yield "Nothing here says how a judge does on other people, languages or kinds of talk than these."
+
+
+def _on_counts(validations: Sequence[DimensionValidation]) -> Iterator[str]:
+    judges = [judge for each in validations for judge in each.judges]
+    items = min((judge.items for judge in judges if judge.items), default=_MANY_LABELS)
+    if items < _FEW_LABELS:
+        yield f"{items} items are too few to tell a good judge from a poor one."
+    elif items < _MANY_LABELS:
+        yield f"{items} items tell a good judge from a poor one, but hardly one good judge from another."
+    if judges and not any(each.counting for each in validations):
+        yield "Whether a judge beats word counting is not said here: run folders hold the texts that takes."
+    if any(judge.powered for judge in judges):
+        yield "People's means from both hold if the labelled replies were picked at random."
 
 
 def _on_ceiling(each: DimensionValidation) -> Iterator[str]:
     ceiling = each.ceiling
     if len(ceiling.people) == 1:
         yield f"{_human(each)} was rated by one person, so how far people agree is not known."
+    elif ceiling.alpha.value is None:
+        yield f"How far people agree on {_human(each)} is not known: {ceiling.alpha.why}."
     elif not ceiling.usable:
         yield (
             f"On {_human(each)} people agree too little to hold a judge against them (alpha {figure(ceiling.alpha)}, "
             f"expected {LEAST_ALPHA:g}): no verdict."
         )
     else:
-        rho = f"; one of them with the mean of the others: rho {number(ceiling.left_out)}" if ceiling.left_out else ""
+        known = ceiling.left_out is not None
+        rho = f"; one of them with the mean of the others: rho {number(ceiling.left_out)}" if known else ""
         yield f"On {_human(each)} people agree with alpha {figure(ceiling.alpha)}{rho}."
 
 
@@ -135,16 +150,17 @@ def _on_judge(each: DimensionValidation, judge: Validity) -> Iterator[str]:
     beside = each.ceiling.judge_left_out.get(judge.rater)
     people = each.ceiling.left_out
     against = (
-        f", against people's own means {number(beside)} where a person reaches {number(people)}"
-        if beside and people
+        f"; with the mean of all people but one {number(beside)}, where that one reaches {number(people)}"
+        if beside is not None and people is not None
         else ""
     )
     yield f"{name} orders replies on {place} with rho {figure(judge.rho)}{against}."
     if judge.systems.value is not None and judge.systems.value - judge.rho.value > _BETTER:
-        yield f"  It ranks systems better than items: {number(judge.systems.value)} against {number(judge.rho.value)}."
+        better = f"{number(judge.systems.value)} over {judge.systems.why} against {number(judge.rho.value)}"
+        yield f"  It ranks systems better than replies: {better}."
     if judge.pairs:
         yield (
-            f"  Of the replies that people tell apart it ties {percent(judge.pairs.tied)} and "
+            f"  Of the pairs of replies that people tell apart it ties {percent(judge.pairs.tied)} and "
             f"turns {percent(judge.pairs.wrong)} round."
         )
     yield from _on_counting(each, judge)
@@ -155,7 +171,9 @@ def _on_counting(each: DimensionValidation, judge: Validity) -> Iterator[str]:
     if each.best_count is None:
         return
     what = SAYS[each.best_count]
-    if judge.beats_counting:
+    if judge.rater.split(" (")[0] == BASELINE:
+        yield "  It counts words itself, and is here for comparison."
+    elif judge.beats_counting:
         yield f"  It beats counting ({what}) by {figure(judge.over_counting)}."
     else:
         alone = number(abs(each.counting[each.best_count] or 0.0))
@@ -169,15 +187,16 @@ def _on_level(judge: Validity) -> Iterator[str]:
         yield f"  It scores {number(abs(judge.levels.bias))} {way} than people."
     if after.winning_rate is not None:
         before = "" if raw.winning_rate is None else f"{_verdict(raw)} as it is, "
-        yield f"  Alternative annotator test: {before}{_verdict(after)} after calibration."
+        yield f"  Alternative annotator test: {before}{_verdict(after)} after calibration on other dialogues."
 
 
 def _verdict(test: Replacement) -> str:
     return f"{'passes' if test.passed else 'fails'} ({percent(test.winning_rate)} of people beaten)"
 
 
-def _passed(test: Replacement) -> str:
-    return "-" if test.winning_rate is None else f"{percent(test.winning_rate)} {'pass' if test.passed else 'fail'}"
+def _passed(each: DimensionValidation, test: Replacement) -> str:
+    verdict = ("pass" if test.passed else "fail") if each.ceiling.usable else "of little worth"
+    return "-" if test.winning_rate is None else f"{percent(test.winning_rate)} {verdict}"
 
 
 def _levels(levels: Levels | None) -> tuple[str, str]:

@@ -17,13 +17,13 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import atheris
 
 with atheris.instrument_imports(include=["perm_cli"]):
     from perm_cli.formats import Reading
-    from perm_cli.words import DIMENSIONS
+    from perm_cli.words import DIMENSIONS, FormatName
     from tests.fuzz import claims
 from tests import test_fuzz, test_verdicts
 from tests.fuzz.mutations import TEXTS, json_line, mutated, spliced
@@ -33,9 +33,10 @@ PIECES = [*test_verdicts.PIECES, *TEXTS]
 TABLES = (test_verdicts.TEXT, test_verdicts.JSON, test_verdicts.THINKING, test_verdicts.SILENT, test_verdicts.BYSTANDER)
 READINGS = [
     Reading(format=name, roles=roles)
-    for name in ("auto", "native", "messages", "paper")
+    for name in get_args(FormatName)
     for roles in (None, {"user": "seeker", "tool": "supporter"})
 ]
+NAMES = ("d.jsonl", "d.json", "d.csv", "d", "d.jsonl.gz")
 FILES = ("ratings.jsonl", "run.json", "dialogues.jsonl")
 RUN = {
     "ratings.jsonl": b"".join(json_line(each) + b"\n" for each in test_fuzz.RATINGS),
@@ -46,11 +47,11 @@ RUN = {
 
 
 def dialogues(choice: int, content: bytes) -> None:
-    """Read a file of dialogues, gzipped or said to be, in any format."""
-    packed, named = choice & 1, choice & 2
-    name = "d.jsonl.gz" if named else "d.jsonl"
+    """Read a file of dialogues, gzipped or said to be, in any format and container."""
+    name = NAMES[choice % len(NAMES)]
+    is_packed = name.endswith(".gz") and len(content) % 8
     claims.dialogues_are_read_or_refused(
-        gzip.compress(content, 1) if packed and named else content, name, READINGS[choice >> 2 & 7]
+        gzip.compress(content, 1) if is_packed else content, name, READINGS[choice // len(NAMES) % len(READINGS)]
     )
 
 
@@ -85,7 +86,7 @@ def seeds(reader: str) -> Iterable[bytes]:
     rows = (ROOT / "data" / "samples" / "dialogues.jsonl").read_bytes().splitlines()[:6]
     match reader:
         case "dialogues":
-            contents = [*rows, b"\n".join(rows[:2]), *map(json_line, test_fuzz.ROWS)]
+            contents = [*rows, b"\n".join(rows[:2]), *map(json_line, [*test_fuzz.ROWS, *test_fuzz.FOREIGN])]
         case "verdicts":
             replies = [case.values[0] for table in TABLES for case in table]
             contents = [reply.encode(errors="surrogatepass") for reply in [*replies, *test_fuzz.REPLIES]]

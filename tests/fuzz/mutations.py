@@ -47,6 +47,9 @@ KEYS = (
         "logprob",
         "usage",
     ),
+    *("conversations", "from", "value", "scenario_tasks", "conversation_history", "prompts", "rubric_scores", "dialog"),
+    *("speaker", "annotation", "survey_score", "positive", "chat_log", "history", "emotion-point", "eval", "samples"),
+    *("attachments", "utterance_idx", "interlocutor", "level", "rationales", "seeker", "label.x", "turn"),
     *("key", "status", "score", "items", "error", "perm_run", "settings", "commands"),
 )
 

@@ -1,0 +1,84 @@
+"""What a file is: JSON Lines, a JSON document, a table, Parquet or a zipped log; each gives rows."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO, Literal
+
+from perm_cli.errors import Problem
+from perm_cli.formats.archives import rows_of_log
+from perm_cli.formats.documents import is_document, rows_of_document, rows_of_lines
+from perm_cli.formats.parquet import rows_of_parquet
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Item
+from perm_cli.formats.sources import Source, opened
+from perm_cli.formats.tables import rows_of_table
+from perm_cli.terminal import one_line
+from perm_cli.words import FormatName
+
+Kind = Literal["lines", "json", "table", "parquet", "log", "unknown"]
+
+_ENDINGS: Mapping[str, Kind] = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "parquet",
+    ".eval": "log",
+}
+_MAGIC: Mapping[bytes, Kind] = {b"PAR1": "parquet", b"PK\x03\x04": "log"}
+_NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log"}
+TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi")
+"""Formats whose rows are rows of cells."""
+
+
+def kind_of(source: Source) -> Kind:
+    """Return what a file is by its name."""
+    name = source.name.lower().removesuffix(".gz")
+    return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "unknown")
+
+
+def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
+    """Yield the rows of a file; what keeps it from being read ends it as a `Problem`."""
+    kind = kind_of(source)
+    noun = _NOUNS.get(kind, "JSONL")
+    try:
+        if kind == "unknown":
+            kind = _sniffed(source, reading)
+        if whole := _WHOLE.get(kind):
+            yield from whole(source)
+            return
+        if kind == "json":
+            with opened(source) as stream:
+                kind = "json" if is_document(stream) else "lines"
+        with opened(source) as stream:
+            yield from _STREAMED[kind](source, stream)
+    except FileNotFoundError:
+        yield Problem(source.name, 0, "", f"no such file found, expected a {noun} file")
+    except IsADirectoryError:
+        yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Problem(source.name, 0, "", f"broken gzip data found ({error}), expected a complete .gz file")
+    except OSError as error:
+        yield Problem(source.name, 0, "", f"{error.strerror or one_line(str(error))} found, expected a readable file")
+
+
+_WHOLE: Mapping[Kind, Callable[[Source], Iterator[Item]]] = {"parquet": rows_of_parquet, "log": rows_of_log}
+_STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Item]]] = {
+    "lines": rows_of_lines,
+    "json": rows_of_document,
+    "table": rows_of_table,
+}
+
+
+def _sniffed(source: Source, reading: Reading) -> Kind:
+    """Return what a file without a telling name is, as standard input."""
+    with opened(source) as stream:
+        start = stream.read(64)
+    if kind := _MAGIC.get(start[:4]):
+        return kind
+    is_json = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
+    if is_json:
+        return "json"
+    return "table" if reading.columns or reading.format in TABLES else "lines"

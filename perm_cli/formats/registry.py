@@ -1,0 +1,130 @@
+"""The formats that are known, and which of them a file is in."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any, Protocol
+
+import orjson
+
+from perm_cli.formats import (
+    annomi,
+    empathetic,
+    epitome,
+    eqbench3,
+    esconv,
+    ieval,
+    inspect_logs,
+    messages,
+    native,
+    paper,
+    sage,
+    sharegpt,
+    tabular,
+)
+from perm_cli.formats.containers import TABLES, kind_of, read_rows
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Found, Item, Made, Row
+from perm_cli.formats.rows import RoleMap, shown
+from perm_cli.formats.sources import Source
+
+
+class Format(Protocol):
+    """Turn the rows of one kind of file into dialogues; `records` has the steps that this is made of."""
+
+    SAYS: str
+    ROLES: RoleMap
+
+    def recognises(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the row looks like this format."""
+
+    def read(self, items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+        """Yield the dialogues in the rows, and whatever else comes with these."""
+
+
+# In this order they are asked whether they recognise a row.
+FORMATS: Mapping[str, Format] = {
+    "native": native,
+    "messages": messages,
+    "paper": paper,
+    "sharegpt": sharegpt,
+    "eqbench3": eqbench3,
+    "esconv": esconv,
+    "empathetic": empathetic,
+    "epitome": epitome,
+    "annomi": annomi,
+    "ieval": ieval,
+    "sage": sage,
+    "inspect": inspect_logs,
+    "csv": tabular,
+}
+_JOINED: Mapping[str, Format] = {"epitome": epitome}
+_PLAIN = ("native", "messages", "paper")
+
+
+def read_made(sources: Sequence[Source], reading: Reading) -> Iterator[tuple[str, Made]]:
+    """Yield what sources of one batch hold, each with the name of the format it was read in."""
+    items = chain.from_iterable(read_rows(source, reading) for source in sources)
+    name: str = "csv" if reading.columns else reading.format
+    if name == "auto":
+        # Cells are text, so that a column called like a field of JSON means something else.
+        known = TABLES if kind_of(sources[0]) == "table" else tuple(FORMATS)
+        for item in items:
+            recognised = _recognised(item.fields, known) if isinstance(item, Row) else None
+            if recognised:
+                name, items = recognised, chain([item], items)
+                break
+            yield name, item.problem("", _unrecognised(item.fields, known)) if isinstance(item, Row) else item
+        else:
+            return
+    for made in FORMATS[name].read(items, reading):
+        yield name, _kept(_of_file(made) if reading.file_systems else made)
+
+
+def batches(sources: Sequence[Source], reading: Reading) -> Iterator[Sequence[Source]]:
+    """Yield the sources, those together that hold parts of the same dialogues."""
+    formats = {source.name: _joined(source, reading) for source in sources if kind_of(source) == "table"}
+    for source in sources:
+        name = formats.get(source.name)
+        batch = [each for each in sources if name and formats.get(each.name) == name] or [source]
+        if source is batch[0]:
+            yield batch
+
+
+def _joined(source: Source, reading: Reading) -> str | None:
+    """Return the format of a source if its dialogues may have parts in other files."""
+    if reading.columns or reading.format not in {"auto", *_JOINED}:
+        return None
+    row = next((item for item in read_rows(source, reading) if isinstance(item, Row)), None)
+    return next((name for name, known in _JOINED.items() if row and known.recognises(row.fields)), None)
+
+
+def _recognised(row: Mapping[str, Any], known: Sequence[str]) -> str | None:
+    return next((name for name in FORMATS if name in known and FORMATS[name].recognises(row)), None)
+
+
+def _of_file(made: Made) -> Made:
+    """Return a dialogue with its file as its system, unless it names one."""
+    if not isinstance(made, Found) or made.dialogue.system:
+        return made
+    own = str(made.row.number) if made.dialogue.id == made.row.own_id else made.dialogue.id
+    return replace(made, dialogue=replace(made.dialogue, id=own, system=made.row.stem))
+
+
+def _kept(made: Made) -> Made:
+    """Return a dialogue unless the run folder could not keep it."""
+    if not isinstance(made, Found):
+        return made
+    try:
+        orjson.dumps([made.dialogue.labels, made.dialogue.meta])
+    except orjson.JSONEncodeError:
+        return made.row.problem("", "objects or lists nested too deep found, expected a few levels")
+    return made
+
+
+def _unrecognised(row: Mapping[str, Any], known: Sequence[str]) -> str:
+    """Name the formats, those that people write themselves with what they look like."""
+    spelled = TABLES if known == TABLES else _PLAIN
+    described = "; ".join(f"{name} ({FORMATS[name].SAYS})" for name in spelled)
+    others = ", ".join(name for name in known if name not in spelled)
+    return f"{shown(row)} found, expected one of the formats {described}{f'; or {others}' if others else ''}"

@@ -1,0 +1,61 @@
+"""Conversations of the Sentient Agent benchmark (SAGE), a file a model; a simulated seeker says how it feels."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Item, Made, NothingToJudge, Row, each_row
+from perm_cli.formats.rows import RoleMap, id_in, list_in, mapped_role, object_in, text_in, words_in
+from perm_cli.formats.sections import read_answer
+from perm_cli.formats.talk import SILENT, Said, turns_of, with_notes
+
+SAYS = "one object a line with history and emo_point"
+ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
+_WHO = "simulated"  # no person has felt this
+_LABELS = ("emo_point", "emo_state")
+_META = ("target", "topic", "task", "character")
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Tell whether the row looks like this format."""
+    return "history" in row and "emo_point" in row
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a row; the system is what the file is called."""
+    roles = reading.roles or ROLES
+    return each_row(items, lambda row: _dialogue(row, roles))
+
+
+def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
+    fields = row.fields
+    history = list_in(fields.get("history"), "history")
+    turns, notes = turns_of(_said(entry, f"history[{place}]", roles) for place, entry in enumerate(history))
+    if all(turn.role == "seeker" for turn in turns):
+        raise NothingToJudge("no reply found, expected one to judge")
+    return Dialogue(
+        id=id_in(fields.get("id")),
+        turns=turns,
+        scenario=words_in(fields.get("scene"), "scene"),
+        persona=words_in(fields.get("player"), "player"),
+        system=row.stem,
+        labels=with_notes({_WHO: {name: fields[name] for name in _LABELS if fields.get(name) is not None}}, notes),
+        meta={name: fields[name] for name in _META if fields.get(name) is not None},
+    )
+
+
+def _said(entry: object, field: str, roles: RoleMap) -> Said | None:
+    said = object_in(entry, field)
+    name = text_in(said.get("role"), f"{field}.role")
+    if name in SILENT and name not in roles:
+        return None
+    role = mapped_role(name, roles, f"{field}.role")
+    text = text_in(said.get("content"), f"{field}.content")
+    if role == "seeker":
+        point = said.get("emotion-point")
+        return Said(role=role, text=text, notes={} if point is None else {_WHO: {"emotion_point": point}})
+    answer = read_answer(text)
+    if not answer.response:
+        raise NothingToJudge(f"an answer without a response found ({field})")
+    return Said(role=role, text=answer.response, analysis=answer.analysis)

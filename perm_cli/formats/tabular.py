@@ -1,0 +1,206 @@
+"""
+Tables of anybody's making, by the names of their columns: a row a turn, or a row a dialogue of two turns.
+
+`--columns` says which column holds what; a table with columns of our own names needs none.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import orjson
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.formats.cells import HEADER, number_or_text, unguarded
+from perm_cli.formats.columns import Columns
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Item, Made, Row, each_group
+from perm_cli.formats.rows import (
+    RoleMap,
+    RowError,
+    checked_dialogue,
+    id_in,
+    mapped_role,
+    object_in,
+    shown,
+    text_in,
+    words_in,
+)
+from perm_cli.formats.talk import SILENT, Said, answered, turns_of, with_notes
+from perm_cli.terminal import one_line
+
+SAYS = "a table with the columns id, role and text, or seeker and supporter; others with --columns"
+ROLES: RoleMap = {
+    "seeker": "seeker",
+    "supporter": "supporter",
+    "user": "seeker",
+    "assistant": "supporter",
+    "human": "seeker",
+    "gpt": "supporter",
+    "client": "seeker",
+    "therapist": "supporter",
+}
+_LABEL = "label."
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Tell whether the row looks like this format."""
+    return {"role", "text"} <= row.keys() or {"seeker", "supporter"} <= row.keys()
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue for all rows of one id and system, which stand together, or for each pair."""
+    columns = reading.columns or Columns()
+    roles = reading.roles or ROLES
+    return each_group(
+        _prepared(items, columns),
+        partial(_key, columns=columns),
+        partial(_said, columns=columns, roles=roles),
+        partial(_dialogue, columns=columns),
+    )
+
+
+def _prepared(items: Iterable[Item], columns: Columns) -> Iterator[Item]:
+    """Yield rows as they were meant, and say at the end which columns that were named are nowhere."""
+    unseen = dict(columns.named())
+    row: Row | None = None
+    for item in items:
+        if isinstance(item, Row):
+            row = item
+            unseen = {name: column for name, column in unseen.items() if column not in row.fields}
+            yield _as_meant(row)
+        else:
+            yield item
+    if row:
+        for name, column in unseen.items():
+            option = f"--columns {one_line(name, 60)}=…"
+            yield row.problem("", f"no column {shown(column)} found in any row, expected it ({option})")
+
+
+def _as_meant(row: Row) -> Row:
+    if not row.fields.keys() >= set(HEADER):
+        return row
+    cells = {name: unguarded(cell) if isinstance(cell, str) else cell for name, cell in row.fields.items()}
+    return replace(row, fields=cells)
+
+
+def _is_pair(row: Row, columns: Columns) -> bool:
+    if {"seeker", "supporter"} & columns.fields.keys():
+        return True
+    return columns.of("role") not in row.fields and {"seeker", "supporter"} <= row.fields.keys()
+
+
+def _key(row: Row, columns: Columns) -> Hashable:
+    if _is_pair(row, columns):
+        return row.number
+    return id_in(_cell(row, columns, "id"), columns.of("id")), _words(row, columns, "system")
+
+
+def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
+    if _is_pair(row, columns):
+        return None
+    name = text_in(_cell(row, columns, "role"), columns.of("role"))
+    if name in SILENT and name not in roles:
+        return None
+    role = mapped_role(name, roles, columns.of("role"))
+    column = columns.of("text")
+    text = text_in(_cell(row, columns, "text"), column)
+    if role == "seeker":
+        return Said(role=role, text=text)
+    return _answer(row, columns, text, column)
+
+
+def _answer(row: Row, columns: Columns, text: str, column: str) -> Said:
+    """Return the supporter's turn; where no column is there for an analysis, it may stand in the text."""
+    if columns.of("analysis") in row.fields:
+        return Said(role="supporter", text=text, analysis=_words(row, columns, "analysis").strip() or None)
+    answer = answered(text, column)
+    return Said(role="supporter", text=answer.response, analysis=answer.analysis)
+
+
+def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns) -> Dialogue:
+    if _is_pair(rows[0], columns):
+        spoken = _pair(rows[0], columns)
+    labels, noted = _labels(rows, spoken, columns)
+    turns, notes = turns_of(_in_order(rows, noted, columns))
+    first = rows[0]
+    own = first.fields.get(columns.of("id"))
+    dialogue = Dialogue(
+        id=first.own_id if own in (None, "") else id_in(own, columns.of("id")),
+        turns=turns,
+        scenario=_words(first, columns, "scenario"),
+        persona=_words(first, columns, "persona"),
+        system=_words(first, columns, "system"),
+        labels=with_notes(labels, notes),
+        meta=_object(first, "meta"),
+    )
+    return checked_dialogue(dialogue, columns.of("role"))
+
+
+def _pair(row: Row, columns: Columns) -> Sequence[Said]:
+    column = columns.of("supporter")
+    reply = text_in(_cell(row, columns, "supporter"), column)
+    post = text_in(_cell(row, columns, "seeker"), columns.of("seeker"))
+    return [Said(role="seeker", text=post), _answer(row, columns, reply, column)]
+
+
+def _in_order(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns) -> Sequence[Said | None]:
+    column = columns.of("turn")
+    if column not in rows[0].fields or len(rows) != len(spoken):
+        return spoken
+    return [said for _, said in sorted(zip(rows, spoken, strict=True), key=lambda pair: _place(pair[0], column))]
+
+
+def _place(row: Row, column: str) -> float:
+    place = number_or_text(row.fields.get(column))
+    if not isinstance(place, int | float):
+        raise RowError([(column, f"{shown(place)} found, expected a number")])
+    return place
+
+
+def _labels(
+    rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns
+) -> tuple[Mapping[str, Any], Sequence[Said | None]]:
+    """Return the labels of the dialogue, and what was said with those that differ from row to row as notes."""
+    labels = dict(_object(rows[0], "labels"))
+    named = {name.removeprefix(_LABEL): name for name in rows[0].fields if name.startswith(_LABEL)}
+    for name, column in {**named, **columns.labels}.items():
+        values = [number_or_text(row.fields.get(column)) for row in rows]
+        known = [value for value in values if value not in (None, "")]
+        if known and all(value == known[0] for value in known):
+            labels[name] = known[0]
+        elif known:
+            spoken = [_noted(said, name, value) for said, value in zip(spoken, values, strict=True)]
+    return labels, spoken
+
+
+def _noted(said: Said | None, name: str, value: object) -> Said | None:
+    if said is None or value in (None, ""):
+        return said
+    return replace(said, notes={**said.notes, name: value})
+
+
+def _object(row: Row, column: str) -> Mapping[str, Any]:
+    """Return what a column holds as JSON, as in the tables that perm writes, or as an object."""
+    value = row.fields.get(column)
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value) if value.strip() else {}
+        except orjson.JSONDecodeError:
+            value = row.fields[column]
+    return object_in(value, column)
+
+
+def _cell(row: Row, columns: Columns, name: str) -> object:
+    column = columns.of(name)
+    if column not in row.fields:
+        known = one_line(", ".join(row.fields), 100)
+        raise RowError(
+            [(column, f"no such column found among {known}: expected one with the {name} (--columns {name}=…)")]
+        )
+    return row.fields[column]
+
+
+def _words(row: Row, columns: Columns, name: str) -> str:
+    return words_in(row.fields.get(columns.of(name)), columns.of(name))
