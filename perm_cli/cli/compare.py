@@ -80,13 +80,16 @@ def rated_table(
     found = read_table(inputs, recipe, wishes.people)
     if found and wishes.judges:
         raise SettingsError("--judge: found beside ratings that are made, expected dialogues to rate")
-    if not found:
-        if not wishes.judges:
-            raise SettingsError(f"{inputs[0]}: dialogues found, expected --judge to rate them, or run folders")
-        each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
-        asked = rate_all(inputs, dialogues, each, recipe, wishes.out, file_systems=wishes.file_systems)
-        found = table_of_runs(read_runs(list(asked), recipe, asked))
-    return found
+    if wishes.people and (not found or found.runs):
+        raise SettingsError("--people: found without a CSV file of ratings, expected one that names its raters")
+    if found:
+        return found
+    if not wishes.judges:
+        what = "dialogues" if inputs[0] == "-" or Path(inputs[0]).is_file() else "no file of dialogues and no run"
+        raise SettingsError(f"{inputs[0]}: {what} found, expected dialogues and --judge to rate them, or run folders")
+    each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
+    asked = rate_all(inputs, dialogues, each, recipe, wishes.out, file_systems=wishes.file_systems)
+    return table_of_runs(read_runs(list(asked), recipe, asked))
 
 
 def comparison_json(comparison: Comparison, table: Table, panel: Panel | None) -> bytes:
@@ -106,7 +109,10 @@ def comparison_json(comparison: Comparison, table: Table, panel: Panel | None) -
         "panel": asdict(panel) if panel else None,
         "findings": findings(comparison, table.health, panel),
     }
-    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    # Items are named tuples.
+    return orjson.dumps(
+        content, default=lambda item: item._asdict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
 
 
 def _show(comparison: Comparison, table: Table, panel: Panel | None) -> None:
@@ -114,7 +120,7 @@ def _show(comparison: Comparison, table: Table, panel: Panel | None) -> None:
     if table.health:
         console.print(health_table(table.health))
     console.print(use_table(comparison))
-    if len(comparison.raters) > 1:
+    if any(each.agreement for each in comparison.dimensions):
         console.print(agreement_table(comparison))
         console.print(pair_table(comparison))
     if comparison.boards:
