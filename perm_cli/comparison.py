@@ -30,8 +30,8 @@ class Use:
     """
     Hold how one rater uses the scale of one dimension.
 
-    `levels` counts the different scores, `ceiling` and `floor` are the shares at its ends, and `ties` is the share
-    of pairs of systems that get the same score for the same turn.
+    `levels` counts the different scores, `ceiling` and `floor` are the shares at its ends, if they are known, and
+    `ties` is the share of pairs of systems that get the same score for the same turn.
     """
 
     rater: str
@@ -87,7 +87,7 @@ class Comparison:
     Hold all of it.
 
     `boards` has the systems as each rater ranks them on the `main` dimension, the reward if there is one;
-    `concordance` is Kendall's W of that.
+    `concordance` is Kendall's W of the judges' rankings.
     """
 
     raters: Sequence[str]
@@ -106,8 +106,8 @@ class Comparison:
 def compare(scores: Scores, dialogues: Iterable[Dialogue] = ()) -> Comparison:
     """Compare the judges in a table; `dialogues` are looked at for what can be counted in them."""
     resamples = Resamples(scores.clusters)
-    dimensions = [name for name in scores.tables if name != REWARD]
-    everything = [*dimensions, *([REWARD] if REWARD in scores.tables else [])]
+    dimensions = [name for name in scores.tables if name != REWARD] or [REWARD]
+    everything = sorted(scores.tables, key=lambda name: name == REWARD)  # the reward last
     main = REWARD if REWARD in scores.tables else dimensions[0]
     boards = _boards(scores, main)
     return Comparison(
@@ -118,7 +118,7 @@ def compare(scores: Scores, dialogues: Iterable[Dialogue] = ()) -> Comparison:
         dimensions=[_dimension(scores, name, resamples) for name in everything],
         main=main,
         boards=boards,
-        concordance=_concordance(boards),
+        concordance=_concordance([board for board in boards if board.rater not in scores.people]),
         structure=structures(scores, dimensions),
         leans=leans(scores, main, feature_table(scores.items, dialogues), resamples),
         disputes=_disputes(scores, dimensions),
@@ -146,14 +146,15 @@ def _use(scores: Scores, name: str, rater: str) -> Use:
     if not given.size:
         return Use(rater=rater, items=0, mean=None, deviation=None, levels=0, ceiling=None, floor=None, ties=None)
     scale = scores.scale(name)
+    has_ends = scale.high > scale.low
     return Use(
         rater=rater,
         items=len(given),
         mean=float(given.mean()),
         deviation=float(given.std(ddof=1)) if len(given) > 1 else None,
         levels=len(np.unique(given)),
-        ceiling=float((given >= scale.high - _SAME).mean()),
-        floor=float((given <= scale.low + _SAME).mean()),
+        ceiling=float((given >= scale.high - _SAME).mean()) if has_ends else None,
+        floor=float((given <= scale.low + _SAME).mean()) if has_ends else None,
         ties=tie_share(scores, column),
     )
 

@@ -7,7 +7,8 @@ measure of empathy.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class Features:
 
 
 NAMES = tuple(Features.__dataclass_fields__)
+_in_order = attrgetter(*NAMES)
 SAYS: Mapping[str, str] = {
     "length": "length",
     "questions": "question marks",
@@ -63,11 +65,11 @@ SAYS: Mapping[str, str] = {
 def features_of(reply: str, seeker: str) -> Features:
     """Count in a reply to what the seeker has said so far."""
     words = _words(reply)
-    said = {word for word in _words(seeker) if word not in _COMMON}
+    said = set(_words(seeker)) - _COMMON
     return Features(
         length=float(np.log1p(len(words))),
         questions=float(len(_QUESTION.findall(reply))),
-        sympathy=100.0 * sum(word in SYMPATHY for word in words) / len(words) if words else 0.0,
+        sympathy=100.0 * sum(map(SYMPATHY.__contains__, words)) / len(words) if words else 0.0,
         overlap=len(said & set(words)) / len(said) if said else 0.0,
     )
 
@@ -86,7 +88,7 @@ def features_by_turn(dialogue: Dialogue) -> dict[int, Features]:
 
 def as_row(features: Features) -> list[float]:
     """Return the features in the order of `NAMES`."""
-    return list(asdict(features).values())
+    return list(_in_order(features))
 
 
 def _words(text: str) -> list[str]:

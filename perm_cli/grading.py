@@ -1,10 +1,11 @@
 """
 Is a system good enough, or worse than it was? Told by intervals, so that noise fails nobody.
 
-A bar is missed only if the whole 95 % interval lies under it, and a system is worse only if the paired difference
-over the same dialogues is decisive.
+A bar is missed only if the whole 95 % interval lies under it, so never with one dialogue, and a system is worse only
+if the paired difference over the same dialogues is decisive. What has no score at all has passed nothing.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,34 +14,36 @@ import numpy as np
 from perm_cli.errors import SettingsError
 from perm_cli.scores import Floats, Scores
 from perm_cli.statistics.resampling import Resamples, Statistic
-from perm_cli.systems import Difference, Leaderboard, by_dialogue, differences
+from perm_cli.systems import Difference, Leaderboard, Standing, by_dialogue, differences
 
 _NOW, _BEFORE = "now", "before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """Hold one question to one system, whether it passed, and in words why."""
+    """Hold one question to one system, as one rater sees it if so said, whether it passed, and in words why."""
 
     system: str
     name: str
     passed: bool
     said: str
+    rater: str = ""
 
 
 def check_bar(board: Leaderboard, bar: float) -> list[Check]:
     """Check every system's mean against a bar."""
-    checks = []
-    for standing in board.standings:
-        mean = standing.means[-1]
-        if mean.value is None:
-            checks.append(Check(system=standing.system, name="fail-under", passed=False, said=f"no reward: {mean.why}"))
-            continue
-        low, high = _ends(mean, mean.value)
-        undecided = " is not decisive" if low < bar <= high else ""
-        said = f"{_span(mean, '.3f')} against {bar:g}"
-        checks.append(Check(system=standing.system, name="fail-under", passed=high >= bar, said=said + undecided))
-    return checks
+    return [_against_bar(standing, board, bar) for standing in board.standings]
+
+
+def _against_bar(standing: Standing, board: Leaderboard, bar: float) -> Check:
+    mean = standing.means[-1]
+    if mean.value is None:
+        passed, said = False, f"no {board.dimensions[-1]}: {mean.why}"
+    else:
+        low, high = (-math.inf, math.inf) if mean.low is None or mean.high is None else (mean.low, mean.high)
+        undecided = f": not decisive{mean.why and f', {mean.why}'}" if low < bar <= high else ""
+        passed, said = high >= bar, f"{_span(mean, '.3f')} against {bar:g}{undecided}"
+    return Check(system=standing.system, rater=board.rater, name="fail-under", passed=passed, said=said)
 
 
 def check_against(now: Scores, before: Scores, rater: str, dimension: str) -> list[Check]:
@@ -56,7 +59,7 @@ def check_against(now: Scores, before: Scores, rater: str, dimension: str) -> li
     if not pairs:
         names = ", ".join(repr(name) for name in before.systems[0])
         raise SettingsError(f"--fail-if-worse-than: the systems {names} found, expected one that is graded now")
-    return [_changed(new, _paired(now, before, new, old, rater, dimension)) for new, old in pairs]
+    return [_changed(new, rater, _paired(now, before, new, old, rater, dimension)) for new, old in pairs]
 
 
 def _same_systems(now: Scores, before: Scores) -> list[tuple[str, str]]:
@@ -80,19 +83,15 @@ def _values(scores: Scores, system: str, rater: str, dimension: str) -> dict[str
     return {ids[place]: float(value) for place, value in enumerate(column) if not np.isnan(value)}
 
 
-def _changed(system: str, change: Difference) -> Check:
-    name = "fail-if-worse-than"
+def _changed(system: str, rater: str, change: Difference) -> Check:
     if change.mean.value is None:
-        said = "no dialogue is rated both now and before"
-        return Check(system=system, name=name, passed=False, said=said)
-    worse = change.decisive and change.mean.value < 0
-    by = f"{_span(change.mean, '+.3f')} over {change.dialogues} dialogues"
-    verdict = "worse" if worse else "better" if change.decisive else "not decisive"
-    return Check(system=system, name=name, passed=not worse, said=f"{by}: {verdict}")
-
-
-def _ends(mean: Statistic, value: float) -> tuple[float, float]:
-    return (value if mean.low is None else mean.low), (value if mean.high is None else mean.high)
+        passed, said = False, "no dialogue is rated both now and before"
+    else:
+        passed = not (change.decisive and change.mean.value < 0)
+        count = "1 dialogue" if change.dialogues == 1 else f"{change.dialogues:,} dialogues"
+        verdict = "worse" if not passed else "better" if change.decisive else "not decisive"
+        said = f"{_span(change.mean, '+.3f')} over {count}: {verdict}"
+    return Check(system=system, rater=rater, name="fail-if-worse-than", passed=passed, said=said)
 
 
 def _span(mean: Statistic, form: str) -> str:

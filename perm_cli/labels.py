@@ -8,9 +8,11 @@ Its other columns name the item: `dialogue_id`, and if there are such `system`, 
 import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import SettingsError
@@ -29,7 +31,9 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "rating"),
     "kind": ("rater_kind", "kind"),
 }
+_OF_LONG = ("rater", "score", "kind")  # in a wide file, columns so called are raters
 _NO_DIMENSION = "score"
+_LONGEST = 9  # digits before a turn or a score means nothing, and its square too much
 _PEOPLE = ("human", "expert", "annotator", "crowd", "person", "people", "rater", "worker", "user")
 _TEXTS = frozenset({
     "text", "content", "utterance", "utterance_text", "message", "response", "response_post", "seeker_post", "reply",
@@ -104,10 +108,24 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Se
     if not placed:
         found = "no labels" if not given else f"{len(given)} labels of other dialogues"
         raise SettingsError(f"{found} found, expected some of the dialogues that were rated")
-    names = {rater: f"{rater} (label)" if rater in scores.raters else rater for rater in asked}
-    named = (each if names[each.rater] == each.rater else each._replace(rater=names[each.rater]) for each in placed)
-    table = table_of(chain(judged.given(), named))
-    return table.with_people(set(names.values()) & set(table.raters))
+    return _beside(judged, table_of(placed))
+
+
+def _beside(judged: Scores, labels: Scores) -> Scores:
+    """Return a table with the labels of its items as further columns."""
+    people = [f"{rater} (label)" if rater in judged.raters else rater for rater in labels.raters]
+    places = {item: place for place, item in enumerate(judged.items)}
+    rows = [places[item] for item in labels.items]
+    judges = len(judged.raters)
+    tables = {}
+    for name in [*judged.tables, *(name for name in labels.tables if name not in judged.tables)]:
+        tables[name] = np.full((len(judged.items), judges + len(people)), np.nan)
+        if name in judged.tables:
+            tables[name][:, :judges] = judged.tables[name]
+        if name in labels.tables:
+            tables[name][rows, judges:] = labels.tables[name]
+    raters = [*judged.raters, *people]
+    return Scores(items=judged.items, raters=raters, tables=tables, people=judged.people | set(people))
 
 
 def _asked(found: set[str], people: Sequence[str]) -> set[str]:
@@ -150,8 +168,11 @@ def _rows(path: Path, lines: Iterator[list[str]], kinds: dict[str, str]) -> Iter
         names = ", ".join(map(one_line, header)) or "nothing"
         raise SettingsError(f"{path}:1: columns {names} found, expected one called dialogue_id")
     is_long = columns["rater"] is not None and columns["score"] is not None
-    taken = {place for place in columns.values() if place is not None}
+    taken = {place for name, place in columns.items() if is_long or name not in _OF_LONG}
     raters = [place for place in range(len(header)) if place not in taken] if not is_long else []
+    for place in raters:
+        if not header[place] or header[place] in header[:place]:
+            raise SettingsError(f"{path}:1: column {shown(header[place])} found, expected a rater's name, once")
     for number, line in enumerate(lines, 2):
         if not any(line):
             continue
@@ -162,7 +183,7 @@ def _rows(path: Path, lines: Iterator[list[str]], kinds: dict[str, str]) -> Iter
         given = [(cells["rater"], cells["score"])] if is_long else [(header[each], line[each]) for each in raters]
         for rater, text in given:
             if is_long:
-                kinds[rater] = cells.get("kind", "")
+                kinds[one_line(rater)] = cells.get("kind", "")
             yield Given(item, dimension, one_line(rater), _number(text, path, number, rater))
 
 
@@ -174,7 +195,9 @@ def _found(header: Sequence[str], names: Sequence[str]) -> int | None:
 def _item(cells: Mapping[str, str], path: Path, number: int) -> Item:
     dataset = f"{cells['dataset']}/" if cells.get("dataset") else ""
     turn = cells.get("turn") or "0"
-    if not turn.isdecimal():
+    if not cells["dialogue_id"]:
+        raise SettingsError(f"{path}:{number}: no dialogue_id found, expected one")
+    if not turn.isdecimal() or len(turn) > _LONGEST:
         raise SettingsError(f"{path}:{number}: turn {shown(turn)} found, expected a number from 1")
     return Item(dataset + cells["dialogue_id"], cells.get("system", ""), int(turn))
 
@@ -192,7 +215,7 @@ def _number(text: str, path: Path, number: int, rater: str) -> float:
         value = float(text)
     except ValueError:
         value = math.inf
-    if not math.isfinite(value):
+    if not abs(value) < 10**_LONGEST:
         raise SettingsError(f"{path}:{number}: {one_line(rater)}: {shown(text)} found, expected a number or nothing")
     return value
 
@@ -205,6 +228,6 @@ def is_ratings_file(path: Path) -> bool:
     """Tell whether a CSV file holds ratings, and not dialogues: nothing in its header could be what somebody said."""
     if path.suffix != ".csv" or not path.is_file():
         return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        header = {name.strip().lower() for name in next(csv.reader(stream), [])}
-    return not header & _TEXTS
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream, suppress(csv.Error):
+        return not {name.strip().lower() for name in next(csv.reader(stream), [])} & _TEXTS
+    return False

@@ -48,7 +48,7 @@ class Panel:
 def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples) -> tuple[Panel, Scores]:
     """Return a panel of all judges in a table, and the table with the panel as one more rater."""
     judges = scores.judges
-    weights = dict(zip(judges, _weights(scores, how), strict=True))
+    weights = dict(zip(judges, _weights(scores, how).tolist(), strict=True))
     name = f"panel ({how} of {len(judges)})"
     fused = {
         dimension: _fused(scores.of(dimension, judges), how, np.array(list(weights.values())))
@@ -56,7 +56,10 @@ def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples
         if dimension != REWARD
     }
     if REWARD in scores.tables:
-        fused[REWARD] = _rewards(fused, recipe)
+        made = all(name in fused for name in BOUNDS)  # a file may hold rewards, and not what they are made of
+        fused[REWARD] = (
+            _rewards(fused, recipe) if made else _fused(scores.of(REWARD, judges), how, np.ones(len(judges)))
+        )
     tables = {dimension: np.column_stack((table, fused[dimension])) for dimension, table in scores.tables.items()}
     panel = Panel(
         name=name,
@@ -72,9 +75,10 @@ def _weights(scores: Scores, how: PanelName) -> Floats:
     judges = scores.judges
     if how != "weighted":
         return np.full(len(judges), 1 / len(judges))
+    names = [name for name in scores.tables if name != REWARD] or [REWARD]
     rho = np.array(
         [
-            np.nan_to_num([_with_the_rest(scores.of(name, judges), place) for name in scores.tables if name != REWARD])
+            np.nan_to_num([_with_the_rest(scores.of(name, judges), place) for name in names])
             for place in range(len(judges))
         ]
     )
@@ -100,6 +104,8 @@ def _rewards(fused: Mapping[str, Floats], recipe: Recipe) -> Floats:
     names = (*EMPATHY, "bystander")
     low, high = np.array([BOUNDS[name] for name in names]).T
     columns = np.clip(np.stack([fused[name] for name in names], axis=1), low, high)
+    if not recipe.bystander_coef:  # it is left out, and whether it is missing too
+        columns[:, 3] = high[3]
     weights = [recipe.weights[name] for name in EMPATHY]
     return np.array(
         [

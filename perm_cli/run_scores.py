@@ -66,15 +66,17 @@ class RunScores:
     asked: Mapping[Path, Asked] = field(default_factory=dict)
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Yield the dialogues of all runs, each once."""
+        """Yield the dialogues of all runs, each from one run; of one that was edited, the last version comes last."""
         seen: set[tuple[str, str]] = set()
         for run in self.runs:
+            own = set()
             only = self.asked.get(run)
             for dialogue in RunFolder(run).dialogues():
                 place = (dialogue.id, dialogue.system)
                 if place not in seen and (only is None or place in only.places):
-                    seen.add(place)
+                    own.add(place)
                     yield dialogue
+            seen |= own
 
 
 def read_runs(
@@ -93,7 +95,7 @@ def read_runs(
         with closing(folder):
             rewards += _rewards(folder, recipe, health, (asked or {}).get(run))
     _name(list(health.values()))
-    differing = _differing(runs) if len(runs) > 1 else set()
+    differing = _differing(runs) if len(runs) > 1 and not asked else set()
     given = (
         score
         for reward in rewards
@@ -169,13 +171,18 @@ def _differing(runs: Sequence[Path]) -> set[tuple[str, str]]:
     texts: dict[tuple[str, str], bytes] = {}
     differing = set()
     for run in runs:
-        for dialogue in RunFolder(run).dialogues():
-            text = blake2b(orjson.dumps([dialogue.turns, dialogue.scenario, dialogue.persona])).digest()
-            if texts.setdefault((dialogue.id, dialogue.system), text) != text:
-                differing.add((dialogue.id, dialogue.system))
+        last = {  # of one that was edited, the last version
+            (dialogue.id, dialogue.system): blake2b(
+                orjson.dumps([dialogue.turns, dialogue.scenario, dialogue.persona]), digest_size=16
+            ).digest()
+            for dialogue in RunFolder(run).dialogues()
+        }
+        differing |= {name for name, text in last.items() if texts.setdefault(name, text) != text}
     return differing
 
 
 def _remark(differing: set[tuple[str, str]]) -> str:
     first = min(differing)
-    return f"{len(differing)} dialogues have another text in another run and are left out, the first is {first[0]!r}"
+    count = "1 dialogue has" if len(differing) == 1 else f"{len(differing):,} dialogues have"
+    left_out = "is left out" if len(differing) == 1 else "are left out"
+    return f"{count} another text in another run and {left_out}: {first[0]!r}" + " first" * (len(differing) > 1)

@@ -184,7 +184,7 @@ class _Bench:
             ceiling=self._ceiling(),
             judges=[self._validity(name, best) for name in self.judges],
             counting=counting,
-            constant=self._replacement(_rounded(np.full(len(self.truth), _middle(self.truth)), self.humans)),
+            constant=self._replacement(np.full(len(self.truth), _middle(self.truth))),
         )
 
     def _column(self, judge: str) -> Floats:
@@ -218,7 +218,6 @@ class _Bench:
         low, high = percentile_interval(draws) if len(draws) else (np.full(3, np.nan), np.full(3, np.nan))
         why = _why_not(both)
         calibrated = cross_fitted(column, self.truth, self.folds)
-        rounded = _rounded(calibrated, self.humans)
         return Validity(
             rater=judge,
             items=int((~np.isnan(both).any(axis=1)).sum()),
@@ -229,14 +228,16 @@ class _Bench:
             pairs=ordered_pairs(self.scores, column, self.truth),
             levels=_levels(column, self.truth) if self.same_scale else None,
             calibrated=_levels(calibrated, self.truth),
-            replacement=self._replacement(column if self.same_scale else np.full(len(column), np.nan)),
-            replacement_calibrated=self._replacement(rounded),
+            replacement=self._replacement(
+                _rounded(column, self.humans) if self.same_scale else np.full(len(column), np.nan)
+            ),
+            replacement_calibrated=self._replacement(_rounded(calibrated, self.humans)),
             over_counting=self._over_counting(both, draws, best),
             powered=self._powered(column),
         )
 
     def _replacement(self, column: Floats) -> Replacement:
-        return alternative_annotator_test(self.people, self.humans, column, self.epsilon)
+        return alternative_annotator_test(self.people, self.humans, _rounded(column, self.humans), self.epsilon)
 
     def _systems(self, column: Floats) -> Statistic:
         names, systems = self.scores.systems
@@ -371,7 +372,8 @@ def _rounded(column: Floats, humans: Floats) -> Floats:
     if not levels.size:
         return column
     nearest = levels[np.abs(np.nan_to_num(column)[:, None] - levels).argmin(axis=1)]
-    return np.where(np.isnan(column), np.nan, nearest)
+    between = (column >= levels[0]) & (column <= levels[-1])
+    return np.where(between, nearest, column)
 
 
 def row_means(table: Floats) -> Floats:
@@ -404,7 +406,7 @@ def _rho(first: Floats, second: Floats) -> float:
 def _why_not(both: Floats) -> str:
     given = both[~np.isnan(both).any(axis=1)]
     if len(given) < 2:  # noqa: PLR2004 - no spread
-        return f"{len(given)} items rated by both"
+        return f"{'1 item' if len(given) else 'no item'} rated by both"
     return "all scores of one side are equal" if np.ptp(given, axis=0).min() == 0 else "too few dialogues"
 
 

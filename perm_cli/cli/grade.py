@@ -1,8 +1,10 @@
 """`perm grade`: which system is better, and is it good enough."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from glob import glob
 from pathlib import Path
 
 import orjson
@@ -21,6 +23,7 @@ from perm_cli.rewards import Recipe
 from perm_cli.run_scores import REWARD, read_runs
 from perm_cli.scores import Scores
 from perm_cli.systems import Leaderboard, leaderboard
+from perm_cli.terminal import one_line
 from perm_cli.words import CHECK_FAILED, DIMENSIONS, DONE
 
 
@@ -43,16 +46,21 @@ def run(
     bars: Bars,
 ) -> int:
     """Do what the command says; return its exit code."""
+    if bars.fail_under is not None and not math.isfinite(bars.fail_under):
+        raise SettingsError(f"--fail-under: {bars.fail_under} found, expected a number")
     recipe = recipe_of(reward, asking.score)
+    before = read_runs([bars.fail_if_worse_than], recipe).scores if bars.fail_if_worse_than else None
     table = rated_table(list(_files(inputs)), dialogues, asking, recipe, wishes)
     for remark in table.remarks:
         say(messages(), remark)
     scores, raters = _raters(table, wishes, recipe)
+    if before and wishes.panel:
+        _, before = with_panel(before, wishes.panel, recipe)
     boards = [_board(scores, rater) for rater in raters]
     if bars.baseline is not None and bars.baseline not in scores.systems[0]:
         names = ", ".join(repr(name) for name in scores.systems[0])
         raise SettingsError(f"--baseline: {bars.baseline!r} found, expected one of {names}")
-    checks = [check for board in boards for check in _checks(scores, board, wishes, recipe, bars)]
+    checks = [check for board in boards for check in _checks(scores, board, before, bars)]
     if wishes.as_json:
         content = {"boards": [asdict(board) for board in boards], "checks": [asdict(check) for check in checks]}
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
@@ -67,10 +75,10 @@ def _files(inputs: Sequence[str]) -> Iterator[str]:
     """Yield the files that names, folders and patterns stand for."""
     for name in inputs:
         path = Path(name)
-        if path.is_dir() and not is_run(name):
+        if name and path.is_dir() and not is_run(name):
             found = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
         elif not path.exists() and any(sign in name for sign in "*?["):
-            found = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor) if path.anchor else path)))
+            found = sorted(Path(each) for each in glob(name, recursive=True))  # noqa: PTH207 - takes every pattern
         else:
             yield name
             continue
@@ -92,13 +100,10 @@ def _board(scores: Scores, rater: str) -> Leaderboard:
     return leaderboard(scores, rater, dimensions if REWARD in scores.tables else list(scores.tables))
 
 
-def _checks(scores: Scores, board: Leaderboard, wishes: Wishes, recipe: Recipe, bars: Bars) -> Iterator[Check]:
+def _checks(scores: Scores, board: Leaderboard, before: Scores | None, bars: Bars) -> Iterator[Check]:
     if bars.fail_under is not None:
         yield from check_bar(board, bars.fail_under)
-    if bars.fail_if_worse_than is not None:
-        before = read_runs([bars.fail_if_worse_than], recipe).scores
-        if wishes.panel:
-            _, before = with_panel(before, wishes.panel, recipe)
+    if before:
         yield from check_against(scores, before, board.rater, board.dimensions[-1])
 
 
@@ -107,7 +112,7 @@ def _show(table: Table, boards: Sequence[Leaderboard], checks: Sequence[Check], 
     if table.health:
         console.print(health_table(table.health))
     for board in boards:
-        say(console, f"{board.rater}, by {board.dimensions[-1]}:", "bold")
+        say(console, f"{one_line(board.rater, 40)}, by {one_line(board.dimensions[-1], 40)}:", "bold")
         console.print(standings_table(board))
         shown = shown_differences(board, bars.baseline)
         if shown:
@@ -115,6 +120,8 @@ def _show(table: Table, boards: Sequence[Leaderboard], checks: Sequence[Check], 
         for line in verdict_lines(board, bars.baseline):
             say(console, line)
     for check in checks:
-        say(console, f"{'passed' if check.passed else 'FAILED'}  {check.name}  {check.system or '-'}: {check.said}")
+        verdict = "passed" if check.passed else "FAILED"
+        who = f"{one_line(check.system, 40) or '-'}, by {one_line(check.rater, 40)}"
+        say(console, f"{verdict}  {check.name}  {who}: {check.said}")
     for caveat in dict.fromkeys(each.caveat for each in table.health if each.caveat):
         say(console, caveat, "bold")

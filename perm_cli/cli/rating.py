@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
 from rich.console import Console
@@ -51,18 +52,24 @@ def rate_all(
         orders = [_order(order_of(sources, dialogues, judge), file_systems=file_systems) for judge in judges]
         for order in orders:
             check_judge(order.judge)
-        works = [_Work(prepare(order), out / _slug(order.judge.name)) for order in orders]
+        folders = _folders([order.judge.name for order in orders])
+        works = [_Work(prepare(order), out / folder) for order, folder in zip(orders, folders, strict=True)]
         announce_inputs(works[0].job, console)
         with shown_progress(console, sum(work.job.ratings for work in works)) as progress:
-            failures = run_loop(_rate(works, progress, console))
+            try:
+                failures = run_loop(_rate(works, progress, console))
+            except (KeyboardInterrupt, asyncio.CancelledError):
+                # Typer ends a KeyboardInterrupt without a word.
+                say(console, "stopped; what is rated is kept, the same command goes on")
+                raise KeyboardInterrupt from None
         done = {work.path: _asked(work.job) for work in works if work.path not in failures}
+        if not done:
+            raise next(iter(failures.values()))
+        for path, failure in failures.items():
+            say(console, f"{path.name}: left out: {failure}")
         for work in works:
             if work.path in done:
                 _fuse(work, recipe)
-    for path, failure in failures.items():
-        say(console, f"{path.name}: left out: {failure}")
-    if not done:
-        raise next(iter(failures.values()))
     return done
 
 
@@ -141,5 +148,10 @@ def _fuse(work: _Work, recipe: Recipe) -> None:
             fuse_once(folder, work.job, recipe)
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "judge"
+def _folders(names: Sequence[str]) -> list[str]:
+    """Return a folder's name for every judge; those that would be alike have a hash of the judge's name added."""
+    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "judge" for name in names]
+    return [
+        slug if slugs.count(slug) == 1 else f"{slug}-{blake2b(name.encode(), digest_size=3).hexdigest()}"
+        for slug, name in zip(slugs, names, strict=True)
+    ]

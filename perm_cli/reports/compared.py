@@ -54,9 +54,7 @@ def _on_health(health: Sequence[Health]) -> Iterator[str]:
 
 
 def _on_agreement(comparison: Comparison) -> Iterator[str]:
-    alphas = [
-        (each.agreement.alpha.value, each) for each in comparison.dimensions if each.agreement and each.name != REWARD
-    ]
+    alphas = [(each.agreement.alpha.value, each) for each in _rated(comparison) if each.agreement]
     known = [(value, each) for value, each in alphas if value is not None]
     if not known:
         if len(comparison.raters) > 1:
@@ -66,6 +64,11 @@ def _on_agreement(comparison: Comparison) -> Iterator[str]:
     yield f"On {_name(best.name)} the judges agree {_degree(best)}: alpha {_alpha(best)}."
     if worst is not best:
         yield f"They agree least on {_name(worst.name)}: alpha {_alpha(worst)}."
+
+
+def _rated(comparison: Comparison) -> list[DimensionComparison]:
+    """Return the dimensions without the reward, which is made of them, unless it is all there is."""
+    return [each for each in comparison.dimensions if each.name != REWARD] or list(comparison.dimensions)
 
 
 def _degree(dimension: DimensionComparison) -> str:
@@ -85,10 +88,12 @@ def _on_people(comparison: Comparison) -> Iterator[str]:
     for dimension in comparison.dimensions:
         given = [alpha for alpha in dimension.people_alpha.values() if alpha is not None]
         among = dimension.agreement.alpha.value if dimension.agreement else None
-        if not given or among is None:
+        if not given:
             continue
-        span = f"{min(given):.2f} to {max(given):.2f}" if len(given) > 1 else f"{given[0]:.2f}"
-        if among - max(given) > _APART:
+        span = " to ".join(dict.fromkeys((number(min(given)), number(max(given)))))
+        if among is None:
+            yield f"On {_name(dimension.name)} the alpha of {listed(_judges(dimension))} with people is {span}."
+        elif among - max(given) > _APART:
             yield (
                 f"On {_name(dimension.name)} the judges agree with each other far more (alpha {among:.2f}) than with "
                 f"people ({span}): they share something that people do not."
@@ -97,10 +102,12 @@ def _on_people(comparison: Comparison) -> Iterator[str]:
             yield f"On {_name(dimension.name)} the judges' alpha with people is {span}, among themselves {among:.2f}."
 
 
+def _judges(dimension: DimensionComparison) -> list[str]:
+    return [_name(judge) for judge, alpha in dimension.people_alpha.items() if alpha is not None]
+
+
 def _on_scale(comparison: Comparison) -> Iterator[str]:
-    for dimension in comparison.dimensions:
-        if dimension.name == REWARD:
-            continue
+    for dimension in _rated(comparison):
         people = [use.ceiling for use in dimension.use if use.rater in comparison.people and use.ceiling is not None]
         piled = [
             f"{_name(use.rater)} {percent(use.ceiling)}"
@@ -113,8 +120,8 @@ def _on_scale(comparison: Comparison) -> Iterator[str]:
 
 
 def _on_levels(comparison: Comparison) -> Iterator[str]:
-    for dimension in comparison.dimensions:
-        if dimension.name == REWARD or not dimension.differences:
+    for dimension in _rated(comparison):
+        if not dimension.differences:
             continue
         decisive = [each for each in dimension.differences if each.p is not None and each.p < ALPHA]
         if decisive:
@@ -132,11 +139,17 @@ def _on_levels(comparison: Comparison) -> Iterator[str]:
 
 
 def _on_systems(comparison: Comparison) -> Iterator[str]:
-    boards = [board for board in comparison.boards if board.rater in comparison.raters]
+    boards = [
+        board
+        for board in comparison.boards
+        if board.rater in comparison.raters and board.standings[0].means[-1].value is not None
+    ]
     if not boards:
         return
     firsts = {board.rater: board.standings[0].system for board in boards}
-    if len(set(firsts.values())) == 1:
+    if len(boards) == 1:
+        yield f"{_name(boards[0].rater)} puts {_name(boards[0].standings[0].system)} first."
+    elif len(set(firsts.values())) == 1:
         yield f"All judges put {_name(boards[0].standings[0].system)} first" + _concordance(comparison)
     else:
         said = [f"{_name(rater)} puts {_name(system)} first" for rater, system in firsts.items()]

@@ -9,7 +9,7 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
     """Return a number with so many digits, a dash for none."""
     if value is None:
         return NONE
-    return f"{value:{'+' if signed else ''}.{digits}f}"
+    return f"{value:{'+' if signed else ''}z.{digits}f}"
 
 
 def figure(statistic: Statistic, digits: int = 2, *, signed: bool = False) -> str:

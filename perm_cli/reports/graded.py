@@ -80,15 +80,26 @@ def verdict_lines(board: Leaderboard, baseline: str | None) -> Iterator[str]:
             found = [_name(each.first) for each in shown if each.decisive and ((each.mean.value or 0) > 0) is better]
             yield f"Decisively {word} than {_name(baseline)}: {', '.join(found) or 'none'}."
         return
-    best = shown[0]
-    if best.decisive:
-        yield f"{_name(best.first)} is best, before {_name(best.second)} by {figure(best.mean, 3)}."
-    else:
-        yield (
-            f"Who is best is not decisive: {_name(best.first)} is before {_name(best.second)} by "
-            f"{figure(best.mean, 3, signed=True)}; with {best.dialogues} dialogues a difference of "
-            f"{number(best.detectable, 3)} would be found four times in five."
+    yield _on_best(shown[0])
+
+
+def _on_best(best: Difference) -> str:
+    first, second, ahead = _name(best.first), _name(best.second), best.mean.value
+    if ahead is None:
+        return f"Who is best is not known: {first} and {second} have no dialogue in common."
+    if best.decisive and ahead < 0:
+        return (
+            f"Who is best is not known: {first} has the highest mean, but over the {best.dialogues:,} dialogues "
+            f"that both have answered {second} is before it by {figure(-best.mean, 3)}."
         )
+    if best.decisive:
+        return f"{first} is best, before {second} by {figure(best.mean, 3)}."
+    enough = f"a difference of {number(best.detectable, 3)} would be found four times in five"
+    detectable = f"; with {best.dialogues:,} dialogues {enough}"
+    return (
+        f"Who is best is not decisive: {first} less {second} is {figure(best.mean, 3, signed=True)}"
+        f"{detectable if best.detectable else ''}."
+    )
 
 
 def junit(checks: Sequence[Check], suite: str) -> bytes:
@@ -96,7 +107,8 @@ def junit(checks: Sequence[Check], suite: str) -> bytes:
     failures = sum(not check.passed for check in checks)
     root = ET.Element("testsuite", name=_xml(suite), tests=str(len(checks)), failures=str(failures))
     for check in checks:
-        case = ET.SubElement(root, "testcase", classname=f"perm.{check.name}", name=_xml(check.system) or "-")
+        name = (_xml(check.system) or "-") + (f", by {_xml(check.rater)}" if check.rater else "")
+        case = ET.SubElement(root, "testcase", classname=f"perm.{check.name}", name=name)
         if not check.passed:
             ET.SubElement(case, "failure", message=_xml(check.said))
         else:

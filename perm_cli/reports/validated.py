@@ -116,7 +116,7 @@ def _on_counts(validations: Sequence[DimensionValidation]) -> Iterator[str]:
     judges = [judge for each in validations for judge in each.judges]
     items = min((judge.items for judge in judges if judge.items), default=_MANY_LABELS)
     if items < _FEW_LABELS:
-        yield f"{items} items are too few to tell a good judge from a poor one."
+        yield f"{items} {'item is' if items == 1 else 'items are'} too few to tell a good judge from a poor one."
     elif items < _MANY_LABELS:
         yield f"{items} items tell a good judge from a poor one, but hardly one good judge from another."
     if judges and not any(each.counting for each in validations):
