@@ -89,11 +89,13 @@ class Scores:
         return self.tables[dimension][:, [self.raters.index(rater) for rater in raters]]
 
     def scale(self, dimension: str) -> Scale:
-        """Return the scale of a dimension: the known one, or what the scores span."""
-        if dimension in KNOWN_SCALES:
-            return KNOWN_SCALES[dimension]
+        """Return the scale of a dimension: the known one unless there are scores beyond it, else what they span."""
         given = self.tables[dimension][~np.isnan(self.tables[dimension])]
-        return Scale(low=float(given.min()), high=float(given.max())) if given.size else Scale(low=0.0, high=0.0)
+        known = KNOWN_SCALES.get(dimension)
+        if not given.size:
+            return known or Scale(low=0.0, high=0.0)
+        spanned = Scale(low=float(given.min()), high=float(given.max()))
+        return known if known and known.low <= spanned.low and spanned.high <= known.high else spanned
 
     def given(self) -> Iterator[Given]:
         """Yield the scores one by one."""

@@ -71,7 +71,7 @@ def said(*judges: Validity, **changes: Any) -> list[str]:
 
 def shown(*validations: DimensionValidation) -> str:
     """Return all tables as text."""
-    console = Console(width=200, record=True, file=None, quiet=False, force_terminal=False)
+    console = Console(width=200)
     with console.capture() as capture:
         for table in (ceiling_table, rank_table, level_table, powered_table):
             console.print(table(validations))
@@ -82,14 +82,18 @@ def test_all_of_it_in_words() -> None:
     """From the ceiling to what is not said."""
     assert said(judge()) == [
         "On empathy people agree with alpha 0.50 (0.40 … 0.60); one of them with the mean of the others: rho 0.60.",
-        "j orders replies on reception ~ empathy with rho 0.40 (0.30 … 0.50); "
-        "with the mean of all people but one 0.00, where that one reaches 0.60.",
+        (
+            "j orders replies on reception ~ empathy with rho 0.40 (0.30 … 0.50); "
+            "with the mean of all people but one 0.00, where that one reaches 0.60."
+        ),
         "  It ranks systems better than replies: 0.90 over 10 systems against 0.40.",
         "  Of the pairs of replies that people tell apart it ties 50% and turns 10% round.",
         "  It beats counting (length) by 0.10 (0.05 … 0.15).",
         "  It scores 0.70 higher than people.",
-        "  Alternative annotator test: fails (33% of people beaten) as it is, "
-        "passes (67% of people beaten) after calibration on other dialogues.",
+        (
+            "  Alternative annotator test: fails (33% of people beaten) as it is, "
+            "passes (67% of people beaten) after calibration on other dialogues."
+        ),
         "Nothing here says how a judge does on other people, languages or kinds of talk than these.",
     ]
 

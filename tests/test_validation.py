@@ -335,7 +335,7 @@ def test_labels_of_which_more_means_less_turn_the_judge_round() -> None:
             *(
                 each._replace(dimension="coldness", score=6 - each.score)
                 for each in scores.given()
-                if each.rater != "judge" and (each.rater != "human9") and each.item.dialogue_id != "d0"
+                if each.rater != "judge" and each.item.dialogue_id != "d0"
             ),
         ],
         scores.humans,

@@ -96,8 +96,10 @@ def _raters(table: Table, wishes: Wishes, recipe: Recipe) -> tuple[Scores, list[
 
 
 def _board(scores: Scores, rater: str) -> Leaderboard:
-    dimensions = [*(name for name in DIMENSIONS if name in scores.tables), REWARD]
-    return leaderboard(scores, rater, dimensions if REWARD in scores.tables else list(scores.tables))
+    if REWARD in scores.tables:
+        return leaderboard(scores, rater, [*(name for name in DIMENSIONS if name in scores.tables), REWARD])
+    first, *others = scores.tables  # a file's first dimension is what systems are ranked by, as in `perm compare`
+    return leaderboard(scores, rater, [*others, first])
 
 
 def _checks(scores: Scores, board: Leaderboard, before: Scores | None, bars: Bars) -> Iterator[Check]:

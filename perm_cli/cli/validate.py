@@ -18,7 +18,7 @@ from perm_cli.cli.orders import recipe_of
 from perm_cli.constructs import mapping, read_map
 from perm_cli.errors import SettingsError
 from perm_cli.judges.baseline import CAVEAT
-from perm_cli.labels import labels_of, read_ratings, with_labels
+from perm_cli.labels import is_ratings_file, labels_of, read_ratings, with_labels
 from perm_cli.panel import LEAST_JUDGES, convene
 from perm_cli.reports.validated import ceiling_table, findings, level_table, powered_table, rank_table
 from perm_cli.rewards import Recipe
@@ -74,8 +74,9 @@ def judged_table(
     wishes: Wishes,
     against: Against,
 ) -> Table:
-    """Return the scores of the inputs, and say what kept some out; the people named are those of the labels."""
-    table = rated_table(inputs, dialogues, asking, recipe, replace(wishes, people=()) if against.labels else wishes)
+    """Return the scores of the inputs, and say what kept some out; people are named of them only if they hold any."""
+    in_table = not against.labels and any(is_ratings_file(Path(name)) for name in inputs)
+    table = rated_table(inputs, dialogues, asking, recipe, wishes if in_table else replace(wishes, people=()))
     for remark in table.remarks:
         say(messages(), remark)
     return table

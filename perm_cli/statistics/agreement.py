@@ -94,7 +94,7 @@ def ordinal_alpha(scores: Floats) -> float:
     """Return Krippendorff's alpha with the ordinal difference, over all items that two raters or more have scored."""
     given = (~np.isnan(scores)).sum(axis=1)
     levels, codes = _levels(scores[given > 1])
-    if len(levels) < 2:  # noqa: PLR2004 - nothing to tell apart
+    if len(levels) < 2 or (given > 1).sum() < 2:  # noqa: PLR2004 - nothing to tell apart
         return np.nan
     counts = np.bincount(codes[codes >= 0]).astype(float)
     ranks = np.append(_mid_ranks(counts), 0.0)[codes]  # of what is missing: none
@@ -198,8 +198,8 @@ def _why_not(both: Floats) -> str:
 
 def _why_no_alpha(scores: Floats) -> str:
     pairable = (~np.isnan(scores)).sum(axis=1) > 1
-    if not pairable.any():
-        return "no item has two scores"
+    if pairable.sum() < 2:  # noqa: PLR2004 - one item tells nothing of chance
+        return "one item only" if pairable.any() else "no item has two scores"
     return "all scores are equal" if np.nanmax(scores[pairable]) == np.nanmin(scores[pairable]) else "too few dialogues"
 
 
