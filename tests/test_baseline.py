@@ -53,7 +53,7 @@ def bars_off(fence: Fence) -> str:
 
 
 @given(st.lists(HOSTILE, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_unfenced_is_fenced_turned_round(texts: list[str]) -> None:
     """However the text tries to end its fence or to open another."""
     fences: list[Fence] = []

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perm_cli.judges.baseline import CAVEAT
 from perm_cli.rewards import bystander_term, empathy_of
 from tests.makers import written
 from tests.test_cli import records
@@ -35,7 +36,7 @@ def mapped(score: float, dimension: str) -> float:
     return float(np.interp(score, curve["x"], curve["y"])) if curve else score
 
 
-def test_a_file_names_judge_settings_and_what_it_was_learned_from(perm: Perm, learned: Path) -> None:
+def test_a_file_names_judge_settings_and_what_it_was_learned_from(learned: Path) -> None:
     """So that nobody takes it for another's."""
     record = json.loads(learned.read_text())
     settings = list(json.loads(Path("run/run.json").read_text())["settings"])
@@ -72,10 +73,7 @@ def test_rewards_follow_the_formula_on_mapped_scores_and_ratings_stay_raw(perm: 
         assert {name: reward[name] for name in scores} == pytest.approx(scores)
         moved += reward["reception"] != given[*place, "reception"]
     assert moved > 0
-    assert json.loads(result.out)["caveats"] == [
-        "baseline counts words: it is a control for other judges, and no measure of empathy; "
-        "not calibrated on expression, bystander"
-    ]
+    assert json.loads(result.out)["caveats"] == [f"{CAVEAT}; not calibrated on expression, bystander"]
 
 
 def test_a_run_gone_on_with_shows_what_was_asked_for(perm: Perm, learned: Path) -> None:
