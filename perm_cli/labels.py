@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -39,6 +39,7 @@ _TEXTS = frozenset({
     "text", "content", "utterance", "utterance_text", "message", "response", "response_post", "seeker_post", "reply",
     "seeker", "supporter", "prompt",
 })  # fmt: skip
+_LONGEST_CELL = 2**17
 _CROWD = ("crowd", "worker", "user")
 _MODELS = frozenset({"judge", "judges", "model", "models", "simulated"})
 
@@ -53,7 +54,7 @@ def read_ratings(path: Path, people: Sequence[str] = ()) -> Scores:
     kinds: dict[str, str] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            scores = table_of(_rows(path, csv.reader(stream), kinds))
+            scores = table_of(_rows(path, _reader(stream), kinds))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SettingsError(
             f"{path}: {getattr(error, 'strerror', None) or error}, expected a CSV file of ratings"
@@ -224,10 +225,15 @@ def _is(prefixes: tuple[str, ...], rater: str, kinds: Mapping[str, str]) -> bool
     return (kinds.get(rater) or rater).lower().startswith(prefixes)
 
 
+def _reader(stream: TextIO) -> Iterator[list[str]]:
+    csv.field_size_limit(_LONGEST_CELL)  # one limit for the whole process, and dialogues have another
+    return csv.reader(stream)
+
+
 def is_ratings_file(path: Path) -> bool:
     """Tell whether a CSV file holds ratings, and not dialogues: nothing in its header could be what somebody said."""
     if path.suffix != ".csv" or not path.is_file():
         return False
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream, suppress(csv.Error):
-        return not {name.strip().lower() for name in next(csv.reader(stream), [])} & _TEXTS
+        return not {name.strip().lower() for name in next(_reader(stream), [])} & _TEXTS
     return False
