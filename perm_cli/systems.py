@@ -4,6 +4,7 @@ Which system is better, and is the difference real? Means, paired differences an
 A dialogue's value for a system is the mean over its rated turns, a system's the mean over its dialogues.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -27,7 +28,8 @@ class Difference:
     Hold the mean of `first` minus `second` over the dialogues that both have answered.
 
     `p` is of a sign-flip test, adjusted by Holm for all differences of the table. `detectable` is the smallest
-    difference that would be found four times in five with as many dialogues.
+    difference that would be found four times in five with as many dialogues; with fewer than `needed` none would,
+    since too few signs can be flipped.
     """
 
     first: str
@@ -36,6 +38,7 @@ class Difference:
     mean: Statistic
     p: float | None
     detectable: float | None
+    needed: int
 
     @property
     def decisive(self) -> bool:
@@ -111,15 +114,19 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
     if not pairs:
         return []
     apart = np.stack([grid[:, first] - grid[:, second] for first, second in pairs], axis=1)
+    shared = (~np.isnan(apart)).sum(axis=0).tolist()
     p = holm(sign_flip_p(resamples, apart))
+    # If all signs are alike, two of 2^n ways to flip them are as far from zero; Holm asks for that times the pairs.
+    needed = math.floor(math.log2(2 * len(pairs) / ALPHA)) + 1
     return [
         Difference(
             first=names[first],
             second=names[second],
-            dialogues=int((~np.isnan(apart[:, place])).sum()),
+            dialogues=shared[place],
             mean=mean,
             p=None if np.isnan(p[place]) else float(p[place]),
-            detectable=detectable_difference(apart[:, place]),
+            detectable=detectable_difference(apart[:, place]) if shared[place] >= needed else None,
+            needed=needed,
         )
         for place, ((first, second), mean) in enumerate(zip(pairs, mean_differences(resamples, apart), strict=True))
     ]

@@ -151,3 +151,13 @@ def test_turns_collapse_into_their_dialogue() -> None:
     assert [item.turn for item in whole.items] == [0] * 180
     assert [(item.dialogue_id, item.system) for item in whole.items] == list(expected.index)
     assert whole.tables["reward"][:, 0] == pytest.approx(expected.to_numpy(), nan_ok=True, abs=EXACT)
+
+
+@pytest.mark.parametrize(("dialogues", "decisive"), [(5, False), (6, True)])
+def test_with_too_few_dialogues_nothing_can_be_decisive(dialogues: int, decisive: bool) -> None:
+    """Five signs are all alike by chance once in sixteen times, however large the difference."""
+    grid = np.stack((np.linspace(4, 5, dialogues), np.linspace(1, 2, dialogues)), axis=1)
+
+    (found,) = differences(["a", "b"], grid, Resamples(np.arange(dialogues)))
+
+    assert (found.decisive, found.needed, found.detectable is None) == (decisive, 6, not decisive)

@@ -120,6 +120,7 @@ def _on_scale(comparison: Comparison) -> Iterator[str]:
 
 
 def _on_levels(comparison: Comparison) -> Iterator[str]:
+    level: list[str] = []
     for dimension in _rated(comparison):
         if not dimension.differences:
             continue
@@ -135,7 +136,9 @@ def _on_levels(comparison: Comparison) -> Iterator[str]:
                 f"level; the widest: {_name(first)} scores {by} higher than {_name(second)}."
             )
         else:
-            yield f"On {_name(dimension.name)} no difference in level between judges is decisive."
+            level.append(_name(dimension.name))
+    if level:
+        yield f"On {listed(level)} no difference in level between judges is decisive."
 
 
 def _on_systems(comparison: Comparison) -> Iterator[str]:
@@ -154,11 +157,14 @@ def _on_systems(comparison: Comparison) -> Iterator[str]:
     else:
         said = [f"{_name(rater)} puts {_name(system)} first" for rater, system in firsts.items()]
         yield f"The judges do not agree on the best system: {listed(said)}" + _concordance(comparison)
+    undecided: dict[str, list[str]] = {}
     for board in boards:
         first, second = board.standings[0].system, board.standings[1].system
         difference = board.difference(first, second)
         if difference is None or not difference.decisive:
-            yield f"For {_name(board.rater)}, {_name(first)} before {_name(second)} is not decisive."
+            undecided.setdefault(f"{_name(first)} before {_name(second)}", []).append(_name(board.rater))
+    for order, raters in undecided.items():
+        yield f"For {listed(raters)}, {order} is not decisive."
 
 
 def _concordance(comparison: Comparison) -> str:

@@ -58,7 +58,7 @@ def difference_table(differences: Sequence[Difference]) -> RenderableType:
             figure(each.mean, 3, signed=True),
             chance(each.p),
             number(each.detectable, 3),
-            "decisive" if each.decisive else "not decisive",
+            "decisive" if each.decisive else "too few" if each.dialogues < each.needed else "not decisive",
         )
     return table
 
@@ -94,12 +94,14 @@ def _on_best(best: Difference) -> str:
         )
     if best.decisive:
         return f"{first} is best, before {second} by {figure(best.mean, 3)}."
-    enough = f"a difference of {number(best.detectable, 3)} would be found four times in five"
-    detectable = f"; with {best.dialogues:,} dialogues {enough}"
-    return (
-        f"Who is best is not decisive: {first} less {second} is {figure(best.mean, 3, signed=True)}"
-        f"{detectable if best.detectable else ''}."
-    )
+    if best.dialogues < best.needed:
+        hint = f"; {best.dialogues:,} dialogues are too few to tell, {best.needed} or more are needed"
+    elif best.detectable:
+        enough = f"a difference of {number(best.detectable, 3)} would be found four times in five"
+        hint = f"; with {best.dialogues:,} dialogues {enough}"
+    else:
+        hint = ""
+    return f"Who is best is not decisive: {first} less {second} is {figure(best.mean, 3, signed=True)}{hint}."
 
 
 def junit(checks: Sequence[Check], suite: str) -> bytes:
