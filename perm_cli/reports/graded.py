@@ -95,7 +95,8 @@ def _on_best(best: Difference) -> str:
     if best.decisive:
         return f"{first} is best, before {second} by {figure(best.mean, 3)}."
     if best.dialogues < best.needed:
-        hint = f"; {best.dialogues:,} dialogues are too few to tell, {best.needed} or more are needed"
+        found = "1 dialogue is" if best.dialogues == 1 else f"{best.dialogues:,} dialogues are"
+        hint = f"; {found} too few to tell, {best.needed} or more are needed"
     elif best.detectable:
         enough = f"a difference of {number(best.detectable, 3)} would be found four times in five"
         hint = f"; with {best.dialogues:,} dialogues {enough}"
