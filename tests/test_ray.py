@@ -77,7 +77,7 @@ def test_ray_makes_the_ratings_and_rewards_of_one_process_and_resumes(tmp_path: 
 
 def test_a_killed_job_goes_on_from_what_was_written(tmp_path: Path) -> None:
     """A shard that is on disk is not paid for again."""
-    files = written(tmp_path / "d.jsonl", [row(place) for place in range(80)])
+    files = written(tmp_path / "d.jsonl", [row(place) for place in range(48)])
     with loopback(latency_s=0.1) as server:
         # Without pipes: Ray's own processes outlive the kill for a while, and would hold them open.
         process = started(server, files, tmp_path / "run", "--ray", "--concurrency", "8", output=subprocess.DEVNULL)
@@ -91,7 +91,7 @@ def test_a_killed_job_goes_on_from_what_was_written(tmp_path: Path) -> None:
 
     assert code == 0, said
     assert kept.items() <= scores_in(tmp_path / "run").items()
-    assert len(scores_in(tmp_path / "run")) == 320
+    assert len(scores_in(tmp_path / "run")) == 192
 
 
 def graded(server: Loopback, files: Path, out: Path) -> tuple[dict[str, list[Any]], Path]:

@@ -1,7 +1,7 @@
 """The dialogues of a report: every turn with its ratings and rationales, and the quotes in them marked."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,56 +20,67 @@ _LONGEST = 2000
 
 _Place = tuple[str, str]  # dialogue and system
 _Row = Mapping[str, Any]
+_Said = tuple[int, str, int, int]  # turn, text or analysis, start and end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """Hold the dialogues as the page's script reads them, and how many there was no room for."""
+
+    dialogues: Sequence[Mapping[str, Any]] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Hold a rating as it is shown, and where its quotes were said: by turn, start and end."""
+    """Hold a rating as it is shown, and where its quotes were said."""
 
     shown: dict[str, Any]
-    said: Sequence[tuple[int, int, int]]
+    said: Sequence[_Said]
 
 
-def browsable(runs: RunScores, most_turns: int = MOST_TURNS) -> dict[str, Any]:
-    """Return the dialogues as the page's script reads them, as many as have at most so many rated turns together."""
+def browsable(runs: RunScores, most_turns: int = MOST_TURNS) -> Shelf:
+    """Return the dialogues, as many as have at most so many supporter turns together."""
     kept, left_out = _kept(runs, most_turns)
-    ratings = _ratings(runs, {(dialogue.id, dialogue.system) for dialogue in kept})
+    ratings = _ratings(runs, kept.keys())
     rewards, spreads = _by_dialogue(runs)
-    return {
-        "dialogues": [_shown(dialogue, ratings[dialogue.id, dialogue.system], rewards, spreads) for dialogue in kept],
-        "left_out": left_out,
-    }
+    shown = [
+        _shown(dialogue, ratings.pop(place, []), rewards.get(place), spreads.get(place, 0.0))
+        for place, dialogue in kept.items()
+    ]
+    return Shelf(dialogues=shown, left_out=left_out)
 
 
-def _kept(runs: RunScores, most_turns: int) -> tuple[list[Dialogue], int]:
-    kept: list[Dialogue] = []
-    turns = left_out = 0
-    for dialogue in runs.dialogues():
-        turns += sum(turn.role == "supporter" for turn in dialogue.turns)
-        if turns > most_turns and kept:
-            left_out += 1
-        else:
-            kept.append(dialogue)
-    return kept, left_out
+def _kept(runs: RunScores, most_turns: int) -> tuple[dict[_Place, Dialogue], int]:
+    kept: dict[_Place, Dialogue] = {}
+    left_out: set[_Place] = set()
+    turns = 0
+    for run in runs.runs:
+        for dialogue in RunFolder(run).dialogues():
+            place = (dialogue.id, dialogue.system)
+            if place not in kept:
+                turns += sum(turn.role == "supporter" for turn in dialogue.turns)
+                if turns > most_turns and kept:
+                    left_out.add(place)
+                    continue
+            kept[place] = dialogue  # of one that was edited, the last version is what was rated last
+    return kept, len(left_out)
 
 
-def _ratings(runs: RunScores, places: set[_Place]) -> dict[_Place, list[_Row]]:
-    """Return the ratings of some dialogues, the latest of each key and those that are settled before others."""
+def _ratings(runs: RunScores, places: Any) -> dict[_Place, list[_Row]]:
+    """Return the ratings of some dialogues, of each the latest, and one that is settled before others."""
     names = {(each.judge, each.settings): each.rater for each in runs.health}
-    latest: dict[str, _Row] = {}
+    found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)
     for run in runs.runs:
         for row in RunFolder(run).rows():
-            before = latest.get(row["key"])
-            if (row["dialogue_id"], row["system"]) in places and (
-                before is None or _is_settled(row) or not _is_settled(before)
-            ):
-                latest[row["key"]] = row
-    found: dict[_Place, list[_Row]] = defaultdict(list)
-    for rating in latest.values():
-        rater = names.get((rating["judge"], rating["settings"]))
-        if rater is not None:
-            found[rating["dialogue_id"], rating["system"]].append(dict(rating) | {"rater": rater})
-    return found
+            place, rater = (row["dialogue_id"], row["system"]), names.get((row["judge"], row["settings"]))
+            if place not in places or rater is None:
+                continue
+            own = found[place]
+            key = (row["turn"], rater, row["sample"], row["dimension"])
+            if key not in own or _is_settled(row) or not _is_settled(own[key]):
+                own[key] = row | {"rater": rater, "raw": ""}
+    return {place: list(own.values()) for place, own in found.items()}
 
 
 def _is_settled(row: _Row) -> bool:
@@ -82,22 +93,18 @@ def _by_dialogue(runs: RunScores) -> tuple[dict[_Place, float], dict[_Place, flo
     rewards: dict[_Place, list[float]] = defaultdict(list)
     spreads: dict[_Place, float] = defaultdict(float)
     ranges = [ranges_of(scores, name) for name in scores.tables if name != REWARD]
-    widest = np.fmax.reduce(ranges) if ranges else np.zeros(len(scores.items))
-    for place, item in enumerate(scores.items):
-        own = scores.tables[REWARD][place]
-        rewards[item.dialogue_id, item.system] += own[~np.isnan(own)].tolist()
-        spreads[item.dialogue_id, item.system] = max(
-            spreads[item.dialogue_id, item.system], float(np.nan_to_num(widest[place]))
-        )
+    widest = np.nan_to_num(np.fmax.reduce(ranges)) if ranges else np.zeros(len(scores.items))
+    for item, own, spread in zip(scores.items, scores.tables[REWARD].tolist(), widest.tolist(), strict=True):
+        place = (item.dialogue_id, item.system)
+        rewards[place] += [reward for reward in own if reward == reward]  # noqa: PLR0124 - NaN is no reward
+        spreads[place] = max(spreads[place], spread)
     return {place: sum(given) / len(given) for place, given in rewards.items() if given}, spreads
 
 
-def _shown(
-    dialogue: Dialogue, rows: Sequence[_Row], rewards: Mapping[_Place, float], spreads: Mapping[_Place, float]
-) -> dict[str, Any]:
-    seen = [_rating(dialogue, row) for row in sorted(rows, key=lambda row: (row["turn"], row["rater"]))]
+def _shown(dialogue: Dialogue, rows: Sequence[_Row], reward: float | None, spread: float) -> dict[str, Any]:
+    in_order = sorted(rows, key=lambda row: (row["turn"], row["rater"], row["sample"]))
+    seen = [_rating(dialogue, row) for row in in_order]
     said = sorted({place for each in seen for place in each.said})
-    place = (dialogue.id, dialogue.system)
     return {
         "id": dialogue.id,
         "system": dialogue.system,
@@ -108,35 +115,50 @@ def _shown(
                 "role": turn.role,
                 "text": turn.text,
                 "analysis": turn.analysis,
-                "marks": [[start, end, "said"] for of, start, end in said if of == number],
+                "marks": _marks(said, number, "text"),
+                "analysis_marks": _marks(said, number, "analysis"),
             }
             for number, turn in enumerate(dialogue.turns)
         ],
         "ratings": [each.shown for each in seen],
-        "reward": rewards.get(place),
-        "spread": spreads.get(place, 0.0),
+        "reward": reward,
+        "spread": spread,
         "failures": sum(row["status"] != "scored" for row in rows),
         "invented": sum(mark[2] == "invented" for each in seen for mark in each.shown["quotes"]),
     }
 
 
+def _marks(said: Sequence[_Said], number: int, part: str) -> list[list[Any]]:
+    return [[start, end, "said"] for turn, of, start, end in said if (turn, of) == (number, part)]
+
+
 def _rating(dialogue: Dialogue, row: _Row) -> _Seen:
-    why = str(row["rationale"] or row["note"] or (row["error"] or {}).get("message") or "")[:_LONGEST]
-    heard = [turn.text for turn in dialogue.turns[: row["turn"]]]
-    beside = [dialogue.scenario, dialogue.persona, *(turn.analysis or "" for turn in dialogue.turns[: row["turn"]])]
-    quotes = quotes_in(str(row["rationale"])[:_LONGEST], [*heard, *beside])
-    marks = [
-        [quote.start, quote.end, "said" if quote.source else "invented"]
-        for quote in quotes
-        if quote.source or len(why[quote.start : quote.end].split()) >= _LEAST_WORDS
+    why = str(row["rationale"] or row["note"] or (row["error"] or {}).get("message") or "")
+    parts = list(_heard(dialogue, row["turn"]))
+    texts = [*(text for _, _, text in parts), dialogue.scenario, dialogue.persona]
+    quotes = [
+        quote
+        for quote in quotes_in(row["rationale"][:_LONGEST], texts)
+        if quote.source or len(row["rationale"][quote.start : quote.end].split()) >= _LEAST_WORDS
     ]
+    sample = f", sample {row['sample'] + 1}" if row["sample"] else ""
     shown = {
         "turn": row["turn"],
-        "judge": row["rater"],
+        "judge": row["rater"] + sample,
         "dimension": row["dimension"],
         "score": row["score"],
         "status": row["status"],
-        "why": why,
-        "quotes": marks,
+        "why": why if len(why) <= _LONGEST else why[:_LONGEST] + "…",
+        "quotes": [[quote.start, quote.end, "said" if quote.source else "invented"] for quote in quotes],
     }
-    return _Seen(shown, [quote.source for quote in quotes if quote.source and quote.source[0] < len(heard)])
+    places = [quote.source for quote in quotes if quote.source and quote.source[0] < len(parts)]
+    return _Seen(shown, [(*parts[number][:2], start, end) for number, start, end in places])
+
+
+def _heard(dialogue: Dialogue, rated: int) -> Iterator[tuple[int, str, str]]:
+    """Yield what had been said when a turn was judged, the latest first: turn from 0, part, and text."""
+    for number in range(min(rated, len(dialogue.turns)) - 1, -1, -1):
+        turn = dialogue.turns[number]
+        yield number, "text", turn.text
+        if turn.analysis:
+            yield number, "analysis", turn.analysis

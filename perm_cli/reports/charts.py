@@ -1,13 +1,15 @@
 """
 The pictures of a report, drawn by Plotly: each a figure with a sentence that says what it shows and a table beneath.
 
-Colours are told apart by people who see few of them (Okabe and Ito 2008), and every series by its shape as well.
+Colours are told apart by people who see few of them (after Okabe and Ito 2008), on light paper and on dark, and every
+series by its shape or pattern as well. Colours of text and lines are left to the page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import cycle, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,11 +24,14 @@ from perm_cli.systems import Leaderboard
 from perm_cli.terminal import one_line
 from perm_cli.validation import row_means
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#000000")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
+_PATTERNS = ("", "/", ".", "x", "-", "\\", "|", "+")
 _MOST_POINTS = 2000
 _MOST_TURNS = 30
 _BINS = 10
+_LONGEST_NAME = 40
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,45 +45,62 @@ class Chart:
     rows: Sequence[Sequence[str]]
 
 
+class _Look(NamedTuple):
+    colour: str
+    symbol: str
+    pattern: str
+
+
 def leaderboard_chart(boards: Sequence[Leaderboard]) -> Chart | None:
     """Return the systems' means with their intervals, a series a rater."""
     if not boards or len(boards[0].standings) < 2:  # noqa: PLR2004 - one system is no ranking
         return None
     figure, rows = _figure(), []
-    for board, (colour, symbol) in zip(boards, _looks(), strict=False):
-        shown = [standing for standing in reversed(board.standings) if standing.means[-1].value is not None]
+    labels = _labels([standing.system for standing in boards[0].standings])
+    for board, rater, look in zip(boards, _labels([board.rater for board in boards]).values(), _looks(), strict=False):
+        shown = [standing for standing in board.standings if standing.means[-1].value is not None]
         means = [standing.means[-1] for standing in shown]
-        values = [mean.value or 0.0 for mean in means]
         figure.add_scatter(
-            x=values,
-            y=[_name(standing.system) for standing in shown],
+            x=[mean.value for mean in means],
+            y=[labels[standing.system] for standing in shown],
             mode="markers",
-            name=_name(board.rater),
-            marker={"color": colour, "symbol": symbol, "size": 10},
+            orientation="h",
+            name=rater,
+            marker={"color": look.colour, "symbol": look.symbol, "size": 10},
             error_x=_reach(means),
         )
         rows += [[_name(board.rater), _name(each.system), with_interval(each.means[-1], 3)] for each in board.standings]
-    figure.update_layout(height=120 + 40 * len(boards[0].standings), xaxis_title=boards[0].dimensions[-1])
+    figure.update_layout(
+        height=110 + (30 + 18 * len(boards)) * len(labels),
+        scattermode="group",  # or judges would hide each other
+        xaxis={"title": boards[0].dimensions[-1]},
+        yaxis={"type": "category", "categoryarray": list(labels.values()), "autorange": "reversed"},
+    )
     return _chart("Systems", "Mean over dialogues, with 95 % intervals.", figure, ["judge", "system", "mean"], rows)
 
 
 def distribution_chart(scores: Scores, dimension: str) -> Chart | None:
     """Return how often each rater gives which score."""
     figure, rows = _figure(), []
-    edges, labels = _bins(scores, dimension)
-    for rater, (colour, _) in zip(scores.raters, _looks(), strict=False):
+    edges, is_levels = _edges(scores, dimension)
+    centres = (edges[:-1] + edges[1:]) / 2
+    bars = [f"{level:g}" for level in centres] if is_levels else [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    for rater, label, look in zip(scores.raters, _labels(scores.raters).values(), _looks(), strict=False):
         column = scores.of(dimension, [rater])[:, 0]
         given = column[~np.isnan(column)]
         if not given.size:
             continue
         shares = np.histogram(given, edges)[0] / len(given)
-        figure.add_bar(x=labels, y=shares.tolist(), name=_name(rater), marker_color=colour)
+        outline = {"color": look.colour, "width": 1}
+        marker = {"color": look.colour, "line": outline, "pattern": {"shape": look.pattern, "solidity": 0.35}}
+        figure.add_bar(x=centres.tolist(), y=shares.tolist(), hovertext=bars, name=label, marker=marker)
         rows.append([_name(rater), *[f"{share:.0%}" for share in shares]])
     if not rows:
         return None
-    figure.update_layout(barmode="group", yaxis={"tickformat": ".0%"}, xaxis={"type": "category"}, height=300)
+    ticks = (centres if is_levels else edges).tolist()
+    figure.update_layout(barmode="group", yaxis={"tickformat": ".0%"}, xaxis={"tickvals": ticks}, height=300)
     says = "Share of the replies that get each score." if dimension != REWARD else "Share of the replies by reward."
-    return _chart(dimension.capitalize(), says, figure, ["judge", *labels], rows)
+    return _chart(dimension.capitalize(), says, figure, ["judge", *bars], rows)
 
 
 def curve_chart(scores: Scores, dimension: str = "reception") -> Chart | None:
@@ -88,51 +110,44 @@ def curve_chart(scores: Scores, dimension: str = "reception") -> Chart | None:
     names, systems = scores.systems
     mean = row_means(scores.of(dimension, scores.judges))
     turns = np.array([item.turn for item in scores.items])
-    last = np.sort(np.unique(turns))[:_MOST_TURNS]
-    if len(last) < 2:  # noqa: PLR2004 - a point is no curve
+    shown = np.unique(turns)[:_MOST_TURNS]
+    if len(shown) < 2:  # noqa: PLR2004 - a point is no curve
         return None
     figure, rows = _figure(), []
-    for place, (name, (colour, symbol)) in enumerate(zip(names, _looks(), strict=False)):
-        values = [_mean(mean[(systems == place) & (turns == turn)]) for turn in last]
+    for place, (label, look) in enumerate(zip(_labels(names).values(), _looks(), strict=False)):
+        values = [_mean(mean[(systems == place) & (turns == turn)]) for turn in shown]
         figure.add_scatter(
-            x=last.tolist(),
+            x=shown.tolist(),
             y=values,
             mode="lines+markers",
-            name=_name(name),
-            line={"color": colour},
-            marker={"symbol": symbol, "size": 8},
+            name=label,
+            line={"color": look.colour},
+            marker={"symbol": look.symbol, "size": 8},
         )
-        rows.append([_name(name), *[number(value) for value in values]])
-    figure.update_layout(xaxis={"title": "turn", "dtick": 2}, yaxis={"title": dimension}, height=320)
-    says = f"Mean {dimension} turn by turn; later turns have fewer dialogues."
-    return _chart("Over the conversation", says, figure, ["system", *[str(turn) for turn in last]], rows)
+        rows.append([_name(names[place]), *[number(value) for value in values]])
+    figure.update_layout(xaxis={"title": "turn", "tickvals": shown.tolist()}, yaxis={"title": dimension}, height=320)
+    says = f"Mean {dimension} turn by turn, over all judges; later turns may rest on fewer dialogues."
+    return _chart("Over the conversation", says, figure, ["system", *[f"turn {turn}" for turn in shown]], rows)
 
 
-def length_chart(scores: Scores, main: str, lengths: Floats) -> Chart | None:
+def length_chart(scores: Scores, main: str, words: Floats) -> Chart | None:
     """Return reward against length in words; of very many replies a sample is drawn."""
     value = row_means(scores.of(main, scores.judges))
-    kept = np.flatnonzero(~np.isnan(value) & ~np.isnan(lengths))
+    kept = np.flatnonzero(~np.isnan(value) & ~np.isnan(words))
     if len(kept) < 2:  # noqa: PLR2004 - a point shows nothing
         return None
-    rho = spearman(np.stack((lengths[kept], value[kept]), axis=1))
+    rho = _known(spearman(np.stack((words[kept], value[kept]), axis=1)))
     if len(kept) > _MOST_POINTS:
         kept = np.sort(np.random.default_rng(0).choice(kept, _MOST_POINTS, replace=False))
     names, systems = scores.systems
     figure = _figure()
-    for place, (name, (colour, symbol)) in enumerate(zip(names, _looks(), strict=False)):
+    for place, (label, look) in enumerate(zip(_labels(names).values(), _looks(), strict=False)):
         own = kept[systems[kept] == place]
-        figure.add_scatter(
-            x=np.expm1(lengths[own]).round().tolist(),
-            y=value[own].tolist(),
-            mode="markers",
-            name=_name(name),
-            marker={"color": colour, "symbol": symbol, "opacity": 0.6},
-        )
-    figure.update_layout(xaxis={"title": "words", "type": "log"}, yaxis={"title": main}, height=340)
-    told = "no correlation can be worked out" if np.isnan(rho) else f"rank correlation {rho:+.2f}"
-    return _chart(
-        "Length", f"{main.capitalize()} against the length of the reply: {told}.", figure, ["rho"], [[number(rho)]]
-    )
+        _add_points(figure, words[own], value[own], label, look)
+    figure.update_layout(xaxis={"title": "words", "rangemode": "tozero"}, yaxis={"title": main}, height=340)
+    told = "no correlation can be worked out" if rho is None else f"rank correlation {number(rho, signed=True)}"
+    says = f"{main.capitalize()} against the length of the reply: {told}."
+    return _chart("Length", says, figure, ["", "rank correlation"], [[f"{main} and words", number(rho)]])
 
 
 def agreement_chart(scores: Scores, main: str) -> Chart | None:
@@ -141,40 +156,47 @@ def agreement_chart(scores: Scores, main: str) -> Chart | None:
     if len(raters) < 2:  # noqa: PLR2004 - nothing to agree with
         return None
     rho = [[1.0 if a == b else _known(spearman(scores.of(main, [a, b]))) for b in raters] for a in raters]
-    names = [_name(rater) for rater in raters]
+    labels = list(_labels(raters).values())
     text = [[number(value) for value in row] for row in rho]
     figure = _figure()
     figure.add_heatmap(
-        z=rho, x=names, y=names, text=text, texttemplate="%{text}", zmin=-1, zmax=1, colorscale="RdBu", showscale=False
+        z=rho,
+        x=labels,
+        y=labels,
+        text=text,
+        texttemplate="%{text}",
+        zmin=-1,
+        zmax=1,
+        colorscale="RdBu",
+        showscale=False,
     )
-    figure.update_layout(height=140 + 50 * len(names), yaxis={"autorange": "reversed"})
-    rows = [[name, *row] for name, row in zip(names, text, strict=True)]
+    figure.update_layout(
+        height=140 + 50 * len(labels), xaxis={"type": "category"}, yaxis={"type": "category", "autorange": "reversed"}
+    )
+    rows = [[_name(rater), *row] for rater, row in zip(raters, text, strict=True)]
     says = f"Rank correlation of the raters' scores, {main}. Agreement between judges is not accuracy."
-    return _chart("Judge against judge", says, figure, ["", *names], rows)
+    return _chart("Judge against judge", says, figure, ["", *map(_name, raters)], rows)
 
 
 def people_chart(judged: Mapping[str, Floats], truth: Floats, title: str) -> Chart | None:
     """Return judges' scores against people's."""
     figure, rows = _figure(), []
-    for (rater, column), (colour, symbol) in zip(judged.items(), _looks(), strict=False):
+    for (rater, column), label, look in zip(judged.items(), _labels(list(judged)).values(), _looks(), strict=False):
         kept = np.flatnonzero(~np.isnan(column) & ~np.isnan(truth))[:_MOST_POINTS]
         if not len(kept):
             continue
         # Whole numbers lie on each other, so they are spread a little.
         spread = np.random.default_rng(0).uniform(-0.08, 0.08, (2, len(kept)))
-        figure.add_scatter(
-            x=(truth[kept] + spread[0]).tolist(),
-            y=(column[kept] + spread[1]).tolist(),
-            mode="markers",
-            name=_name(rater),
-            marker={"color": colour, "symbol": symbol, "opacity": 0.6},
-        )
+        _add_points(figure, truth[kept] + spread[0], column[kept] + spread[1], label, look)
         rows.append([_name(rater), number(_known(spearman(np.stack((column, truth), axis=1))))])
     if not rows:
         return None
     figure.update_layout(xaxis={"title": "people"}, yaxis={"title": "judge"}, height=340)
     says = "Each point is what people and a judge gave, spread a little so that points do not hide each other."
     return _chart(title, says, figure, ["judge", "rank correlation"], rows)
+
+
+# --- what the pictures share ---
 
 
 def _chart(title: str, says: str, figure: Any, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Chart:
@@ -184,14 +206,21 @@ def _chart(title: str, says: str, figure: Any, columns: Sequence[str], rows: Seq
 def _figure() -> Any:
     layout = {
         "template": "none",
-        "margin": {"l": 60, "r": 20, "t": 10, "b": 50},
+        "margin": {"l": 50, "r": 15, "t": 10, "b": 40},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "legend": {"orientation": "h", "y": 1.1},
+        "showlegend": True,
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        "hoverlabel": {"namelength": -1},
         "xaxis": {"automargin": True},
         "yaxis": {"automargin": True},
     }
     return go.Figure(layout=layout)
+
+
+def _add_points(figure: Any, x: Floats, y: Floats, label: str, look: _Look) -> None:
+    marker = {"color": look.colour, "symbol": look.symbol, "opacity": 0.75}
+    figure.add_scatter(x=x.round(3).tolist(), y=y.round(3).tolist(), mode="markers", name=label, marker=marker)
 
 
 def _reach(means: Sequence[Statistic]) -> dict[str, Any]:
@@ -205,22 +234,28 @@ def _reach(means: Sequence[Statistic]) -> dict[str, Any]:
     }
 
 
-def _looks() -> Any:
-    return cycle(list(zip(_COLOURS, _SYMBOLS, strict=True)))
+def _looks() -> Iterator[_Look]:
+    return cycle(map(_Look, COLOURS, _SYMBOLS, _PATTERNS))
 
 
-def _bins(scores: Scores, dimension: str) -> tuple[Floats, list[str]]:
-    """Return the edges of the bars and what they are called: a bar a level if there are few."""
+def _edges(scores: Scores, dimension: str) -> tuple[Floats, bool]:
+    """Return the edges of the bars, and whether each bar is a level, as it is if there are few."""
     table = scores.tables[dimension]
-    levels = np.unique(table[~np.isnan(table)])
-    if 0 < len(levels) <= _BINS and (levels == levels.round()).all():
-        scale = scores.scale(dimension)
-        whole = np.arange(min(scale.low, levels[0]), max(scale.high, levels[-1]) + 1)
-        if len(whole) <= _BINS:
-            return np.append(whole, whole[-1] + 1) - 0.5, [f"{level:g}" for level in whole]
-    low, high = (float(levels[0]), float(levels[-1])) if len(levels) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
-    return edges, [f"{start:.3g} to {end:.3g}" for start, end in pairwise(edges)]
+    given = table[~np.isnan(table)]
+    scale = scores.scale(dimension)
+    ends = np.array([scale.low, scale.high, given.min(initial=scale.low), given.max(initial=scale.high)])
+    low, high = float(ends.min()), float(ends.max())
+    if (given == given.round()).all() and low == round(low) and high - low < _BINS:
+        return np.arange(low, high + 2) - 0.5, True
+    step = _round_step((high - low) / _BINS)
+    first, last = np.floor(low / step + _ROUNDING), np.ceil(high / step - _ROUNDING)
+    return (np.arange(first, max(last, first + 1) + 1) * step).round(10), False
+
+
+def _round_step(least: float) -> float:
+    """Return the next larger number of those people count in: 1, 2, 5, 10 and so on."""
+    power = 10.0 ** np.floor(np.log10(least or 0.1))
+    return float(next(each * power for each in (1, 2, 5, 10) if each * power >= least - _ROUNDING))
 
 
 def _mean(values: Floats) -> float | None:
@@ -233,5 +268,19 @@ def _known(value: float) -> float | None:
 
 
 def _name(text: str) -> str:
-    # Plotly reads a little HTML in names, so its signs are taken away.
-    return one_line(text, 40).replace("<", "‹").replace(">", "›").replace("&", "＆") or "-"
+    return one_line(text, _LONGEST_NAME) or "-"
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Return what Plotly is to write for each name: markup is spelled out, and no two are the same."""
+    labels: dict[str, str] = {}
+    for name in names:
+        taken = set(labels.values())
+        tries = (_name(name) + suffix for suffix in ("", *(f" ({nth})" for nth in range(2, len(names) + 2))))
+        labels[name] = next(label for each in tries if (label := _spelled(each)) not in taken)
+    return labels
+
+
+def _spelled(text: str) -> str:
+    # What stands between two dollars is a formula to Plotly.
+    return escape(text, quote=False).replace("$", "&#36;")

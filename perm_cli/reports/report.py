@@ -1,15 +1,15 @@
 """What a report says of runs: the answer first, then pictures, dialogues, and how it was made."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from perm_cli import __version__
-from perm_cli.biases import feature_table
 from perm_cli.comparison import compare
-from perm_cli.features import NAMES
 from perm_cli.reports.browsing import browsable
 from perm_cli.reports.charts import (
     Chart,
@@ -21,18 +21,21 @@ from perm_cli.reports.charts import (
     people_chart,
 )
 from perm_cli.reports.compared import findings as compared
-from perm_cli.reports.figures import figure, number, percent
+from perm_cli.reports.figures import figure, listed, number, percent
 from perm_cli.reports.graded import standings_rows, verdict_lines
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.validated import findings as validated
 from perm_cli.run_scores import REWARD, Health, RunScores
 from perm_cli.runs import RunFolder
-from perm_cli.scores import Scores
+from perm_cli.scores import Floats, Scores
 from perm_cli.systems import Leaderboard, leaderboard
+from perm_cli.terminal import one_line
 from perm_cli.validation import Mapped, row_means, validate
 from perm_cli.words import DIMENSIONS
 
 _HIDDEN = frozenset({"name", "model", "price"})
+_NOTHING = "Nobody can say: no reply has all the ratings that a reward takes."
+_LONGEST_NAME = 40
 
 
 def report_of(runs: RunScores, title: str, labelled: Scores | None = None, mapped: Sequence[Mapped] = ()) -> Page:
@@ -40,39 +43,84 @@ def report_of(runs: RunScores, title: str, labelled: Scores | None = None, mappe
     scores = runs.scores
     boards = [leaderboard(scores, judge, [*DIMENSIONS, REWARD]) for judge in scores.judges]
     several = len(scores.systems[0]) > 1
-    answer = [*_on_boards(boards, runs.health), *_on_judges(runs), *_on_people(labelled, mapped)]
+    caveats = (f"{each.rater}: {each.caveat}" for each in runs.health if each.caveat)
     return Page(
         title=title,
         question="Which system is more empathetic, and is that decisive?" if several else "How empathetic is it?",
-        answer=[*answer, *(each.caveat for each in runs.health if each.caveat), *runs.remarks],
+        answer=[*_on_boards(boards, runs.health), *caveats, *runs.remarks],
+        notes=[*_on_people(labelled, mapped), *_on_judges(runs)],
         tables=[
-            Table(caption=f"{board.rater}", columns=columns, rows=rows)
+            Table(caption=f"The systems as {board.rater} sees them", columns=columns, rows=rows)
             for board in boards
             for columns, rows in [standings_rows(board)]
         ],
         charts=[chart for chart in _charts(runs, boards, labelled, mapped) if chart],
-        dialogues=browsable(runs),
+        shelf=browsable(runs),
         facts=list(_facts(runs)),
     )
 
 
 def _on_boards(boards: Sequence[Leaderboard], health: Sequence[Health]) -> Iterator[str]:
+    several = len(boards[0].standings) > 1
+    if several:
+        yield _verdict(boards)
     for board in boards:
         by = f"{board.rater}: " if len(boards) > 1 else ""
-        for standing in board.standings if len(board.standings) == 1 else ():
-            mean = figure(standing.means[-1], 3, signed=True)
-            yield f"{by}The mean reward is {mean} over {standing.dialogues} dialogues and {standing.turns} turns."
-        for line in verdict_lines(board, None):
+        for line in verdict_lines(board, None) if several else [_alone(board)]:
             yield by + line
     for each in health:
         if each.coverage < 1:
             yield f"{each.rater} gave a score for {percent(each.coverage)} of its ratings."
 
 
+def _verdict(boards: Sequence[Leaderboard]) -> str:
+    """Return in a sentence which of several systems is the best, and whether that is decisive."""
+    known = [board for board in boards if board.standings[0].means[-1].value is not None]
+    if not known:
+        return _NOTHING
+    firsts = Counter(board.standings[0].system for board in known)
+    decisive = sum(_leads(board) for board in known)
+    if len(firsts) > 1:
+        places = [f"{_name(system)} comes first for {votes}" for system, votes in firsts.most_common()]
+        return f"The judges do not agree: of {len(known)}, {listed(places)}; that is decisive for {decisive or 'none'}."
+    best, by = _name(known[0].standings[0].system), f" for all {len(known)} judges" if len(known) > 1 else ""
+    if not decisive:
+        return f"{best} comes first{by}, but that is not decisive: chance is not ruled out."
+    if decisive < len(known):
+        return f"{best} comes first{by}; that is decisive for {decisive} of them."
+    return f"{best} is more empathetic than the others{by}, and that is decisive."
+
+
+def _leads(board: Leaderboard) -> bool:
+    """Tell whether the best system is decisively before the next."""
+    difference = board.difference(board.standings[0].system, board.standings[1].system)
+    return difference is not None and difference.decisive
+
+
+def _alone(board: Leaderboard) -> str:
+    """Return in a sentence how good the only system is."""
+    standing = board.standings[0]
+    *scores, reward = standing.means
+    if reward.value is None:
+        return _NOTHING
+    means = [f"{name} {number(mean.value)}" for name, mean in zip(board.dimensions, scores, strict=False)]
+    over = f"{_counted(standing.dialogues, 'dialogue')} and {_counted(standing.turns, 'turn')}"
+    return f"The mean reward is {figure(reward, 3, signed=True)} over {over}, of means of {listed(means)}."
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _name(system: str) -> str:
+    return one_line(system, _LONGEST_NAME) or "-"
+
+
 def _on_judges(runs: RunScores) -> list[str]:
     if len(runs.scores.judges) < 2:  # noqa: PLR2004 - nothing to compare
         return []
-    return compared(compare(runs.scores, runs.dialogues()))
+    # Which system is best has been said already.
+    return compared(replace(compare(runs.scores, runs.dialogues()), boards=()))
 
 
 def _on_people(labelled: Scores | None, mapped: Sequence[Mapped]) -> list[str]:
@@ -87,7 +135,7 @@ def _charts(
     for dimension in (*DIMENSIONS, REWARD):
         yield distribution_chart(scores, dimension)
     yield curve_chart(scores)
-    yield length_chart(scores, REWARD, feature_table(scores.items, runs.dialogues())[:, NAMES.index("length")])
+    yield length_chart(scores, REWARD, _words(runs))
     yield agreement_chart(scores, REWARD)
     for each in mapped if labelled else ():
         assert labelled is not None  # noqa: S101 - see above
@@ -96,16 +144,33 @@ def _charts(
         yield people_chart(judged, truth, f"{each.judged} against people's {each.human}")
 
 
+def _words(runs: RunScores) -> Floats:
+    """Return the length of each item's reply in words, NaN where it is not known."""
+    words = {
+        (dialogue.id, dialogue.system, number): float(len(turn.text.split()))
+        for dialogue in runs.dialogues()
+        for number, turn in enumerate(dialogue.turns, 1)
+        if turn.role == "supporter"
+    }
+    return np.array([words.get((item.dialogue_id, item.system, item.turn), np.nan) for item in runs.scores.items])
+
+
 def _facts(runs: RunScores) -> Iterator[Fact]:
     for each in runs.health:
-        spending = each.spending
-        cost = "unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
-        statuses = ", ".join(f"{count:,} {name}" for name, count in sorted(spending.statuses.items()))
-        said = f"{statuses}; {spending.tokens['calls']:,} calls, cost {cost}, median {number(each.latency_s(0.5))} s"
-        yield Fact(name=f"Judge {each.rater}", value=said)
+        yield Fact(name=f"Judge {each.rater}", value="; ".join(_health_of(each)))
     for run in runs.runs:
         yield from _run_facts(run)
     yield Fact(name="Made with", value=f"perm {__version__}, numpy {np.__version__}")
+
+
+def _health_of(health: Health) -> Iterator[str]:
+    spending, median = health.spending, health.latency_s(0.5)
+    statuses = ", ".join(f"{count:,} {name}" for name, count in sorted(spending.statuses.items()))
+    yield f"{percent(health.coverage)} of {spending.rated:,} ratings scored ({statuses})"
+    cost = "unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
+    yield f"{spending.tokens['calls']:,} calls, cost {cost}"
+    if median is not None:
+        yield f"median {number(median)} s a rating"
 
 
 def _run_facts(run: Path) -> Iterator[Fact]:
@@ -118,7 +183,7 @@ def _run_facts(run: Path) -> Iterator[Fact]:
     for command in record["commands"][-1:]:
         inputs = (command.get("asked") or {}).get("inputs") or []
         for each in inputs:
-            said = f"sha256 {each['sha256']}, {each['dialogues']:,} dialogues"
+            said = f"sha256 {each['sha256']}, {_counted(each['dialogues'], 'dialogue')}"
             yield Fact(name=f"Input {Path(each['name']).name}", value=said)
 
 

@@ -2,11 +2,12 @@
 // Shows the charts and browses the dialogues. All text from outside is set as text; nothing here makes markup of it.
 (async () => {
   const PAGE = 50;
+  const KEPT_PARTS = 10;
   const byId = (id) => document.getElementById(id);
+  const packedIn = (id) => byId(id).content.textContent;
 
-  async function unpacked(id) {
-    const packed = atob(byId(id).content.textContent);
-    const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+  async function unpacked(packed) {
+    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return JSON.parse(await new Response(stream).text());
   }
@@ -18,57 +19,50 @@
     return made;
   }
 
+  const counted = (count, one, several) => `${count} ${count === 1 ? one : several}`;
+  const painted = () => new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); setTimeout(done, 200); });
+
   // --- charts ---
 
-  function colours() {
-    const style = getComputedStyle(document.documentElement);
-    const ink = style.getPropertyValue("--ink").trim();
-    const line = style.getPropertyValue("--line").trim();
-    return {
-      "font.color": ink, "xaxis.gridcolor": line, "yaxis.gridcolor": line,
-      "xaxis.zerolinecolor": line, "yaxis.zerolinecolor": line,
-    };
-  }
-
   async function drawCharts() {
-    const figures = await unpacked("figures-data");
-    const draw = async ({ id, figure }) => {
+    const figures = await unpacked(packedIn("figures-data"));
+    if (!figures.length) return;
+    const script = element("script", "", await unpacked(packedIn("library-data")));
+    document.head.append(script); // runs, since the content policy knows its hash
+    for (const { id, figure } of figures) {
       await Plotly.newPlot(byId(id), figure.data, figure.layout, { displayModeBar: false, responsive: true });
-      await Plotly.relayout(byId(id), colours());
-    };
-    for (const each of figures) await draw(each);
-    const recolour = () => figures.forEach(({ id }) => Plotly.relayout(byId(id), colours()));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+      await painted();
+    }
   }
 
-  // --- dialogues ---
+  // --- a dialogue ---
 
   function marked(parent, text, spans) {
-    // Spans are [start, end, class], in order; overlapping ones are left out.
+    // Spans are [start, end, class] in characters, in order; overlapping ones are left out.
     let at = 0;
     const characters = Array.from(text);
     for (const [start, end, className] of spans) {
       if (start < at) continue;
       parent.append(characters.slice(at, start).join(""));
-      const mark = element("mark", className, characters.slice(start, end).join(""));
-      if (className === "invented") mark.title = "nobody has said this in the dialogue";
-      parent.append(mark);
+      parent.append(element("mark", className, characters.slice(start, end).join("")));
       at = end;
     }
     parent.append(characters.slice(at).join(""));
+    return parent;
   }
 
   function turnOf(turn, place) {
     const box = element("div", `turn ${turn.role}`);
-    box.append(element("span", "who", `${place}. ${turn.role}`));
-    if (turn.analysis) box.append(element("div", "analysis", turn.analysis));
-    marked(box, turn.text, turn.marks);
+    box.append(element("h3", "who", `${place}. ${turn.role}`));
+    if (turn.analysis) box.append(marked(element("p", "analysis"), turn.analysis, turn.analysis_marks));
+    box.append(marked(element("p"), turn.text, turn.marks));
     return box;
   }
 
-  function ratingsOf(ratings) {
+  function ratingsOf(ratings, place) {
     const wrap = element("div", "ratings wide");
     const table = element("table");
+    table.createCaption().textContent = `Ratings of turn ${place}`;
     const head = table.createTHead().insertRow();
     for (const name of ["judge", "dimension", "score", "why"]) {
       const cell = element("th", "", name);
@@ -79,10 +73,8 @@
     for (const rating of ratings) {
       const row = body.insertRow();
       row.append(element("td", "", rating.judge), element("td", "", rating.dimension));
-      row.append(element("td", "score", rating.score ?? rating.status));
-      const why = element("td");
-      marked(why, rating.why, rating.quotes);
-      row.append(why);
+      row.append(element("td", "score", rating.score === null ? rating.status : +rating.score.toFixed(2)));
+      row.append(marked(element("td", "why"), rating.why, rating.quotes));
     }
     wrap.append(table);
     return wrap;
@@ -96,77 +88,121 @@
     dialogue.turns.forEach((turn, index) => {
       inside.append(turnOf(turn, index + 1));
       const ratings = dialogue.ratings.filter((rating) => rating.turn === index + 1);
-      if (ratings.length) inside.append(ratingsOf(ratings));
+      if (ratings.length) inside.append(ratingsOf(ratings, index + 1));
     });
     return inside;
   }
 
-  function folded(dialogue) {
+  function folded(listed, whole) {
     const box = element("details", "dialogue");
     const summary = element("summary");
-    summary.append(element("span", "id", dialogue.id));
-    if (dialogue.system) summary.append(element("span", "note", dialogue.system));
-    const reward = dialogue.reward === null ? "no reward" : `reward ${dialogue.reward.toFixed(3)}`;
-    summary.append(element("span", "note", reward));
-    if (dialogue.spread) summary.append(element("span", "note", `disagreement ${Math.round(100 * dialogue.spread)} %`));
-    if (dialogue.failures) summary.append(element("span", "note", `${dialogue.failures} failed`));
-    if (dialogue.invented) summary.append(element("span", "note", `${dialogue.invented} quotes nobody said`));
+    summary.append(element("span", "id", listed.id));
+    const note = (text) => summary.append(" ", element("span", "note", text));
+    if (listed.system) note(listed.system);
+    note(listed.reward === null ? "no reward" : `reward ${listed.reward.toFixed(3)}`);
+    if (listed.spread) note(`disagreement ${Math.round(100 * listed.spread)} %`);
+    if (listed.failures) note(counted(listed.failures, "rating failed", "ratings failed"));
+    if (listed.invented) note(counted(listed.invented, "quote", "quotes") + " nobody said");
     box.append(summary);
-    box.addEventListener("toggle", () => {
-      if (box.open && box.childElementCount === 1) box.append(opened(dialogue));
+    box.addEventListener("toggle", async () => {
+      if (!box.open || box.dataset.filled) return;
+      box.dataset.filled = "yes";
+      box.append(opened(await whole(listed)));
     });
     return box;
   }
 
-  function browse({ dialogues, left_out: leftOut }) {
+  // --- all dialogues ---
+
+  function shelf(size) {
+    const parts = packedIn("dialogues-data").split("\n");
+    const kept = new Map();
+    let texts = null;
+
+    async function whole({ place }) {
+      const number = Math.floor(place / size);
+      if (!kept.has(number)) kept.set(number, unpacked(parts[number]));
+      if (kept.size > KEPT_PARTS) kept.delete(kept.keys().next().value);
+      return (await kept.get(number))[place % size];
+    }
+
+    async function readTexts() {
+      const found = [];
+      for (const part of parts) {
+        for (const { id, scenario, persona, turns, ratings } of await unpacked(part)) {
+          const said = turns.flatMap((turn) => [turn.text, turn.analysis ?? ""]);
+          const whys = ratings.map((rating) => rating.why);
+          found.push([id, scenario, persona, ...said, ...whys].join("\n").toLowerCase());
+        }
+      }
+      return found;
+    }
+
+    return { whole, searched: () => (texts ??= readTexts()) };
+  }
+
+  const ORDERS = {
+    input: () => 0,
+    low: (a, b) => (a.reward ?? Infinity) - (b.reward ?? Infinity),
+    high: (a, b) => (b.reward ?? -Infinity) - (a.reward ?? -Infinity),
+    disputed: (a, b) => b.spread - a.spread,
+    failures: (a, b) => b.failures - a.failures,
+  };
+  const KINDS = { all: () => true, failed: (each) => each.failures > 0, invented: (each) => each.invented > 0 };
+
+  function offerSystems(dialogues) {
     const systems = [...new Set(dialogues.map((each) => each.system))].sort();
     byId("system").append(new Option("all", ""));
     for (const system of systems) byId("system").append(new Option(system || "(none)", `=${system}`));
-    for (const each of dialogues) {
-      const texts = [each.id, ...each.turns.map((turn) => turn.text), ...each.ratings.map((rating) => rating.why)];
-      each.words = texts.join("\n").toLowerCase();
-    }
-    const orders = {
-      input: () => 0,
-      low: (a, b) => (a.reward ?? Infinity) - (b.reward ?? Infinity),
-      high: (a, b) => (b.reward ?? -Infinity) - (a.reward ?? -Infinity),
-      disputed: (a, b) => b.spread - a.spread,
-      failures: (a, b) => b.failures - a.failures,
-    };
+    byId("system").parentElement.hidden = systems.length < 2;
+  }
+
+  function browse({ dialogues, left_out: leftOut, part }) {
+    dialogues.forEach((each, place) => { each.place = place; });
+    offerSystems(dialogues);
+    const { whole, searched } = shelf(part);
     let found = [];
     let shown = 0;
+    let asked = 0;
 
     function showMore() {
-      byId("list").append(...found.slice(shown, shown + PAGE).map(folded));
-      shown = Math.min(shown + PAGE, found.length);
+      const added = found.slice(shown, shown + PAGE).map((listed) => folded(listed, whole));
+      byId("list").append(...added);
+      shown += added.length;
       byId("more").hidden = shown >= found.length;
+      return added[0];
     }
 
-    function show() {
+    async function show() {
+      const turn = ++asked;
       const words = byId("search").value.trim().toLowerCase();
+      if (words) byId("count").textContent = "searching";
+      const texts = words && await searched();
+      if (turn !== asked) return; // something else is looked for by now
       const system = byId("system").value;
-      const which = byId("which").value;
+      const isOfKind = KINDS[byId("which").value];
       found = dialogues.filter((each) =>
-        (!words || each.words.includes(words)) && (!system || `=${each.system}` === system) &&
-        (which !== "failed" || each.failures > 0) && (which !== "invented" || each.invented > 0));
-      found.sort(orders[byId("order").value]);
+        (!words || texts[each.place].includes(words)) && (!system || `=${each.system}` === system) && isOfKind(each));
+      found.sort(ORDERS[byId("order").value]);
       byId("list").replaceChildren();
       shown = 0;
       showMore();
-      const rest = leftOut ? `; ${leftOut} more are not in this file, but in its numbers` : "";
-      byId("count").textContent = `${found.length} of ${dialogues.length} dialogues${rest}`;
+      const rest = leftOut ? `; ${leftOut} more count in the numbers, but are not in this file` : "";
+      byId("count").textContent = `${found.length} of ${counted(dialogues.length, "dialogue", "dialogues")}${rest}`;
     }
 
     let waiting = 0;
     byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(show, 150); });
     for (const id of ["system", "which", "order"]) byId(id).addEventListener("change", show);
     byId("filter").addEventListener("submit", (event) => { event.preventDefault(); show(); });
-    byId("more").addEventListener("click", showMore);
+    byId("more").addEventListener("click", () => showMore().firstChild.focus());
     byId("filter").hidden = false;
-    show();
+    return show();
   }
 
-  browse(await unpacked("dialogues-data"));
-  if (window.Plotly) await drawCharts();
+  await browse(await unpacked(packedIn("listing-data")));
+  document.documentElement.dataset.ready = "list";
+  await painted();
+  await drawCharts();
   document.documentElement.dataset.ready = "yes";
 })();
