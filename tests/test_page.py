@@ -243,6 +243,14 @@ def test_of_one_system_the_first_sentence_says_how_good_it_is(tmp_path: Path) ->
     assert first.startswith("The mean reward is +0.115 over 1 dialogue and 1 turn, of means of resonation 3.00,")
 
 
+def test_a_system_without_a_name_is_told_from_others(tmp_path: Path) -> None:
+    """Dialogues need not say who wrote them."""
+    dialogues = [talk("d", ""), talk("d", "b")]
+    ratings = [each for dialogue in dialogues for each in whole(dialogue)]
+
+    assert answer_of(tmp_path, *ratings, dialogues=dialogues)[0].startswith("- comes first, but")
+
+
 def test_where_all_ratings_failed_the_first_sentence_says_so(tmp_path: Path) -> None:
     """Nothing is made up of nothing."""
     dialogues = [talk("d", "a"), talk("d", "b")]

@@ -7,7 +7,9 @@
   const packedIn = (id) => byId(id).content.textContent;
 
   async function unpacked(packed) {
-    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+    const letters = atob(packed);
+    const bytes = new Uint8Array(letters.length);
+    for (let place = 0; place < letters.length; place++) bytes[place] = letters.charCodeAt(place);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return JSON.parse(await new Response(stream).text());
   }
@@ -24,11 +26,9 @@
 
   // --- charts ---
 
-  async function drawCharts() {
-    const figures = await unpacked(packedIn("figures-data"));
+  async function drawCharts(figures, library) {
     if (!figures.length) return;
-    const script = element("script", "", await unpacked(packedIn("library-data")));
-    document.head.append(script); // runs, since the content policy knows its hash
+    document.head.append(element("script", "", library)); // runs, since the content policy knows its hash
     for (const { id, figure } of figures) {
       await Plotly.newPlot(byId(id), figure.data, figure.layout, { displayModeBar: false, responsive: true });
       await painted();
@@ -203,6 +203,6 @@
   await browse(await unpacked(packedIn("listing-data")));
   document.documentElement.dataset.ready = "list";
   await painted();
-  await drawCharts();
+  await drawCharts(...await Promise.all(["figures-data", "library-data"].map(packedIn).map(unpacked)));
   document.documentElement.dataset.ready = "yes";
 })();
