@@ -8,9 +8,9 @@ import numpy as np
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.features import NAMES, as_row, features_by_turn
-from perm_cli.scores import Floats, Item, Scores
+from perm_cli.scores import Item, Scores, known, mean_of, row_means
 from perm_cli.statistics.agreement import spearman
-from perm_cli.statistics.resampling import Resamples, Statistic, divided, statistic
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, divided, statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def leans(scores: Scores, dimension: str, features: Floats, resamples: Resamples
     for rater in scores.raters:
         column = scores.of(dimension, [rater])
         rho = [spearman(np.hstack((column, features[:, [place]]))) for place in range(len(NAMES))]
-        by_feature = {name: None if np.isnan(each) else each for name, each in zip(NAMES, rho, strict=True)}
+        by_feature = {name: known(each) for name, each in zip(NAMES, rho, strict=True)}
         found.append(
             Lean(rater=rater, features=by_feature, own_family=_own_family(scores, dimension, rater, resamples))
         )
@@ -118,10 +118,7 @@ def _own_family(scores: Scores, dimension: str, rater: str, resamples: Resamples
     own = np.array([family is not None and family_of(name) == family for name in names])[systems]
     if rater in scores.people or not others or not own.any() or own.all():
         return Statistic(value=None, why="no system of its family, or no other judge")
-    table = scores.of(dimension, others)
-    present = ~np.isnan(table)
-    of_others = divided(np.where(present, table, 0.0).sum(axis=1), present.sum(axis=1))
-    apart = scores.of(dimension, [rater])[:, 0] - of_others
+    apart = scores.of(dimension, [rater])[:, 0] - row_means(scores.of(dimension, others))
     given = ~np.isnan(apart)
     parts = [given & own, given & ~own]
     columns = [np.where(part, np.nan_to_num(apart), 0.0) for part in parts] + [part.astype(float) for part in parts]
@@ -160,13 +157,8 @@ def _structure(
     whole = not np.isnan(own).any()
     return Structure(
         rater=rater,
-        halo=_mean(own[np.triu_indices(len(dimensions), 1)]),
+        halo=mean_of(own[np.triu_indices(len(dimensions), 1)]),
         first_share=float(np.linalg.eigvalsh(own)[-1] / len(dimensions)) if whole else None,
-        convergent=_mean(same),
-        discriminant=_mean(different),
+        convergent=mean_of(same),
+        discriminant=mean_of(different),
     )
-
-
-def _mean(values: Sequence[float] | Floats) -> float | None:
-    given = [value for value in values if not np.isnan(value)]
-    return float(np.mean(given)) if given else None

@@ -15,8 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
 from perm_cli.files import write_whole
-from perm_cli.scores import Floats, Scores
+from perm_cli.scores import Scores
 from perm_cli.statistics.calibrating import Isotonic
+from perm_cli.statistics.resampling import Floats
 from perm_cli.terminal import one_line
 
 FORMAT = 1

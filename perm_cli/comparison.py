@@ -4,7 +4,7 @@ Judges side by side on the same dialogues: how they use the scale, how far they 
 What agrees need not be right: of that, `validation` has more to say.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,13 +12,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from perm_cli.biases import Lean, Structure, feature_table, leans, structures
-from perm_cli.dialogues import Dialogue
 from perm_cli.run_scores import REWARD
-from perm_cli.scores import Floats, Item, Scores
+from perm_cli.scores import Item, Scores
 from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import kendall_w
-from perm_cli.statistics.resampling import Resamples, Statistic, mean_differences, sign_flip_p
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_p
 from perm_cli.systems import Leaderboard, leaderboard
 
 DISPUTES = 10
@@ -103,13 +102,19 @@ class Comparison:
     disputes: Sequence[Dispute]
 
 
-def compare(scores: Scores, dialogues: Iterable[Dialogue] = ()) -> Comparison:
-    """Compare the judges in a table; `dialogues` are looked at for what can be counted in them."""
+def compare(scores: Scores, features: Floats | None = None, boards: Sequence[Leaderboard] | None = None) -> Comparison:
+    """
+    Compare the judges in a table.
+
+    `features` is (item, feature), as `biases.feature_table` gives it, if the texts are known; `boards` are the raters'
+    leaderboards by the reward, if they are worked out already.
+    """
     resamples = Resamples(scores.clusters)
     dimensions = [name for name in scores.tables if name != REWARD] or [REWARD]
     everything = sorted(scores.tables, key=lambda name: name == REWARD)  # the reward last
     main = REWARD if REWARD in scores.tables else dimensions[0]
-    boards = _boards(scores, main)
+    boards = _boards(scores, main) if boards is None else boards
+    features = feature_table(scores.items, ()) if features is None else features
     return Comparison(
         raters=scores.judges,
         people=scores.humans,
@@ -120,7 +125,7 @@ def compare(scores: Scores, dialogues: Iterable[Dialogue] = ()) -> Comparison:
         boards=boards,
         concordance=_concordance([board for board in boards if board.rater not in scores.people]),
         structure=structures(scores, dimensions),
-        leans=leans(scores, main, feature_table(scores.items, dialogues), resamples),
+        leans=leans(scores, main, features, resamples),
         disputes=_disputes(scores, dimensions),
     )
 

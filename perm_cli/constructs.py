@@ -22,7 +22,6 @@ _EXPECTED: Mapping[str, tuple[str, ...]] = {
         "rank_rating",
         "Rating",
         "survey_empathy",
-        "emo_point",
         "-dismissing_emotions",
         "-self_oriented",
         "-advice_giving",

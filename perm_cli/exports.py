@@ -13,6 +13,7 @@ import orjson
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import SettingsError
+from perm_cli.files import rewriting
 from perm_cli.formats.cells import HEADER, guarded
 from perm_cli.terminal import one_line
 
@@ -82,18 +83,14 @@ def writer_of(path: Path) -> Callable[[Iterable[Dialogue], BinaryIO], None]:
 
 @contextmanager
 def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Open a file to write it; it is there when the `with` block ends well, and untouched when it does not."""
-    draft = path.with_name(f".{path.name}.part")
+    """Open a file to write it, as `files.rewriting` does; raise `SettingsError` if it is there and not by `force`."""
+    if path.exists() and not force:
+        raise SettingsError(f"--out {path}: a file found, expected a new name, or --force to write over it")
     try:
-        if path.exists() and not force:
-            raise SettingsError(f"--out {path}: a file found, expected a new name, or --force to write over it")
-        with draft.open("wb") as stream:
+        with rewriting(path) as stream:
             yield stream
-        draft.replace(path)
     except OSError as error:
         raise SettingsError(f"--out {path}: {error.strerror or error} found, expected a file to write") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -5,12 +5,11 @@ A judge that says no more than these is a word counter. The list of words is Eng
 measure of empathy.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-
-import numpy as np
 
 from perm_cli.dialogues import Dialogue
 
@@ -67,7 +66,7 @@ def features_of(reply: str, seeker: str) -> Features:
     words = _words(reply)
     said = set(_words(seeker)) - _COMMON
     return Features(
-        length=float(np.log1p(len(words))),
+        length=math.log1p(len(words)),
         questions=float(len(_QUESTION.findall(reply))),
         sympathy=100.0 * sum(map(SYMPATHY.__contains__, words)) / len(words) if words else 0.0,
         overlap=len(said & set(words)) / len(said) if said else 0.0,

@@ -1,20 +1,30 @@
 """Files written whole or not at all."""
 
-import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from perm_cli.errors import SettingsError
 
 
+@contextmanager
+def rewriting(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write it anew; it takes the place of the old one if the `with` block ends well."""
+    draft = path.parent / f".{path.name}.part"
+    try:
+        with draft.open("wb") as stream:
+            yield stream
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and then put it there; raise `SettingsError` if it cannot be."""
-    draft = path.parent / f".{path.name}.{os.getpid()}.part"
+    """Write a file and the folders it lies in; raise `SettingsError` if that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        draft.replace(path)
+        with rewriting(path) as stream:
+            stream.write(content)
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
         raise SettingsError(f"{path}: {error.strerror or error} found, expected a place to write to") from error

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from perm_cli.errors import SettingsError
-from perm_cli.scores import Floats, Scores
-from perm_cli.statistics.resampling import Resamples, Statistic
+from perm_cli.scores import Scores
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic
 from perm_cli.systems import Difference, Leaderboard, Standing, by_dialogue, differences
 
 _NOW, _BEFORE = "now", "before"

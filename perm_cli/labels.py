@@ -9,6 +9,7 @@ import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -90,15 +91,16 @@ def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
 
 def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Sequence[str] = ()) -> Scores:
     """
-    Return a table of judges with people's labels beside: by turn if any label is, else over whole dialogues.
+    Return a table of judges with people's labels beside, of single turns, of whole dialogues, or of both.
 
-    A label that names no system is about the dialogue's only one. Labels of what no judge has rated are left out;
-    raise `SettingsError` if none is left. A crowd is left out where there are others, unless `people` asks for it.
+    What judges give a whole dialogue is the mean over its turns. A label that names no system is about the dialogue's
+    only one. Labels of what no judge has rated are left out; raise `SettingsError` if none is left. A crowd is left out
+    where there are others, unless `people` asks for it.
     """
     given = [each for each, person in labels if person and math.isfinite(each.score)]
     asked = _asked({each.rater for each in given}, people)
     given = [each for each in given if each.rater in asked]
-    judged = scores if any(each.item.turn for each in given) else collapsed(scores)
+    judged = _at_levels(scores, {each.item.turn > 0 for each in given})
     known = set(judged.items)
     alone = _only_systems(judged.items)
     placed = [
@@ -127,6 +129,17 @@ def _beside(judged: Scores, labels: Scores) -> Scores:
             tables[name][rows, judges:] = labels.tables[name]
     raters = [*judged.raters, *people]
     return Scores(items=judged.items, raters=raters, tables=tables, people=judged.people | set(people))
+
+
+def _at_levels(scores: Scores, by_turn: set[bool]) -> Scores:
+    """Return the table at the levels that labels are about: single turns, whole dialogues, or one above the other."""
+    whole = collapsed(scores)
+    if True not in by_turn or not any(item.turn for item in scores.items):
+        return whole
+    if False not in by_turn:
+        return scores
+    tables = {name: np.vstack((table, whole.tables[name])) for name, table in scores.tables.items()}
+    return replace(scores, items=[*scores.items, *whole.items], tables=tables)
 
 
 def _asked(found: set[str], people: Sequence[str]) -> set[str]:

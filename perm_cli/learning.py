@@ -13,9 +13,9 @@ import numpy as np
 from perm_cli.calibration import FORMAT, Calibration, Curve
 from perm_cli.errors import SettingsError
 from perm_cli.run_scores import REWARD
-from perm_cli.scores import Scores
+from perm_cli.scores import Scores, row_means
 from perm_cli.statistics.calibrating import cross_fitted, folds_of, isotonic
-from perm_cli.validation import Mapped, row_means, same_scale
+from perm_cli.validation import Mapped, same_scale
 
 LEAST_LABELS = 50
 LEAST_DIALOGUES = 20

@@ -11,9 +11,9 @@ import numpy as np
 
 from perm_cli.rewards import BOUNDS, Recipe, bystander_term, empathy_of
 from perm_cli.run_scores import REWARD
-from perm_cli.scores import Floats, Scores
+from perm_cli.scores import Scores
 from perm_cli.statistics.agreement import intraclass, intraclass_with_intervals, spearman
-from perm_cli.statistics.resampling import Resamples, Statistic
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic
 from perm_cli.words import EMPATHY, PanelName
 
 LEAST_JUDGES = 2

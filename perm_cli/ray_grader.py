@@ -63,7 +63,6 @@ _REACH_S = 5.0
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 
@@ -134,8 +133,10 @@ class Grader:
                 await self._one(call, judge, ratings, shard)
                 self._proven = True
         done = await asyncio.gather(*(self._one(call, judge, ratings, shard) for call in calls), return_exceptions=True)
-        if ratings and not _is_gone(shard):
-            write_shard(ratings, target)
+        if ratings:
+            draft = shard.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
+            with contextlib.suppress(FileNotFoundError):  # the work was taken away, and these ratings are made anew
+                write_shard(ratings, target, draft)
         if self._unusable:
             raise self._unusable
         return next((f"{type(error).__name__}: {error}" for error in done if isinstance(error, BaseException)), "")
@@ -204,7 +205,7 @@ def make_ratings_on_ray(
             "--ray: --judge local found, which keeps one machine busy by itself, expected another judge"
         )
     todo = folder.path.absolute() / "todo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    rmtree(todo.parent, ignore_errors=True)  # of a run that was killed, whose workers then write no more
+    _take_away(todo.parent)  # of a run that was killed, whose workers then write no more
     if is_made(job, folder):
         watch.kept(job.ratings)
         return
@@ -219,7 +220,7 @@ def make_ratings_on_ray(
                 with _interruptible(stop, announce):
                     _grade(ray, shards, min(workers, len(shards)), _brief(job, folder, judge), watch, stop)
         finally:
-            rmtree(todo.parent, ignore_errors=True)
+            _take_away(todo.parent)
 
 
 def want_all(job: Job, folder: RunFolder) -> None:
@@ -372,6 +373,14 @@ def _interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _take_away(work: Path) -> None:
+    """Remove the shards of work, and the drafts beside them, at one moment for all who look."""
+    aside = work.with_name(f".{work.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        work.rename(aside)
+        rmtree(aside, ignore_errors=True)
 
 
 def _is_gone(shard: Path) -> bool:

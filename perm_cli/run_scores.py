@@ -12,9 +12,10 @@ import orjson
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import RunError
 from perm_cli.ledger import Outcome
+from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward, rewards_of
-from perm_cli.runs import RunFolder
+from perm_cli.runs import RunFolder, is_run
 from perm_cli.scores import Given, Item, Scores, table_of
 from perm_cli.words import DIMENSIONS, ScoreMode
 
@@ -85,7 +86,7 @@ def read_runs(
     """
     Return the scores in run folders, on the four dimensions and fused into `reward`.
 
-    What several samples come to is as the last command on the run has said. There is no length term.
+    What several samples come to is as the last command on the run has said.
     Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run.
     """
     health: dict[_Rater, Health] = {}
@@ -122,7 +123,7 @@ def rationales(runs: Iterable[Path], items: Iterable[Item]) -> dict[tuple[Item, 
 
 
 def _opened(run: Path) -> RunFolder:
-    if not (run / "run.json").exists():
+    if not is_run(run):
         raise RunError(f"{run}: no run found, expected a folder that perm score has written")
     return RunFolder(run)
 
@@ -133,7 +134,9 @@ def _rewards(
     commands = folder.record["commands"]
     mode: ScoreMode = commands[-1]["score"] if commands else "mode"
     folder.ledger.keep_latest(folder.dialogue_names())
-    return list(rewards_of(_watched(folder, health, only), replace(recipe or Recipe(), score=mode)))
+    recipe = replace(recipe or Recipe(), score=mode)
+    with lengths_in(folder, recipe) as lengths:
+        return list(rewards_of(_watched(folder, health, only), recipe, lengths))
 
 
 def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Asked | None) -> Iterator[Outcome]:

@@ -15,7 +15,7 @@ A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.dama
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -29,6 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import RunError
+from perm_cli.files import rewriting
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.formats.rows import RowError
 from perm_cli.ledger import Ledger
@@ -194,14 +195,9 @@ class RunFolder:
         with self.rewriting(name) as stream:
             stream.write(content)
 
-    @contextmanager
-    def rewriting(self, name: str) -> Iterator[BinaryIO]:
-        """Open a file to write it anew; it takes the place of the old one when the `with` block ends well."""
-        target = self.path / name
-        draft = target.with_name(f".{target.name}.part")
-        with draft.open("wb") as stream:
-            yield stream
-        draft.replace(target)
+    def rewriting(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file to write it anew, whole or not at all."""
+        return rewriting(self.path / name)
 
     def close(self) -> None:
         """Bring the ratings safely to disk."""
@@ -230,6 +226,11 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
         raise RunError(f"{path}: in use by another perm; wait for it or choose another --out") from error
     except OSError as error:
         raise RunError(f"{error.filename or path}: {error.strerror or error}; what is rated so far is kept") from error
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether this is a run folder."""
+    return (path / "run.json").exists()
 
 
 def _check(path: Path, *, create: bool) -> None:

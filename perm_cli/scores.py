@@ -13,10 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perm_cli.words import EMPATHY
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from perm_cli.rewards import BOUNDS
+from perm_cli.statistics.resampling import Floats, Ints
 
 
 class Item(NamedTuple):
@@ -44,10 +42,7 @@ class Scale:
     high: float
 
 
-KNOWN_SCALES: Mapping[str, Scale] = {
-    **dict.fromkeys(EMPATHY, Scale(low=1.0, high=5.0)),
-    "bystander": Scale(low=0.0, high=100.0),
-}
+KNOWN_SCALES: Mapping[str, Scale] = {name: Scale(low=low, high=high) for name, (low, high) in BOUNDS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +140,25 @@ def numbered(names: Sequence[str]) -> tuple[list[str], Ints]:
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
     return list(numbers), codes
+
+
+def row_means(table: Floats) -> Floats:
+    """Return the mean of each row over what is there, NaN where nothing is."""
+    given = (~np.isnan(table)).sum(axis=1)
+    means: Floats = np.full(len(table), np.nan)
+    means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
+    return means
+
+
+def known(value: float) -> float | None:
+    """Return a figure, None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def mean_of(values: Iterable[float]) -> float | None:
+    """Return the mean of what is there, None if nothing is."""
+    given = [value for value in values if value == value]  # noqa: PLR0124 - NaN is not there
+    return float(sum(given) / len(given)) if given else None
 
 
 def means_by(codes: Ints, count: int, values: Floats) -> Floats:

@@ -1,6 +1,5 @@
 """Ratings in Parquet: what many machines write into `ratings/` of a run folder, one file a shard of the work."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,12 @@ _WHOLE = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempt
 _REAL = ("score", "cost_usd", "latency_s")
 
 
-def write_shard(ratings: Sequence[Rating], target: Path) -> None:
-    """Write ratings as one Parquet file, whole or not at all; what is no number or text goes in as JSON."""
+def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
+    """
+    Write ratings as one Parquet file, whole or not at all; what is no number or text goes in as JSON.
+
+    The draft is put in its place at once; raise `FileNotFoundError` if it, or the folder it lies in, was taken away.
+    """
     import pyarrow as pa  # noqa: PLC0415 - an extra
     import pyarrow.parquet as pq  # noqa: PLC0415 - the same
 
@@ -25,7 +28,6 @@ def write_shard(ratings: Sequence[Rating], target: Path) -> None:
         row |= {name: orjson.dumps(row[name]).decode() for name in _AS_JSON}
     kinds = dict.fromkeys(_WHOLE, pa.int64()) | dict.fromkeys(_REAL, pa.float64())
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     pq.write_table(pa.Table.from_pylist(rows, schema), draft, compression="zstd")
     draft.replace(target)
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from perm_cli.scores import Floats, Scores, means_by, numbered
+from perm_cli.scores import Scores, means_by, numbered
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import Ranked, ranking
-from perm_cli.statistics.resampling import Resamples, Statistic, mean_differences, sign_flip_p
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_p
 
 ALPHA = 0.05
 _POWER = 0.8

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perm_cli.features import NAMES
-from perm_cli.scores import Floats, Ints, Scores, means_by
+from perm_cli.scores import Scores, known, mean_of, means_by, row_means
 from perm_cli.statistics.agreement import (
     intraclass,
     intraclass_with_intervals,
@@ -25,7 +26,7 @@ from perm_cli.statistics.agreement import (
 from perm_cli.statistics.calibrating import cross_fitted, folds_of
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import EPSILON, Replacement, alternative_annotator_test
-from perm_cli.statistics.resampling import Resamples, Statistic, percentile_interval, statistic
+from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, percentile_interval, statistic
 
 LEAST_ALPHA = 0.2  # below it, people agree too little to hold a judge against them
 _LEAST_SYSTEMS = 3
@@ -150,16 +151,25 @@ def validate(
 
     `features` is (item, feature), as `biases.feature_table` gives it, if the texts are known.
     """
-    resamples = Resamples(scores.clusters)
-    return [_Bench(scores, each, features, resamples, epsilon).validation() for each in mapped]
+    features = np.full((len(scores.items), len(NAMES)), np.nan) if features is None else features
+    turns = np.array([item.turn > 0 for item in scores.items])
+    levels = {}
+    for by_turn in set(turns.tolist()):
+        own = scores.only(turns == by_turn)
+        levels[by_turn] = (own, features[turns == by_turn], Resamples(own.clusters))
+    return [_Bench(*levels[_by_turn(scores, each.human, turns)], each, epsilon).validation() for each in mapped]
+
+
+def _by_turn(scores: Scores, human: str, turns: NDArray[np.bool_]) -> bool:
+    """Tell whether people rated single turns on this dimension, if any, or whole dialogues."""
+    rated = ~np.isnan(scores.of(human, scores.humans)).all(axis=1)
+    return bool(turns[rated].any())
 
 
 class _Bench:
     """Hold what one dimension's judges are measured with."""
 
-    def __init__(
-        self, scores: Scores, mapped: Mapped, features: Floats | None, resamples: Resamples, epsilon: float
-    ) -> None:
+    def __init__(self, scores: Scores, features: Floats, resamples: Resamples, mapped: Mapped, epsilon: float) -> None:
         self.scores = scores
         self.mapped = mapped
         self.features = features
@@ -199,17 +209,17 @@ class _Bench:
             items=int((~np.isnan(self.truth)).sum()),
             alpha=ordinal_alpha_with_interval(self.humans, self.resamples) if several else alone,
             icc_a1=intraclass_with_intervals(self.humans, self.resamples)[0] if several else alone,
-            left_out=_mean([_rho(self.humans[:, at], rest) for at, rest in enumerate(others)]) if several else None,
+            left_out=mean_of([_rho(self.humans[:, at], rest) for at, rest in enumerate(others)]) if several else None,
             judge_left_out={
-                judge: _mean([_rho(self._column(judge), rest) for rest in others]) if several else None
+                judge: mean_of([_rho(self._column(judge), rest) for rest in others]) if several else None
                 for judge in self.judges
             },
         )
 
     def _counting(self) -> dict[str, float | None]:
-        if self.features is None or np.isnan(self.features).all():
+        if np.isnan(self.features).all():
             return {}
-        return {name: _known(_rho(self.features[:, at], self.truth)) for at, name in enumerate(NAMES)}
+        return {name: known(_rho(self.features[:, at], self.truth)) for at, name in enumerate(NAMES)}
 
     def _validity(self, judge: str, best: str | None) -> Validity:
         column = self._column(judge)
@@ -228,10 +238,8 @@ class _Bench:
             pairs=ordered_pairs(self.scores, column, self.truth),
             levels=_levels(column, self.truth) if self.same_scale else None,
             calibrated=_levels(calibrated, self.truth),
-            replacement=self._replacement(
-                _rounded(column, self.humans) if self.same_scale else np.full(len(column), np.nan)
-            ),
-            replacement_calibrated=self._replacement(_rounded(calibrated, self.humans)),
+            replacement=self._replacement(column if self.same_scale else np.full(len(column), np.nan)),
+            replacement_calibrated=self._replacement(calibrated),
             over_counting=self._over_counting(both, draws, best),
             powered=self._powered(column),
         )
@@ -250,7 +258,7 @@ class _Bench:
         return statistic(value, why="all systems are alike" if np.isnan(value) else f"{len(means)} systems")
 
     def _over_counting(self, both: Floats, draws: Floats, best: str | None) -> Statistic:
-        if best is None or self.features is None:
+        if best is None:
             return Statistic(value=None, why="the texts are not known")
         counted = np.stack((self.features[:, NAMES.index(best)], self.truth), axis=1)
         counted[np.isnan(both[:, 0])] = np.nan
@@ -359,8 +367,8 @@ def _levels(column: Floats, truth: Floats) -> Levels | None:
     both = np.stack((column, truth), axis=1)[kept]
     apart = both[:, 0] - both[:, 1]
     return Levels(
-        kappa=_known(quadratic_kappa(both)),
-        icc_a1=_known(intraclass(both)[0]),
+        kappa=known(quadratic_kappa(both)),
+        icc_a1=known(intraclass(both)[0]),
         error=float(np.abs(apart).mean()),
         bias=float(apart.mean()),
     )
@@ -376,22 +384,14 @@ def _rounded(column: Floats, humans: Floats) -> Floats:
     return np.where(between, nearest, column)
 
 
-def row_means(table: Floats) -> Floats:
-    """Return the mean of each row over what is there, NaN where nothing is."""
-    given = (~np.isnan(table)).sum(axis=1)
-    means: Floats = np.full(len(table), np.nan)
-    means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
-    return means
-
-
 def _others(humans: Floats, place: int) -> Floats:
     """Return the means of all people but one on what that one has rated."""
     return np.where(np.isnan(humans[:, place]), np.nan, row_means(np.delete(humans, place, axis=1)))
 
 
 def _best_of(counting: Mapping[str, float | None]) -> str | None:
-    known = {name: abs(rho) for name, rho in counting.items() if rho is not None}
-    return max(known, key=lambda name: known[name]) if known else None
+    strengths = {name: abs(rho) for name, rho in counting.items() if rho is not None}
+    return max(strengths, key=lambda name: strengths[name]) if strengths else None
 
 
 def _middle(truth: Floats) -> float:
@@ -412,12 +412,3 @@ def _why_not(both: Floats) -> str:
 
 def _cleared(differences: Floats) -> Floats:
     return np.where(np.abs(differences) <= _SAME, 0.0, differences)
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    given = [value for value in values if not np.isnan(value)]
-    return sum(given) / len(given) if given else None

@@ -9,9 +9,10 @@ import pytest
 
 from perm_cli.judges.baseline import CAVEAT
 from perm_cli.rewards import bystander_term, empathy_of
+from tests.commands import Perm
 from tests.makers import written
 from tests.test_cli import records
-from tests.test_validate_cli import Perm, level, perm, run_of, table, talk
+from tests.test_validate_cli import level, perm, run_of, table, talk
 
 __all__ = ["perm"]
 

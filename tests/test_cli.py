@@ -7,46 +7,24 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from perm_cli.cli import main
+from perm_cli.assets import shipped
 from perm_cli.rewards import bystander_term, empathy_of
+from tests.commands import Perm, runner
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.makers import row, written
 
 KEY = "sk-never-to-be-seen"
 
 
-class Result(NamedTuple):
-    """Hold what a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-Perm = Callable[..., Result]
-
-
 @pytest.fixture
 def perm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Perm:
     """Return a function that runs the command line."""
-
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["perm", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return Result(code, *capsys.readouterr())
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -410,12 +388,22 @@ def test_a_long_thought_gets_more_room_once(perm: Perm, dialogues: Path) -> None
     assert {r["attempts"] for r in records(Path("run/ratings.jsonl"))} == {2}
 
 
+_BRIEF = """{% macro instructions(rubric, answer) %}Rate {{ rubric.name }} in JSON.{% endmacro %}
+{% macro case(view) %}{{ view.turns[-1] }}{% endmacro %}"""
+
+
 def test_the_embedded_judge_says_that_it_is_not_to_be_believed(perm: Perm, dialogues: Path) -> None:
     """Every output made with it carries the caveat; a judge like it is stood in for by the caveat alone."""
     pytest.importorskip("xllamacpp", reason="the embedded judge is not installed")
     one = written(dialogues.parent / "one.jsonl", [row(0)])
+    brief = dialogues.parent / "brief"  # reading long instructions and rambling take a small model most of its time
+    brief.mkdir()
+    for template in shipped("prompts").glob("*.jinja"):
+        (brief / template.name).write_text(_BRIEF)
 
-    result = perm("score", one, "--judge", "local", "--out", "run")
+    result = perm(
+        *("score", one, "--judge", "local", "--out", "run", "--prompts", brief, "--max-tokens", "8", "--reask", "0")
+    )
 
     if "missing" in result.err:
         pytest.skip(result.err)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from perm_cli.lengths import token_counter
 from perm_cli.reports.compared import CLOSING
 from tests.commands import Perm, a_run, by_habit, judges, runner, tickets
 from tests.loopback import Answer, Loopback, loopback
@@ -152,6 +153,18 @@ def test_the_recipe_counts_for_run_folders_too(perm: Perm) -> None:
 
     (reward,) = [each for each in json.loads(result.out)["dimensions"] if each["name"] == "reward"]
     assert reward["use"][0]["mean"] == pytest.approx(0.8)
+
+
+def test_the_length_counts_where_it_is_wished_for(perm: Perm) -> None:
+    """As in `perm score`: what is compared is the reward that was optimised."""
+    a_run(Path("run"), {("d0", "s"): [5.0, 4.0, 3.0, 80.0], ("d1", "s"): [5.0, 4.0, 3.0, 80.0]})
+
+    def mean(*options: str) -> float:
+        dimensions = json.loads(perm("compare", "run", "--json", *options).out)["dimensions"]
+        return float(dimensions[-1]["use"][0]["mean"])
+
+    tokens = token_counter("cl100k_base")(row()["turns"][1]["text"])
+    assert mean() - mean("--length-penalty", "0.01", "--length-limit", "1") == pytest.approx(0.01 * (tokens - 1))
 
 
 def test_an_unreadable_reply_is_counted_and_not_guessed(perm: Perm) -> None:

@@ -12,8 +12,9 @@ from scipy import stats
 
 from perm_cli.comparison import DISPUTES, Comparison, compare, tie_share
 from perm_cli.run_scores import REWARD
-from perm_cli.scores import Floats, Given, Item, Scores, table_of
+from perm_cli.scores import Given, Item, Scores, table_of
 from perm_cli.statistics.agreement import ordinal_alpha
+from perm_cli.statistics.resampling import Floats
 from perm_cli.words import DIMENSIONS
 
 EXACT = 1e-9

@@ -311,9 +311,9 @@ def test_esconv_keeps_survey_strategies_and_feedback() -> None:
         turns=(seeker(), supporter(f"How come?\n{TOLD}"), seeker("It does.")),
         scenario="A kitchen.",
         labels={
-            "initial_emotion_intensity": 5,
-            "empathy": 4,
-            "relevance": 3,
+            "survey_initial_emotion_intensity": 5,
+            "survey_empathy": 4,
+            "survey_relevance": 3,
             "supporter_relevance": 2,
             "turns": {"2": {"strategy": ["Question", "Others"]}, "3": {"feedback": 4}},
         },
@@ -644,7 +644,7 @@ def test_the_bots_of_the_published_ieval_share_their_ids(shared: Path) -> None:
 def test_the_numbers_of_the_published_esconv_are_numbers(shared: Path) -> None:
     """They are written as strings; correlations want numbers."""
     for dialogue in read(source_of(str(shared / "data" / "formats" / "FailedESConv.json"))):
-        assert isinstance(dialogue.labels["empathy"], int)
+        assert isinstance(dialogue.labels["survey_empathy"], int)
         assert all(each.role != other.role for each, other in zip(dialogue.turns, dialogue.turns[1:], strict=False))
         notes = dialogue.labels["turns"]
         assert {key for note in notes.values() for key in note} == {"strategy", "feedback"}

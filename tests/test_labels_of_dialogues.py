@@ -67,6 +67,18 @@ def test_labels_of_dialogues_are_held_against_means_over_turns() -> None:
     assert scores.of("empathy", ["ann"]).tolist() == [[5.0]]
 
 
+def test_labels_of_turns_and_of_dialogues_stand_side_by_side() -> None:
+    """A survey at the end and notes on single turns, as ESConv has them, are each held against their own level."""
+    note = (Given(Item("d", "s", 4), "feedback", "ann", 2.0), True)
+
+    scores = with_labels(judged(Item("d", "s", 2), Item("d", "s", 4)), [label(5), note])
+
+    assert scores.items == [Item("d", "s", 2), Item("d", "s", 4), Item("d", "s")]
+    assert scores.of("reception", ["judge"])[:, 0].tolist() == [1, 2, 1.5]
+    assert scores.of("feedback", ["ann"])[:, 0].tolist() == pytest.approx([np.nan, 2, np.nan], nan_ok=True)
+    assert scores.of("empathy", ["ann"])[:, 0].tolist() == pytest.approx([np.nan, np.nan, 5], nan_ok=True)
+
+
 def test_what_is_simulated_by_turn_does_not_set_people_aside() -> None:
     """Only people decide what is looked at."""
     simulated = (Given(Item("d", "s", 2), "mood", "simulated", 3.0), False)

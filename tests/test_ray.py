@@ -17,7 +17,7 @@ from perm_cli.formats import Reading
 from perm_cli.formats.sources import source_of
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings import Rating
-from perm_cli.ray_grader import Grader, _brief, _rows, _shards
+from perm_cli.ray_grader import Grader, _brief, _rows, _shards, _take_away
 from perm_cli.runs import open_run
 from perm_cli.scoring import Order, prepare
 from perm_cli.shards import read_shard, write_shard
@@ -164,6 +164,22 @@ def test_a_shard_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:
     assert said["problem"] == ["shard 000000 has ended its worker 3 times; its ratings are missing"]
 
 
+def test_a_worker_whose_work_was_taken_away_writes_nothing(tmp_path: Path) -> None:
+    """A driver that was killed leaves workers behind; its successor has read the folder, and makes the rest anew."""
+    files = written(tmp_path / "d.jsonl", [row()])
+
+    def answering(body: dict[str, Any]) -> Answer:
+        _take_away(tmp_path / "run" / "todo")
+        return verdict(body)
+
+    with loopback(answering) as server:
+        said, _ = graded(server, files, tmp_path / "run")
+
+        assert server.requests
+    assert said["file"] == [""]
+    assert list((tmp_path / "run" / "ratings").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -189,7 +205,7 @@ def test_a_shard_holds_ratings_as_they_are(tmp_path: Path) -> None:
         rating(items={"clarity": 3}, distribution={"1": 0.5, "missing": 0.5}, raw="line\n", cost_usd=0.25),
         rating(status="failed", score=None, error={"kind": "timeout", "transient": True}),
     ]
-    write_shard(made, tmp_path / "a.parquet")
+    write_shard(made, tmp_path / "a.parquet", tmp_path / "a.part")
 
     found = list(read_shard(tmp_path / "a.parquet"))
 

@@ -16,7 +16,6 @@ from tests.makers import row, written
 
 CHROMIUM = shutil.which("chromium")
 SAMPLES = Path(__file__).parents[1] / "data" / "samples" / "dialogues.jsonl"
-HOSTILE = "</script></template><img src=x onerror=window.ran=1><script>window.ran=1</script>{{7*7}}<!--"
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="chromium or playwright is not installed"
 )
@@ -77,27 +76,6 @@ def test_three_judges_on_the_samples_are_one_command_and_one_page(perm: Perm) ->
 
 
 @needs_browser
-def test_nothing_that_was_said_can_run(perm: Perm, tmp_path: Path) -> None:
-    """Seekers, policies and judges write what they like."""
-    turns = [{"role": "seeker", "text": HOSTILE}, {"role": "supporter", "text": HOSTILE, "analysis": HOSTILE}]
-    hostile = row(0, id=HOSTILE, system=HOSTILE, scenario=HOSTILE, persona=HOSTILE, turns=turns)
-    files = written(tmp_path / "d.jsonl", [hostile, row(1, system="<b>plain</b>")])
-    with loopback(lambda _: Answer(text=json.dumps({"rationale": HOSTILE, "score": 3}))) as server:
-        perm(
-            "score", files, "--judge", "openai/<i>m</i>", "--base-url", server.url, "--out", "run", "--min-coverage", 0
-        )
-    ended = perm("report", "run", "--out", "report.html", "--title", HOSTILE)
-
-    assert ended.code == 0
-    with browsing(Path("report.html")) as page:
-        for dialogue in page.locator("details.dialogue > summary").all():
-            dialogue.click()
-        assert page.evaluate("window.ran") is None
-        assert page.locator("main img, main i, main b").count() == 0
-        assert HOSTILE in page.locator(".turn.supporter").first.inner_text()
-        assert len(page.heard) == 1  # the file itself
-
-
 def test_a_report_is_not_written_over_what_is_there(perm: Perm, tmp_path: Path) -> None:
     """It may have been annotated."""
     files = written(tmp_path / "d.jsonl", [row(0)])

@@ -2,42 +2,32 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from perm_cli.cli import main
 from perm_cli.judges.baseline import CAVEAT
+from tests.commands import Perm, Result, runner
 from tests.loopback import loopback
 from tests.makers import row, written
-from tests.test_cli import Result
-
-Perm = Callable[..., Result]
 
 
 @pytest.fixture
 def perm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Perm:
     """Return a function that runs the command line, whose JSON must be free of NaN."""
+    run = runner(monkeypatch, capsys)
 
-    def run(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["perm", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        found = Result(code, *capsys.readouterr())
+    def checked(*arguments: object) -> Result:
+        found = run(*arguments)
         assert "Traceback" not in found.err
         assert "nan" not in found.out.lower().split()
-        if "--json" in arguments and code == 0:
+        if "--json" in arguments and found.code == 0:
             json.loads(found.out, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
         return found
 
-    return run
+    return checked
 
 
 def table(path: Path, header: str, lines: Iterable[Iterable[object]]) -> Path:

@@ -21,12 +21,12 @@ from perm_cli.labels import read_ratings
 from perm_cli.panel import convene
 from perm_cli.reports.validated import findings
 from perm_cli.rewards import Recipe
-from perm_cli.scores import Floats, Given, Item, Scores, table_of
+from perm_cli.scores import Given, Item, Scores, row_means, table_of
 from perm_cli.statistics.calibrating import folds_of
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import alternative_annotator_test
-from perm_cli.statistics.resampling import Resamples
-from perm_cli.validation import DimensionValidation, Mapped, ordered_pairs, row_means, same_scale, validate
+from perm_cli.statistics.resampling import Floats, Resamples
+from perm_cli.validation import DimensionValidation, Mapped, ordered_pairs, same_scale, validate
 
 EXACT = 1e-9
 SAME = [Mapped(judged="empathy", human="empathy")]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 
+from perm_cli.biases import feature_table
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.inputs import Table, read_table, table_of_runs
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
@@ -52,14 +53,12 @@ def run(
     """Do what the command says."""
     recipe = recipe_of(reward, asking.score)
     table = rated_table(inputs, dialogues, asking, recipe, wishes)
-    for remark in table.remarks:
-        say(messages(), remark)
     if not table.scores.judges:
         raise SettingsError(f"{inputs[0]}: no judges found, only people, expected judges to compare")
     panel = None
     if wishes.panel:
         panel, _ = with_panel(table.scores, wishes.panel, recipe)
-    comparison = compare(table.scores, table.dialogues())
+    comparison = compare(table.scores, feature_table(table.scores.items, table.dialogues()))
     if wishes.as_json:
         sys.stdout.write(comparison_json(comparison, table, panel).decode())
     else:
@@ -76,20 +75,26 @@ def with_panel(scores: Scores, how: PanelName, recipe: Recipe) -> tuple[Panel, S
 def rated_table(
     inputs: Sequence[str], dialogues: DialogueOptions, asking: JudgeOptions, recipe: Recipe, wishes: Wishes
 ) -> Table:
-    """Return the scores of the inputs; dialogues are rated by the judges first."""
+    """Return the scores of the inputs, and say what kept some out; dialogues are rated by the judges first."""
     found = read_table(inputs, recipe, wishes.people)
     if found and wishes.judges:
         raise SettingsError("--judge: found beside ratings that are made, expected dialogues to rate")
     if wishes.people and (not found or found.runs):
         raise SettingsError("--people: found without a CSV file of ratings, expected one that names its raters")
     if found:
-        return found
+        return _remarked(found)
     if not wishes.judges:
         what = "dialogues" if inputs[0] == "-" or Path(inputs[0]).is_file() else "no file of dialogues and no run"
         raise SettingsError(f"{inputs[0]}: {what} found, expected dialogues and --judge to rate them, or run folders")
     each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
     asked = rate_all(inputs, dialogues, each, recipe, wishes.out, file_systems=wishes.file_systems)
-    return table_of_runs(read_runs(list(asked), recipe, asked))
+    return _remarked(table_of_runs(read_runs(list(asked), recipe, asked)))
+
+
+def _remarked(table: Table) -> Table:
+    for remark in table.remarks:
+        say(messages(), remark)
+    return table
 
 
 def comparison_json(comparison: Comparison, table: Table, panel: Panel | None) -> bytes:

@@ -5,17 +5,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
-from perm_cli.cli.inputs import is_run
 from perm_cli.cli.options import ReadingOptions
 from perm_cli.cli.orders import opened_sources, reading_of
 from perm_cli.exports import rewritten, write_lines, writer_of
 from perm_cli.formats import Census, check_dialogues, read_dialogues
+from perm_cli.runs import is_run
 
 
 def run(files: Sequence[str], options: ReadingOptions, out: str, *, force: bool) -> None:
     """Do what the command says."""
-    if all(map(is_run, files)):
-        _convert_runs([Path(name) for name in files], out, force=force)
+    paths = [Path(name) for name in files]
+    if all(map(is_run, paths)):
+        _convert_runs(paths, out, force=force)
         return
     reading = reading_of(options)
     write = write_lines if out == "-" else writer_of(Path(out))

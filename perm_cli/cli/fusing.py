@@ -2,31 +2,26 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from hashlib import blake2b
-from sqlite3 import Connection
 from typing import Any, BinaryIO
 
 import orjson
 
 from perm_cli.cli.console import output, say
-from perm_cli.errors import RunError
 from perm_cli.ledger import Outcome
-from perm_cli.lengths import completion_text, token_counter
+from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import Summary, read_summary, summarise, summary_csv, summary_json
 from perm_cli.reports.tables import closing_lines, curve_table, summary_table
-from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of
+from perm_cli.rewards import Recipe, Reward, rewards_of
 from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job
-from perm_cli.scratch import scratch
 
 
 def fuse(folder: RunFolder, recipe: Recipe, expected: int = 0) -> Summary:
     """Fuse the ratings that the folder's ledger wants, and write rewards and summary."""
     spending = Spending()
-    with closing(scratch()) as tokens, folder.rewriting("rewards.jsonl") as stream:
-        lengths = _lengths(folder, recipe, tokens) if recipe.length_penalty else None
+    with lengths_in(folder, recipe) as lengths, folder.rewriting("rewards.jsonl") as stream:
         rewards = rewards_of(_counted(folder, spending), recipe, lengths, _caveats(folder))
         summary = summarise(_written(rewards, stream), spending, expected, str(folder.path), recipe)
     folder.write("summary.json", summary_json(summary))
@@ -79,31 +74,6 @@ def _written(rewards: Iterable[Reward], stream: BinaryIO) -> Iterator[Reward]:
     for reward in rewards:
         stream.write(orjson.dumps(reward, option=orjson.OPT_APPEND_NEWLINE))
         yield reward
-
-
-def _lengths(folder: RunFolder, recipe: Recipe, database: Connection) -> Lengths:
-    count = token_counter(recipe.tokenizer)
-    database.execute("CREATE TABLE lengths (id TEXT, system TEXT, turn INTEGER, tokens INTEGER)")
-    rows = (
-        (dialogue.id, dialogue.system, place, count(completion_text(turn)))
-        for dialogue in folder.dialogues()
-        for place, turn in enumerate(dialogue.turns, 1)
-        if turn.role == "supporter"
-    )
-    database.executemany("INSERT INTO lengths VALUES (?, ?, ?, ?)", rows)
-    database.execute("CREATE INDEX by_turn ON lengths (id, system, turn)")
-    # Of a dialogue that was edited, the last version counts.
-    query = "SELECT tokens FROM lengths WHERE id = ? AND system = ? AND turn = ? ORDER BY rowid DESC LIMIT 1"
-
-    def length(*place: object) -> int:
-        found = database.execute(query, place).fetchone()
-        if not found:
-            raise RunError(
-                f"{folder.path}/dialogues.jsonl: no dialogue {place[0]!r} found, expected all that were rated"
-            )
-        return int(found[0])
-
-    return length
 
 
 def _caveats(folder: RunFolder) -> dict[str, Any]:

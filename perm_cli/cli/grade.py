@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table, with_panel
-from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.inputs import Table, is_run
+from perm_cli.cli.console import output, say
+from perm_cli.cli.inputs import Table
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.errors import SettingsError
@@ -21,6 +21,7 @@ from perm_cli.reports.compared import health_table
 from perm_cli.reports.graded import difference_table, junit, shown_differences, standings_table, verdict_lines
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import REWARD, read_runs
+from perm_cli.runs import is_run
 from perm_cli.scores import Scores
 from perm_cli.systems import Leaderboard, leaderboard
 from perm_cli.terminal import one_line
@@ -51,8 +52,6 @@ def run(
     recipe = recipe_of(reward, asking.score)
     before = read_runs([bars.fail_if_worse_than], recipe).scores if bars.fail_if_worse_than else None
     table = rated_table(list(_files(inputs)), dialogues, asking, recipe, wishes)
-    for remark in table.remarks:
-        say(messages(), remark)
     scores, raters = _raters(table, wishes, recipe)
     if before and wishes.panel:
         _, before = with_panel(before, wishes.panel, recipe)
@@ -75,7 +74,7 @@ def _files(inputs: Sequence[str]) -> Iterator[str]:
     """Yield the files that names, folders and patterns stand for."""
     for name in inputs:
         path = Path(name)
-        if name and path.is_dir() and not is_run(name):
+        if name and path.is_dir() and not is_run(path):
             found = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
         elif not path.exists() and any(sign in name for sign in "*?["):
             found = sorted(Path(each) for each in glob(name, recursive=True))  # noqa: PTH207 - takes every pattern
@@ -125,5 +124,5 @@ def _show(table: Table, boards: Sequence[Leaderboard], checks: Sequence[Check], 
         verdict = "passed" if check.passed else "FAILED"
         who = f"{one_line(check.system, 40) or '-'}, by {one_line(check.rater, 40)}"
         say(console, f"{verdict}  {check.name}  {who}: {check.said}")
-    for caveat in dict.fromkeys(each.caveat for each in table.health if each.caveat):
+    for caveat in table.caveats:
         say(console, caveat, "bold")

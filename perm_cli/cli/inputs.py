@@ -9,6 +9,7 @@ from perm_cli.errors import SettingsError
 from perm_cli.labels import is_ratings_file, read_ratings
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import Health, RunScores, read_runs
+from perm_cli.runs import is_run
 from perm_cli.scores import Scores
 
 
@@ -25,14 +26,14 @@ class Table:
         """Return how the ratings went, as far as runs tell."""
         return self.runs.health if self.runs else ()
 
+    @property
+    def caveats(self) -> list[str]:
+        """Return what judges are known not to be worth, each thing once."""
+        return list(dict.fromkeys(each.caveat for each in self.health if each.caveat))
+
     def dialogues(self) -> Iterable[Dialogue]:
         """Return the dialogues, as far as runs hold them."""
         return self.runs.dialogues() if self.runs else ()
-
-
-def is_run(name: str) -> bool:
-    """Tell whether this is a run folder."""
-    return (Path(name) / "run.json").exists()
 
 
 def table_of_runs(runs: RunScores) -> Table:
@@ -46,9 +47,9 @@ def read_table(names: Sequence[str], recipe: Recipe, people: Sequence[str] = ())
 
     Raise `SettingsError` if they are of several kinds.
     """
-    runs = [Path(name) for name in names if is_run(name)]
+    runs = [Path(name) for name in names if is_run(Path(name))]
     if runs and len(runs) < len(names):
-        other = next(name for name in names if not is_run(name))
+        other = next(name for name in names if not is_run(Path(name)))
         raise SettingsError(f"{other}: found beside run folders, expected run folders only, or dialogues only")
     if runs:
         return table_of_runs(read_runs(runs, recipe))

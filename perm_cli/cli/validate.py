@@ -59,7 +59,7 @@ def run(
         content = {
             "dimensions": [asdict(each) for each in found],
             "findings": list(findings(found)),
-            "caveats": _caveats(table),
+            "caveats": table.caveats,
         }
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
     else:
@@ -76,10 +76,7 @@ def judged_table(
 ) -> Table:
     """Return the scores of the inputs, and say what kept some out; people are named of them only if they hold any."""
     in_table = not against.labels and any(is_ratings_file(Path(name)) for name in inputs)
-    table = rated_table(inputs, dialogues, asking, recipe, wishes if in_table else replace(wishes, people=()))
-    for remark in table.remarks:
-        say(messages(), remark)
-    return table
+    return rated_table(inputs, dialogues, asking, recipe, wishes if in_table else replace(wishes, people=()))
 
 
 def labelled(table: Table, people: Sequence[str], against: Against) -> tuple[Scores, list[Mapped]]:
@@ -141,10 +138,6 @@ def _with_panel(scores: Scores, controls: set[str], wishes: Wishes, recipe: Reci
     return replace(scores, raters=[*scores.raters, panel.name], tables=tables)
 
 
-def _caveats(table: Table) -> list[str]:
-    return list(dict.fromkeys(each.caveat for each in table.health if each.caveat))
-
-
 def _show(table: Table, found: Sequence[DimensionValidation]) -> None:
     console = output(WIDTH)
     say(console, "How far people agree:", "bold")
@@ -159,5 +152,5 @@ def _show(table: Table, found: Sequence[DimensionValidation]) -> None:
         console.print(powered)
     for line in findings(found):
         say(console, line)
-    for caveat in _caveats(table):
+    for caveat in table.caveats:
         say(console, caveat, "bold")

@@ -66,5 +66,5 @@ def _survey(survey: Mapping[str, Any]) -> dict[str, Any]:
     labels: dict[str, Any] = {}
     for who, answers in survey.items():
         for name, answer in object_in(answers, f"survey_score.{who}").items():
-            labels[name if who == "seeker" else f"{who}_{name}"] = number_or_text(answer)
+            labels[f"survey_{name}" if who == "seeker" else f"{who}_{name}"] = number_or_text(answer)
     return labels

@@ -159,7 +159,7 @@ class ChatJudge:
             else:
                 turn.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
             raise
-        except BaseException:
+        except BaseException:  # a call that is cancelled holds a place in the queue too
             turn.failed(billed=True)
             raise
         self._fallen = 0

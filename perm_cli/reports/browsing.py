@@ -1,7 +1,7 @@
 """The dialogues of a report: every turn with its ratings and rationales, and the quotes in them marked."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ def _kept(runs: RunScores, most_turns: int) -> tuple[dict[_Place, Dialogue], int
     return kept, len(left_out)
 
 
-def _ratings(runs: RunScores, places: Any) -> dict[_Place, list[_Row]]:
+def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_Row]]:
     """Return the ratings of some dialogues, of each the latest, and one that is settled before others."""
     names = {(each.judge, each.settings): each.rater for each in runs.health}
     found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)

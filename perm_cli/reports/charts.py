@@ -15,14 +15,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from perm_cli.reports.figures import figure as with_interval
-from perm_cli.reports.figures import number
+from perm_cli.reports.figures import name_of, number
 from perm_cli.run_scores import REWARD
-from perm_cli.scores import Floats, Scores
+from perm_cli.scores import Scores, known, mean_of, row_means
 from perm_cli.statistics.agreement import spearman
-from perm_cli.statistics.resampling import Statistic
+from perm_cli.statistics.resampling import Floats, Statistic
 from perm_cli.systems import Leaderboard
-from perm_cli.terminal import one_line
-from perm_cli.validation import row_means
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
@@ -30,7 +28,6 @@ _PATTERNS = ("", "/", ".", "x", "-", "\\", "|", "+")
 _MOST_POINTS = 2000
 _MOST_TURNS = 30
 _BINS = 10
-_LONGEST_NAME = 40
 _ROUNDING = 1e-9
 
 
@@ -69,7 +66,9 @@ def leaderboard_chart(boards: Sequence[Leaderboard]) -> Chart | None:
             marker={"color": look.colour, "symbol": look.symbol, "size": 10},
             error_x=_reach(means),
         )
-        rows += [[_name(board.rater), _name(each.system), with_interval(each.means[-1], 3)] for each in board.standings]
+        rows += [
+            [name_of(board.rater), name_of(each.system), with_interval(each.means[-1], 3)] for each in board.standings
+        ]
     figure.update_layout(
         height=110 + (30 + 18 * len(boards)) * len(labels),
         scattermode="group",  # or judges would hide each other
@@ -94,7 +93,7 @@ def distribution_chart(scores: Scores, dimension: str) -> Chart | None:
         outline = {"color": look.colour, "width": 1}
         marker = {"color": look.colour, "line": outline, "pattern": {"shape": look.pattern, "solidity": 0.35}}
         figure.add_bar(x=centres.tolist(), y=shares.tolist(), hovertext=bars, name=label, marker=marker)
-        rows.append([_name(rater), *[f"{share:.0%}" for share in shares]])
+        rows.append([name_of(rater), *[f"{share:.0%}" for share in shares]])
     if not rows:
         return None
     ticks = (centres if is_levels else edges).tolist()
@@ -115,7 +114,7 @@ def curve_chart(scores: Scores, dimension: str = "reception") -> Chart | None:
         return None
     figure, rows = _figure(), []
     for place, (label, look) in enumerate(zip(_labels(names).values(), _looks(), strict=False)):
-        values = [_mean(mean[(systems == place) & (turns == turn)]) for turn in shown]
+        values = [mean_of(mean[(systems == place) & (turns == turn)]) for turn in shown]
         figure.add_scatter(
             x=shown.tolist(),
             y=values,
@@ -124,7 +123,7 @@ def curve_chart(scores: Scores, dimension: str = "reception") -> Chart | None:
             line={"color": look.colour},
             marker={"symbol": look.symbol, "size": 8},
         )
-        rows.append([_name(names[place]), *[number(value) for value in values]])
+        rows.append([name_of(names[place]), *[number(value) for value in values]])
     figure.update_layout(xaxis={"title": "turn", "tickvals": shown.tolist()}, yaxis={"title": dimension}, height=320)
     says = f"Mean {dimension} turn by turn, over all judges; later turns may rest on fewer dialogues."
     return _chart("Over the conversation", says, figure, ["system", *[f"turn {turn}" for turn in shown]], rows)
@@ -136,7 +135,7 @@ def length_chart(scores: Scores, main: str, words: Floats) -> Chart | None:
     kept = np.flatnonzero(~np.isnan(value) & ~np.isnan(words))
     if len(kept) < 2:  # noqa: PLR2004 - a point shows nothing
         return None
-    rho = _known(spearman(np.stack((words[kept], value[kept]), axis=1)))
+    rho = known(spearman(np.stack((words[kept], value[kept]), axis=1)))
     if len(kept) > _MOST_POINTS:
         kept = np.sort(np.random.default_rng(0).choice(kept, _MOST_POINTS, replace=False))
     names, systems = scores.systems
@@ -155,7 +154,7 @@ def agreement_chart(scores: Scores, main: str) -> Chart | None:
     raters = [rater for rater in scores.raters if not np.isnan(scores.of(main, [rater])).all()]
     if len(raters) < 2:  # noqa: PLR2004 - nothing to agree with
         return None
-    rho = [[1.0 if a == b else _known(spearman(scores.of(main, [a, b]))) for b in raters] for a in raters]
+    rho = [[1.0 if a == b else known(spearman(scores.of(main, [a, b]))) for b in raters] for a in raters]
     labels = list(_labels(raters).values())
     text = [[number(value) for value in row] for row in rho]
     figure = _figure()
@@ -173,9 +172,9 @@ def agreement_chart(scores: Scores, main: str) -> Chart | None:
     figure.update_layout(
         height=140 + 50 * len(labels), xaxis={"type": "category"}, yaxis={"type": "category", "autorange": "reversed"}
     )
-    rows = [[_name(rater), *row] for rater, row in zip(raters, text, strict=True)]
+    rows = [[name_of(rater), *row] for rater, row in zip(raters, text, strict=True)]
     says = f"Rank correlation of the raters' scores, {main}. Agreement between judges is not accuracy."
-    return _chart("Judge against judge", says, figure, ["", *map(_name, raters)], rows)
+    return _chart("Judge against judge", says, figure, ["", *map(name_of, raters)], rows)
 
 
 def people_chart(judged: Mapping[str, Floats], truth: Floats, title: str) -> Chart | None:
@@ -188,7 +187,7 @@ def people_chart(judged: Mapping[str, Floats], truth: Floats, title: str) -> Cha
         # Whole numbers lie on each other, so they are spread a little.
         spread = np.random.default_rng(0).uniform(-0.08, 0.08, (2, len(kept)))
         _add_points(figure, truth[kept] + spread[0], column[kept] + spread[1], label, look)
-        rows.append([_name(rater), number(_known(spearman(np.stack((column, truth), axis=1))))])
+        rows.append([name_of(rater), number(known(spearman(np.stack((column, truth), axis=1))))])
     if not rows:
         return None
     figure.update_layout(xaxis={"title": "people"}, yaxis={"title": "judge"}, height=340)
@@ -258,25 +257,12 @@ def _round_step(least: float) -> float:
     return float(next(each * power for each in (1, 2, 5, 10) if each * power >= least - _ROUNDING))
 
 
-def _mean(values: Floats) -> float | None:
-    given = values[~np.isnan(values)]
-    return float(given.mean()) if given.size else None
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _name(text: str) -> str:
-    return one_line(text, _LONGEST_NAME) or "-"
-
-
 def _labels(names: Sequence[str]) -> dict[str, str]:
     """Return what Plotly is to write for each name: markup is spelled out, and no two are the same."""
     labels: dict[str, str] = {}
     for name in names:
         taken = set(labels.values())
-        tries = (_name(name) + suffix for suffix in ("", *(f" ({nth})" for nth in range(2, len(names) + 2))))
+        tries = (name_of(name) + suffix for suffix in ("", *(f" ({nth})" for nth in range(2, len(names) + 2))))
         labels[name] = next(label for each in tries if (label := _spelled(each)) not in taken)
     return labels
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from perm_cli.comparison import Comparison, DimensionComparison, Dispute
 from perm_cli.features import SAYS
 from perm_cli.panel import Panel
-from perm_cli.reports.figures import chance, figure, listed, number, percent
+from perm_cli.reports.figures import chance, figure, listed, name_of, number, percent
 from perm_cli.run_scores import REWARD, Health
 from perm_cli.scores import Item
 from perm_cli.systems import ALPHA
@@ -48,9 +48,9 @@ def findings(comparison: Comparison, health: Sequence[Health] = (), panel: Panel
 def _on_health(health: Sequence[Health]) -> Iterator[str]:
     for each in health:
         if each.coverage < 1 - _UNREAD:
-            yield f"{_name(each.rater)} gave a score for {percent(each.coverage)} of its ratings only."
+            yield f"{name_of(each.rater)} gave a score for {percent(each.coverage)} of its ratings only."
         if each.caveat:
-            yield f"{_name(each.rater)}: {each.caveat}"
+            yield f"{name_of(each.rater)}: {each.caveat}"
 
 
 def _on_agreement(comparison: Comparison) -> Iterator[str]:
@@ -61,9 +61,9 @@ def _on_agreement(comparison: Comparison) -> Iterator[str]:
             yield "The judges share too few scores to say how far they agree."
         return
     best, worst = max(known, key=lambda pair: pair[0])[1], min(known, key=lambda pair: pair[0])[1]
-    yield f"On {_name(best.name)} the judges agree {_degree(best)}: alpha {_alpha(best)}."
+    yield f"On {name_of(best.name)} the judges agree {_degree(best)}: alpha {_alpha(best)}."
     if worst is not best:
-        yield f"They agree least on {_name(worst.name)}: alpha {_alpha(worst)}."
+        yield f"They agree least on {name_of(worst.name)}: alpha {_alpha(worst)}."
 
 
 def _rated(comparison: Comparison) -> list[DimensionComparison]:
@@ -92,31 +92,32 @@ def _on_people(comparison: Comparison) -> Iterator[str]:
             continue
         span = " to ".join(dict.fromkeys((number(min(given)), number(max(given)))))
         if among is None:
-            yield f"On {_name(dimension.name)} the alpha of {listed(_judges(dimension))} with people is {span}."
+            yield f"On {name_of(dimension.name)} the alpha of {listed(_judges(dimension))} with people is {span}."
         elif among - max(given) > _APART:
             yield (
-                f"On {_name(dimension.name)} the judges agree with each other far more (alpha {among:.2f}) than with "
+                f"On {name_of(dimension.name)} the judges agree with each other far more (alpha {among:.2f}) than with "
                 f"people ({span}): they share something that people do not."
             )
         else:
-            yield f"On {_name(dimension.name)} the judges' alpha with people is {span}, among themselves {among:.2f}."
+            yield f"On {name_of(dimension.name)} the judges' alpha with people is {span}, among themselves {among:.2f}."
 
 
 def _judges(dimension: DimensionComparison) -> list[str]:
-    return [_name(judge) for judge, alpha in dimension.people_alpha.items() if alpha is not None]
+    return [name_of(judge) for judge, alpha in dimension.people_alpha.items() if alpha is not None]
 
 
 def _on_scale(comparison: Comparison) -> Iterator[str]:
     for dimension in _rated(comparison):
         people = [use.ceiling for use in dimension.use if use.rater in comparison.people and use.ceiling is not None]
         piled = [
-            f"{_name(use.rater)} {percent(use.ceiling)}"
+            f"{name_of(use.rater)} {percent(use.ceiling)}"
             for use in dimension.use
             if use.rater not in comparison.people and (use.ceiling or 0.0) > _PILED_UP
         ]
         if piled:
             beside = f" (people: {percent(sum(people) / len(people))})" if people else ""
-            yield f"{_name(dimension.name)} piles up at the top of the scale, of all replies: {listed(piled)}{beside}."
+            what = f"{name_of(dimension.name)} piles up at the top of the scale"
+            yield f"{what}, of all replies: {listed(piled)}{beside}."
 
 
 def _on_levels(comparison: Comparison) -> Iterator[str]:
@@ -132,11 +133,11 @@ def _on_levels(comparison: Comparison) -> Iterator[str]:
             )
             by = number(abs(widest.bias.value or 0.0))
             yield (
-                f"On {_name(dimension.name)} {len(decisive)} of {len(dimension.differences)} pairs of judges differ in "
-                f"level; the widest: {_name(first)} scores {by} higher than {_name(second)}."
+                f"On {name_of(dimension.name)} {len(decisive)} of {len(dimension.differences)} pairs of judges differ "
+                f"in level; the widest: {name_of(first)} scores {by} higher than {name_of(second)}."
             )
         else:
-            level.append(_name(dimension.name))
+            level.append(name_of(dimension.name))
     if level:
         yield f"On {listed(level)} no difference in level between judges is decisive."
 
@@ -151,18 +152,18 @@ def _on_systems(comparison: Comparison) -> Iterator[str]:
         return
     firsts = {board.rater: board.standings[0].system for board in boards}
     if len(boards) == 1:
-        yield f"{_name(boards[0].rater)} puts {_name(boards[0].standings[0].system)} first."
+        yield f"{name_of(boards[0].rater)} puts {name_of(boards[0].standings[0].system)} first."
     elif len(set(firsts.values())) == 1:
-        yield f"All judges put {_name(boards[0].standings[0].system)} first" + _concordance(comparison)
+        yield f"All judges put {name_of(boards[0].standings[0].system)} first" + _concordance(comparison)
     else:
-        said = [f"{_name(rater)} puts {_name(system)} first" for rater, system in firsts.items()]
+        said = [f"{name_of(rater)} puts {name_of(system)} first" for rater, system in firsts.items()]
         yield f"The judges do not agree on the best system: {listed(said)}" + _concordance(comparison)
     undecided: dict[str, list[str]] = {}
     for board in boards:
         first, second = board.standings[0].system, board.standings[1].system
         difference = board.difference(first, second)
         if difference is None or not difference.decisive:
-            undecided.setdefault(f"{_name(first)} before {_name(second)}", []).append(_name(board.rater))
+            undecided.setdefault(f"{name_of(first)} before {name_of(second)}", []).append(name_of(board.rater))
     for order, raters in undecided.items():
         yield f"For {listed(raters)}, {order} is not decisive."
 
@@ -177,7 +178,7 @@ def _on_structure(comparison: Comparison) -> Iterator[str]:
             continue
         if each.convergent > _CONVERGES and each.convergent - each.discriminant < _HALO_GAP:
             yield (
-                f"{_name(each.rater)} hardly tells the dimensions apart: it agrees with the others as much across "
+                f"{name_of(each.rater)} hardly tells the dimensions apart: it agrees with the others as much across "
                 f"dimensions ({each.discriminant:.2f}) as on the same one ({each.convergent:.2f})."
             )
 
@@ -190,10 +191,10 @@ def _on_leans(comparison: Comparison) -> Iterator[str]:
             if rho is not None and abs(rho) > _LED_BY
         ]
         if led:
-            yield f"{_name(each.rater)} goes with {listed(led)}."
+            yield f"{name_of(each.rater)} goes with {listed(led)}."
         if each.own_family.decisive and (each.own_family.value or 0) > 0:
             yield (
-                f"{_name(each.rater)} favours systems of its own family over what the other judges give, "
+                f"{name_of(each.rater)} favours systems of its own family over what the other judges give, "
                 f"by {figure(each.own_family, signed=True)}."
             )
 
@@ -201,7 +202,7 @@ def _on_leans(comparison: Comparison) -> Iterator[str]:
 def _on_panel(panel: Panel) -> Iterator[str]:
     for dimension in panel.dimensions:
         if dimension.reliability.value is None or dimension.reliability.value <= 0:
-            yield f"The panel's judges have nothing in common on {_name(dimension.name)}, so their mean says nothing."
+            yield f"The panel's judges have nothing in common on {name_of(dimension.name)}, so their mean says nothing."
             continue
         # Where leaving a judge out makes the panel no worse, it adds nothing.
         idle = [
@@ -209,8 +210,8 @@ def _on_panel(panel: Panel) -> Iterator[str]:
             for name, value in dimension.without.items()
             if value is not None and value >= dimension.reliability.value
         ]
-        adds = f"; without {listed([_name(name) for name in idle])} it is no worse" if len(idle) == 1 else ""
-        yield f"The panel's reliability on {_name(dimension.name)} is {figure(dimension.reliability)}{adds}."
+        adds = f"; without {listed([name_of(name) for name in idle])} it is no worse" if len(idle) == 1 else ""
+        yield f"The panel's reliability on {name_of(dimension.name)} is {figure(dimension.reliability)}{adds}."
 
 
 # --- tables ---
@@ -223,7 +224,7 @@ def health_table(health: Sequence[Health]) -> RenderableType:
         failures = ", ".join(f"{n} {name}" for name, n in sorted(each.spending.statuses.items()) if name != "scored")
         add_row(
             table,
-            _name(each.rater),
+            name_of(each.rater),
             f"{each.spending.rated:,}",
             percent(each.coverage),
             failures or "-",
@@ -241,8 +242,8 @@ def use_table(comparison: Comparison) -> RenderableType:
         for place, use in enumerate(dimension.use):
             add_row(
                 table,
-                _name(dimension.name) if place == 0 else "",
-                _name(use.rater),
+                name_of(dimension.name) if place == 0 else "",
+                name_of(use.rater),
                 f"{use.items:,}",
                 number(use.mean),
                 number(use.deviation),
@@ -262,7 +263,7 @@ def agreement_table(comparison: Comparison) -> RenderableType:
         found = dimension.agreement
         if found:
             figures = (found.alpha, found.icc_a1, found.icc_c1, found.icc_ak)
-            add_row(table, _name(dimension.name), f"{found.items:,}", *map(figure, figures))
+            add_row(table, name_of(dimension.name), f"{found.items:,}", *map(figure, figures))
     return table
 
 
@@ -275,8 +276,8 @@ def pair_table(comparison: Comparison) -> RenderableType:
             level = levels[pair.first, pair.second]
             add_row(
                 table,
-                _name(dimension.name) if place == 0 else "",
-                f"{_name(pair.first)} - {_name(pair.second)}",
+                name_of(dimension.name) if place == 0 else "",
+                f"{name_of(pair.first)} - {name_of(pair.second)}",
                 figure(pair.spearman),
                 figure(pair.kendall_tau_b),
                 figure(pair.quadratic_kappa),
@@ -290,14 +291,14 @@ def pair_table(comparison: Comparison) -> RenderableType:
 def board_table(comparison: Comparison) -> RenderableType:
     """Return the systems as each rater ranks them, in the order of the first rater."""
     table = table_of_columns(
-        f"system, by {_name(comparison.main)}", *(_name(board.rater) for board in comparison.boards)
+        f"system, by {name_of(comparison.main)}", *(name_of(board.rater) for board in comparison.boards)
     )
     for standing in comparison.boards[0].standings:
         cells = []
         for board in comparison.boards:
             place, own = next((n, s) for n, s in enumerate(board.standings, 1) if s.system == standing.system)
             cells.append(f"{place}.  {figure(own.means[-1], signed=comparison.main == REWARD)}")
-        add_row(table, _name(standing.system), *cells)
+        add_row(table, name_of(standing.system), *cells)
     return table
 
 
@@ -306,10 +307,10 @@ def dispute_lines(disputes: Sequence[Dispute], said: Mapping[tuple[Item, str, st
     for dispute in disputes:
         item = dispute.item
         place = ", ".join(filter(None, (one_line(item.system, 30), f"turn {item.turn}" if item.turn else "")))
-        yield f"{one_line(item.dialogue_id, 40)}{f' ({place})' if place else ''}, {_name(dispute.dimension)}:"
+        yield f"{one_line(item.dialogue_id, 40)}{f' ({place})' if place else ''}, {name_of(dispute.dimension)}:"
         for rater, score in dispute.scores.items():
             rationale = said.get((item, dispute.dimension, rater), "")
-            yield f"  {score:g}  {_name(rater)}" + (f": {one_line(rationale, 160)}" if rationale else "")
+            yield f"  {score:g}  {name_of(rater)}" + (f": {one_line(rationale, 160)}" if rationale else "")
 
 
 def table_of_columns(*names: str) -> Table:
@@ -324,7 +325,3 @@ def table_of_columns(*names: str) -> Table:
 def add_row(table: Table, *cells: str) -> None:
     """Add a row of plain text."""
     table.add_row(*map(Text, cells))
-
-
-def _name(text: str) -> str:
-    return one_line(text, 40) or "-"

@@ -1,8 +1,10 @@
 """Figures as text: with their interval, or with the reason why there is none."""
 
 from perm_cli.statistics.resampling import Statistic
+from perm_cli.terminal import one_line
 
 NONE = "-"
+_LONGEST_NAME = 40
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
@@ -38,3 +40,8 @@ def chance(p: float | None) -> str:
 def listed(words: list[str]) -> str:
     """Return words as a sentence lists them."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def name_of(text: str) -> str:
+    """Return a name from outside as a table has room for it, a dash for none."""
+    return one_line(text, _LONGEST_NAME) or NONE

@@ -9,10 +9,9 @@ from rich.console import RenderableType
 
 from perm_cli.grading import Check
 from perm_cli.reports.compared import add_row, table_of_columns
-from perm_cli.reports.figures import chance, figure, number, percent
+from perm_cli.reports.figures import chance, figure, name_of, number, percent
 from perm_cli.run_scores import REWARD
 from perm_cli.systems import Difference, Leaderboard, Standing
-from perm_cli.terminal import one_line
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -36,7 +35,7 @@ def _row(standing: Standing, *, signed: bool) -> list[str]:
     ranked = standing.ranked
     ranks = f"{ranked.rank_low} … {ranked.rank_high}" if ranked.rank_low != ranked.rank_high else f"{ranked.rank_low}"
     return [
-        _name(standing.system),
+        name_of(standing.system),
         f"{standing.dialogues:,}",
         percent(standing.coverage),
         *(number(mean.value) for mean in standing.means[:-1]),
@@ -53,7 +52,7 @@ def difference_table(differences: Sequence[Difference]) -> RenderableType:
     for each in differences:
         add_row(
             table,
-            f"{_name(each.first)} - {_name(each.second)}",
+            f"{name_of(each.first)} - {name_of(each.second)}",
             f"{each.dialogues:,}",
             figure(each.mean, 3, signed=True),
             chance(each.p),
@@ -77,14 +76,14 @@ def verdict_lines(board: Leaderboard, baseline: str | None) -> Iterator[str]:
         return
     if baseline is not None:
         for better, word in ((True, "better"), (False, "worse")):
-            found = [_name(each.first) for each in shown if each.decisive and ((each.mean.value or 0) > 0) is better]
-            yield f"Decisively {word} than {_name(baseline)}: {', '.join(found) or 'none'}."
+            found = [name_of(each.first) for each in shown if each.decisive and ((each.mean.value or 0) > 0) is better]
+            yield f"Decisively {word} than {name_of(baseline)}: {', '.join(found) or 'none'}."
         return
     yield _on_best(shown[0])
 
 
 def _on_best(best: Difference) -> str:
-    first, second, ahead = _name(best.first), _name(best.second), best.mean.value
+    first, second, ahead = name_of(best.first), name_of(best.second), best.mean.value
     if ahead is None:
         return f"Who is best is not known: {first} and {second} have no dialogue in common."
     if best.decisive and ahead < 0:
@@ -117,10 +116,6 @@ def junit(checks: Sequence[Check], suite: str) -> bytes:
         else:
             ET.SubElement(case, "system-out").text = _xml(check.said)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
-
-
-def _name(text: str) -> str:
-    return one_line(text, 40) or "-"
 
 
 def _xml(text: str) -> str:

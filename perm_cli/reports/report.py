@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from perm_cli import __version__
+from perm_cli.biases import feature_table
 from perm_cli.comparison import compare
+from perm_cli.features import NAMES
 from perm_cli.reports.browsing import browsable
 from perm_cli.reports.charts import (
     Chart,
@@ -21,26 +23,27 @@ from perm_cli.reports.charts import (
     people_chart,
 )
 from perm_cli.reports.compared import findings as compared
-from perm_cli.reports.figures import figure, listed, number, percent
+from perm_cli.reports.figures import figure, listed, name_of, number, percent
 from perm_cli.reports.graded import standings_rows, verdict_lines
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.validated import findings as validated
 from perm_cli.run_scores import REWARD, Health, RunScores
 from perm_cli.runs import RunFolder
-from perm_cli.scores import Floats, Scores
+from perm_cli.scores import Scores, row_means
+from perm_cli.statistics.resampling import Floats
 from perm_cli.systems import Leaderboard, leaderboard
-from perm_cli.terminal import one_line
-from perm_cli.validation import Mapped, row_means, validate
+from perm_cli.validation import Mapped, validate
 from perm_cli.words import DIMENSIONS
 
 _HIDDEN = frozenset({"name", "model", "price"})
 _NOTHING = "Nobody can say: no reply has all the ratings that a reward takes."
-_LONGEST_NAME = 40
 
 
 def report_of(runs: RunScores, title: str, labelled: Scores | None = None, mapped: Sequence[Mapped] = ()) -> Page:
     """Return the report on some runs; `labelled` is their table with people's scores beside, if there are any."""
     scores = runs.scores
+    features = feature_table([*scores.items, *(labelled.items if labelled else ())], runs.dialogues())
+    own, with_people = np.split(features, [len(scores.items)])
     boards = [leaderboard(scores, judge, [*DIMENSIONS, REWARD]) for judge in scores.judges]
     several = len(scores.systems[0]) > 1
     caveats = (f"{each.rater}: {each.caveat}" for each in runs.health if each.caveat)
@@ -48,13 +51,13 @@ def report_of(runs: RunScores, title: str, labelled: Scores | None = None, mappe
         title=title,
         question="Which system is more empathetic, and is that decisive?" if several else "How empathetic is it?",
         answer=[*_on_boards(boards, runs.health), *caveats, *runs.remarks],
-        notes=[*_on_people(labelled, mapped), *_on_judges(runs)],
+        notes=[*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)],
         tables=[
             Table(caption=f"The systems as {board.rater} sees them", columns=columns, rows=rows)
             for board in boards
             for columns, rows in [standings_rows(board)]
         ],
-        charts=[chart for chart in _charts(runs, boards, labelled, mapped) if chart],
+        charts=[chart for chart in _charts(scores, own, boards, labelled, mapped) if chart],
         shelf=browsable(runs),
         facts=list(_facts(runs)),
     )
@@ -81,9 +84,9 @@ def _verdict(boards: Sequence[Leaderboard]) -> str:
     firsts = Counter(board.standings[0].system for board in known)
     decisive = sum(_leads(board) for board in known)
     if len(firsts) > 1:
-        places = [f"{_name(system)} comes first for {votes}" for system, votes in firsts.most_common()]
+        places = [f"{name_of(system)} comes first for {votes}" for system, votes in firsts.most_common()]
         return f"The judges do not agree: of {len(known)}, {listed(places)}; that is decisive for {decisive or 'none'}."
-    best, by = _name(known[0].standings[0].system), f" for all {len(known)} judges" if len(known) > 1 else ""
+    best, by = name_of(known[0].standings[0].system), f" for all {len(known)} judges" if len(known) > 1 else ""
     if not decisive:
         return f"{best} comes first{by}, but that is not decisive: chance is not ruled out."
     if decisive < len(known):
@@ -112,47 +115,35 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _name(system: str) -> str:
-    return one_line(system, _LONGEST_NAME) or "-"
-
-
-def _on_judges(runs: RunScores) -> list[str]:
-    if len(runs.scores.judges) < 2:  # noqa: PLR2004 - nothing to compare
+def _on_judges(scores: Scores, features: Floats, boards: Sequence[Leaderboard]) -> list[str]:
+    if len(scores.judges) < 2:  # noqa: PLR2004 - nothing to compare
         return []
     # Which system is best has been said already.
-    return compared(replace(compare(runs.scores, runs.dialogues()), boards=()))
+    return compared(replace(compare(scores, features, boards), boards=()))
 
 
-def _on_people(labelled: Scores | None, mapped: Sequence[Mapped]) -> list[str]:
-    return list(validated(validate(labelled, mapped))) if labelled and mapped else []
+def _on_people(labelled: Scores | None, mapped: Sequence[Mapped], features: Floats) -> list[str]:
+    return list(validated(validate(labelled, mapped, features))) if labelled and mapped else []
 
 
 def _charts(
-    runs: RunScores, boards: Sequence[Leaderboard], labelled: Scores | None, mapped: Sequence[Mapped]
+    scores: Scores,
+    features: Floats,
+    boards: Sequence[Leaderboard],
+    labelled: Scores | None,
+    mapped: Sequence[Mapped],
 ) -> Iterator[Chart | None]:
-    scores = runs.scores
     yield leaderboard_chart(boards)
     for dimension in (*DIMENSIONS, REWARD):
         yield distribution_chart(scores, dimension)
     yield curve_chart(scores)
-    yield length_chart(scores, REWARD, _words(runs))
+    yield length_chart(scores, REWARD, np.expm1(features[:, NAMES.index("length")]))
     yield agreement_chart(scores, REWARD)
     for each in mapped if labelled else ():
         assert labelled is not None  # noqa: S101 - see above
         truth = row_means(labelled.of(each.human, labelled.humans))
         judged = {judge: labelled.of(each.judged, [judge])[:, 0] for judge in labelled.judges}
         yield people_chart(judged, truth, f"{each.judged} against people's {each.human}")
-
-
-def _words(runs: RunScores) -> Floats:
-    """Return the length of each item's reply in words, NaN where it is not known."""
-    words = {
-        (dialogue.id, dialogue.system, number): float(len(turn.text.split()))
-        for dialogue in runs.dialogues()
-        for number, turn in enumerate(dialogue.turns, 1)
-        if turn.role == "supporter"
-    }
-    return np.array([words.get((item.dialogue_id, item.system, item.turn), np.nan) for item in runs.scores.items])
 
 
 def _facts(runs: RunScores) -> Iterator[Fact]:

@@ -7,7 +7,7 @@ Every cell is text or a number; one that a spreadsheet would run as a formula is
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from perm_cli.formats.cells import guarded
 from perm_cli.grading import Check
 from perm_cli.reports.graded import junit, standings_rows
 from perm_cli.run_scores import REWARD, RunScores
-from perm_cli.scores import Scores
+from perm_cli.scores import Scores, known, mean_of
 from perm_cli.systems import collapsed, leaderboard
 from perm_cli.terminal import one_line
 from perm_cli.words import DIMENSIONS
@@ -93,11 +93,11 @@ def results_inspect(runs: RunScores) -> bytes:
         raise SettingsError(f"--out: the systems {names} found, expected one: a log of inspect_ai is of one model")
     lines = []
     for place, item in enumerate(whole.items):
-        value = {name: _mean(whole.tables[name][place]) for name in MEASURES if name in whole.tables}
-        known = {name: mean for name, mean in value.items() if mean is not None}
-        if known:
+        value = {name: mean_of(whole.tables[name][place]) for name in MEASURES if name in whole.tables}
+        given = {name: mean for name, mean in value.items() if mean is not None}
+        if given:
             metadata = {"system": item.system, "judges": list(whole.judges)}
-            lines.append(orjson.dumps({"id": item.dialogue_id, "epoch": 1, "value": known, "metadata": metadata}))
+            lines.append(orjson.dumps({"id": item.dialogue_id, "epoch": 1, "value": given, "metadata": metadata}))
     return b"".join(line + b"\n" for line in lines)
 
 
@@ -136,7 +136,7 @@ def results(runs: RunScores, path: Path) -> bytes:
 def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
     for place, item in enumerate(scores.items):
         for column, judge in enumerate(scores.raters):
-            values = {name: _known(scores.tables[name][place, column]) for name in MEASURES}
+            values = {name: known(scores.tables[name][place, column]) for name in MEASURES}
             if any(value is not None for value in values.values()):
                 yield {
                     "dialogue_id": item.dialogue_id,
@@ -157,15 +157,6 @@ def _rated(judge: str, dialogue: str, system: str, missing: int) -> Check:
     name = f"{dialogue} ({system})" if system else dialogue
     said = f"{missing} turns without a reward by {judge}" if missing else f"rated by {judge}"
     return Check(system=name, name="rated", passed=not missing, said=said)
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    given = [value for value in values if not math.isnan(value)]
-    return float(sum(given) / len(given)) if given else None
 
 
 def _markdown(text: str) -> str:

@@ -7,9 +7,8 @@ from rich.console import RenderableType
 from perm_cli.features import SAYS
 from perm_cli.judges.baseline import BASELINE
 from perm_cli.reports.compared import add_row, table_of_columns
-from perm_cli.reports.figures import figure, number, percent
+from perm_cli.reports.figures import figure, name_of, number, percent
 from perm_cli.statistics.replacement import Replacement
-from perm_cli.terminal import one_line
 from perm_cli.validation import LEAST_ALPHA, DimensionValidation, Levels, Validity
 
 _FEW_LABELS, _MANY_LABELS = 50, 400  # half-widths of rho: 0.23 and 0.08
@@ -48,7 +47,7 @@ def rank_table(validations: Sequence[DimensionValidation]) -> RenderableType:
             add_row(
                 table,
                 _title(each) if place == 0 else "",
-                _name(judge.rater),
+                name_of(judge.rater),
                 f"{judge.items:,}",
                 figure(judge.rho),
                 number(each.ceiling.judge_left_out.get(judge.rater)),
@@ -73,7 +72,7 @@ def level_table(validations: Sequence[DimensionValidation]) -> RenderableType:
             add_row(
                 table,
                 _title(each) if place == 0 else "",
-                _name(judge.rater),
+                name_of(judge.rater),
                 *_levels(judge.levels),
                 _level(judge.levels),
                 _passed(each, judge.replacement),
@@ -93,8 +92,8 @@ def powered_table(validations: Sequence[DimensionValidation]) -> RenderableType 
     table = table_of_columns("dimension", "judge", "system", "judge's mean", "people's, from both")
     for each, judge in rows:
         for place, (system, (mean, powered)) in enumerate(judge.powered.items()):
-            first = (_title(each), _name(judge.rater)) if place == 0 else ("", "")
-            add_row(table, *first, _name(system), number(mean), figure(powered))
+            first = (_title(each), name_of(judge.rater)) if place == 0 else ("", "")
+            add_row(table, *first, name_of(system), number(mean), figure(powered))
     return table
 
 
@@ -143,7 +142,7 @@ def _on_ceiling(each: DimensionValidation) -> Iterator[str]:
 
 
 def _on_judge(each: DimensionValidation, judge: Validity) -> Iterator[str]:
-    name, place = _name(judge.rater), _title(each)
+    name, place = name_of(judge.rater), _title(each)
     if judge.rho.value is None:
         yield f"{name} says nothing on {place}: {judge.rho.why}."
         return
@@ -208,14 +207,10 @@ def _level(levels: Levels | None) -> str:
 
 
 def _human(each: DimensionValidation) -> str:
-    return _name(each.human)
+    return name_of(each.human)
 
 
 def _title(each: DimensionValidation) -> str:
     if each.judged == each.human:
-        return _name(each.judged)
-    return f"{_name(each.judged)} ~ {'less ' if each.sign < 0 else ''}{_name(each.human)}"
-
-
-def _name(text: str) -> str:
-    return one_line(text, 40) or "-"
+        return name_of(each.judged)
+    return f"{name_of(each.judged)} ~ {'less ' if each.sign < 0 else ''}{name_of(each.human)}"
