@@ -104,7 +104,7 @@ def batches_of(folder: RunFolder) -> list[Batch]:
         raise RunError(f"{folder.path}/run.json: batches: {error}, expected the record of a run") from error
 
 
-def check_judge(settings: JudgeSettings, *, export_only: bool) -> None:
+def check_batchable(settings: JudgeSettings, *, export_only: bool) -> None:
     """Raise `SettingsError` if a batch could not ask this judge what the first call asks it."""
     if export_only and _runs_here(settings.model):
         raise SettingsError(f"--export-only: --judge {settings.name} found, which perm score runs, expected another")

@@ -6,6 +6,8 @@ What can go wrong, drawn by who can mend it.
     ├── AssetError            a rubric or a prompt template is broken
     ├── SettingsError         an option, perm.toml or an environment variable is wrong or missing
     ├── RunError              the run folder is in use, unwritable or not a run folder
+    │   └── RunInUse          another process has it
+    ├── RewardMissing         a reward that a trainer must have could not be made
     └── JudgeUnusable         no call to this judge can succeed: wrong key, unknown model, nobody there
 
     CallFailed                one call went wrong; it becomes a rating without a score, never an exit
@@ -62,6 +64,14 @@ class SettingsError(PermError):
 
 class RunError(PermError):
     """Say why a run folder cannot be used."""
+
+
+class RunInUse(RunError):  # noqa: N818 - the name says what happens to it
+    """Say that another process works on the run folder."""
+
+
+class RewardMissing(PermError):  # noqa: N818 - the same
+    """Say which replies have no reward and why, where there must be one."""
 
 
 class JudgeUnusable(PermError):  # noqa: N818 - the name says what it means to the run

@@ -152,6 +152,11 @@ def rewards_of(
         yield _reward(cell, outcomes, recipe, lengths, said[judge, settings])
 
 
+def unrated(judge: str, settings: str, recipe: Recipe, lengths: Lengths | None, caveat: str | None) -> Reward:
+    """Return what is known of a reply that nobody has rated: the lowest and the highest reward it could have."""
+    return _reward(("", "", 0, judge, settings), {}, recipe, lengths, caveat)
+
+
 _cell = attrgetter("dialogue_id", "system", "turn", "judge", "settings")
 _Cell = tuple[str, str, int, str, str]
 _Outcome = tuple[Status, float | None]

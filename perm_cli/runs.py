@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import RunError
+from perm_cli.errors import RunError, RunInUse
 from perm_cli.files import rewriting
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.formats.rows import RowError
@@ -142,6 +142,11 @@ class RunFolder:
                 if held.execute("INSERT OR IGNORE INTO lines VALUES (?)", (_digest(line),)).rowcount:
                     stream.write(line)
 
+    def add_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
+        """Add dialogues that the folder is known not to hold."""
+        with (self.path / "dialogues.jsonl").open("ab") as stream:
+            stream.writelines(orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE) for dialogue in dialogues)
+
     def dialogues(self) -> Iterator[Dialogue]:
         """Yield the dialogues of the run; of one that was edited, the last version comes last."""
         for row in self._dialogue_rows():
@@ -223,7 +228,7 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
             finally:
                 folder.close()
     except Timeout as error:
-        raise RunError(f"{path}: in use by another perm; wait for it or choose another --out") from error
+        raise RunInUse(f"{path}: in use by another perm; wait for it or choose another --out") from error
     except OSError as error:
         raise RunError(f"{error.filename or path}: {error.strerror or error}; what is rated so far is kept") from error
 

@@ -21,7 +21,7 @@ from perm_cli.dialogues import Dialogue
 from perm_cli.errors import JudgeUnusable, NotAsked, PermError, RunError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues
 from perm_cli.formats.sources import Source
-from perm_cli.judges import default_concurrency, identity_of
+from perm_cli.judges import caveat_of, default_concurrency, identity_of
 from perm_cli.judges.budget import BudgetReached
 from perm_cli.judges.local import is_local
 from perm_cli.judges.seam import Judge
@@ -135,8 +135,12 @@ def prepare(order: Order) -> Job:
     book = PromptBook(load_rubrics(order.rubrics), order.prompts, answer)
     censuses = check_dialogues(order.sources, order.reading)
     identity = orjson.dumps(identity_of(order.judge), option=orjson.OPT_SORT_KEYS)
-    settings = blake2b(identity + book.digest.encode(), digest_size=6).hexdigest()
-    return Job(order=order, censuses=censuses, book=book, identity=identity, settings=settings)
+    return Job(order=order, censuses=censuses, book=book, identity=identity, settings=settings_id(identity, book))
+
+
+def settings_id(identity: bytes, book: PromptBook) -> str:
+    """Return the name of the settings that ratings are made under: by whom, and with what prompts."""
+    return blake2b(identity + book.digest.encode(), digest_size=6).hexdigest()
 
 
 def calls_of(job: Job) -> Iterator[Call]:
@@ -156,14 +160,15 @@ def calls_of(job: Job) -> Iterator[Call]:
                     yield Call(question=question, sample=sample, key=key, rank=rank)
 
 
-def settings_record(job: Job) -> dict[str, Any]:
+def settings_record(judge: JudgeSettings, book: PromptBook) -> dict[str, Any]:
     """Return what `run.json` keeps of the settings: all that another machine would need."""
     return {
-        "judge": asdict(job.order.judge),
-        "rubrics": {name: dimension.text for name, dimension in job.book.pack.dimensions.items()},
-        "rubrics_digest": job.book.pack.digest,
-        "prompts": dict(job.book.templates),
-        "prompts_digest": job.book.digest,
+        "judge": asdict(judge),
+        "rubrics": {name: dimension.text for name, dimension in book.pack.dimensions.items()},
+        "rubrics_digest": book.pack.digest,
+        "prompts": dict(book.templates),
+        "prompts_digest": book.digest,
+        "caveat": caveat_of(judge),
     }
 
 

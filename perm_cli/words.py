@@ -8,6 +8,7 @@ DimensionName = Literal["resonation", "expression", "reception", "bystander"]
 Structured = Literal["auto", "schema", "json", "text"]
 ScoreMode = Literal["mode", "expected", "mean"]
 PanelName = Literal["mean", "median", "weighted"]
+OnMissing = Literal["none", "floor", "mean", "raise"]
 FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
 Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
 FormatName = Literal[

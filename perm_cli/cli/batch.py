@@ -13,7 +13,7 @@ from perm_cli.batches import (
     Collection,
     api_of,
     batches_of,
-    check_judge,
+    check_batchable,
     first_call,
     judge_of,
     rows_of,
@@ -45,7 +45,7 @@ def submit(
     console = messages()
     with opened_sources(files) as sources, ExitStack() as stack:
         order = order_of(sources, dialogues, judge)
-        check_judge(order.judge, export_only=export_only)
+        check_batchable(order.judge, export_only=export_only)
         api = None if export_only else stack.enter_context(closing(api_of(order.judge)))
         job = prepare(order)
         announce_inputs(job, console)

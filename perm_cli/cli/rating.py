@@ -13,9 +13,9 @@ from perm_cli.cli.console import messages, say
 from perm_cli.cli.fusing import fuse_once, fused_before
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
 from perm_cli.cli.orders import opened_sources, order_of
-from perm_cli.cli.score import announce_inputs, check_judge, close_record, finishing, open_record, run_loop
+from perm_cli.cli.score import announce_inputs, close_record, finishing, open_record, run_loop
 from perm_cli.errors import NotAsked, PermError
-from perm_cli.judges import open_judge
+from perm_cli.judges import check_judge, open_judge
 from perm_cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.ratings import Rating
 from perm_cli.rewards import Recipe

@@ -17,7 +17,7 @@ from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, SpendingOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
 from perm_cli.errors import NotAsked, RunError, SettingsError
-from perm_cli.judges import caveat_of, missing, open_judge
+from perm_cli.judges import check_judge, open_judge
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import JudgeSettings
@@ -76,13 +76,6 @@ def run(
         say(console, f"coverage {summary.coverage:.1%} is below --min-coverage {output.min_coverage:.0%}")
         return COVERAGE_TOO_LOW
     return DONE
-
-
-def check_judge(judge: JudgeSettings) -> None:
-    """Raise `SettingsError` if the judge lacks something before it can be called."""
-    lacking = missing(judge)
-    if lacking:
-        raise SettingsError(f"--judge {judge.name}: missing {'; '.join(lacking)}")
 
 
 def _limit(judge: JudgeSettings, spending: SpendingOptions, output: Output) -> tuple[float, str] | None:
@@ -228,7 +221,7 @@ def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
     """Enter the settings and this command into the run's record before anything is paid for."""
-    entry = settings_record(job) | {"caveat": caveat_of(job.order.judge)}
+    entry = settings_record(job.order.judge, job.book)
     folder.record["settings"][job.settings] = folder.record["settings"].get(job.settings, {}) | entry
     command: dict[str, Any] = {
         "command": shlex.join(["perm", *sys.argv[1:]]),

@@ -114,6 +114,13 @@ def missing(settings: JudgeSettings) -> list[str]:
     return []
 
 
+def check_judge(settings: JudgeSettings) -> None:
+    """Raise `SettingsError` if the judge lacks something before it can be called."""
+    lacking = missing(settings)
+    if lacking:
+        raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking)}")
+
+
 def default_concurrency(settings: JudgeSettings) -> int:
     """Return how many calls may be in flight."""
     return settings.concurrency or (1 if is_local(settings.model) else _CONCURRENCY)
@@ -137,9 +144,7 @@ def identity_of(settings: JudgeSettings) -> dict[str, object]:
 @asynccontextmanager
 async def open_judge(settings: JudgeSettings, budget: Budget | None = None) -> AsyncIterator[ChatJudge | BaselineJudge]:
     """Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks."""
-    lacking = missing(settings)
-    if lacking:
-        raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking)}")
+    check_judge(settings)
     if settings.model == BASELINE:
         yield BaselineJudge(settings)
         return

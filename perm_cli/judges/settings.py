@@ -104,15 +104,17 @@ class _File:
     __pydantic_config__ = ConfigDict(extra="forbid")
     judge: str | None = None
     judges: dict[str, _JudgeTable] | None = None
+    reward: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """Hold what a settings file says: the judge to take when none is named, and judges by name."""
+    """Hold what a settings file says: the judge to take when none is named, judges by name, and training's reward."""
 
     path: Path | None = None
     judge: str | None = None
     judges: Mapping[str, JudgeSettings] = field(default_factory=dict)
+    reward: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_configuration(path: Path | None = None) -> Configuration:
@@ -131,7 +133,7 @@ def load_configuration(path: Path | None = None) -> Configuration:
         judges = {name: _named(name, judge) for name, judge in (checked.judges or {}).items()}
     except SettingsError as error:
         raise SettingsError(f"{file}: {error}") from error
-    return Configuration(path=file, judge=checked.judge, judges=judges)
+    return Configuration(path=file, judge=checked.judge, judges=judges, reward=checked.reward or {})
 
 
 def judge_settings(name: str | None, configuration: Configuration, **overrides: Any) -> JudgeSettings:

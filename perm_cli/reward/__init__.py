@@ -1,0 +1,64 @@
+"""
+The reward inside a trainer: prompts, judge, reader and fusion are those of `perm score`, asked for reply by reply.
+
+    from perm_cli.reward import Item, Perm
+
+    perm = Perm(judge="openai/gpt-4o-mini")
+    results = await perm.score([Item(query="I failed the exam.", reply="That hurts, after all that work.")])
+    results = perm.score_now([…])    # the same from code that is not asynchronous
+
+A `Perm` can be pickled, and used from any event loop, from many threads and after a fork: its judge lives in a thread
+of its own, one in each process for each set of settings, which the first call starts (`engine`). Adapters to trainers,
+which add nothing to a reward, are in `perm_cli.integrations`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from perm_cli.errors import RewardMissing
+from perm_cli.reward.engine import Engine, close_engine, engine_of
+from perm_cli.reward.filling import filled
+from perm_cli.reward.items import Item, Result
+from perm_cli.reward.settings import RewardSettings, reward_settings
+from perm_cli.words import OnMissing
+
+__all__ = ["Item", "OnMissing", "Perm", "Result", "RewardMissing", "RewardSettings", "reward_settings"]
+
+
+class Perm:
+    """
+    Score replies.
+
+    Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; the fields of
+    `settings.Wishes` are their names. Raise `SettingsError` or `AssetError` for what cannot be used.
+    """
+
+    def __init__(self, settings: RewardSettings | None = None, **wishes: Any) -> None:
+        self.settings = settings or reward_settings(**wishes)
+
+    async def score(self, items: Sequence[Item], step: int | None = None) -> list[Result]:
+        """
+        Return what each reply is worth, in the order of the items; `step` is the trainer's, for `perm watch`.
+
+        Raise `JudgeUnusable` if no call can succeed, and `RewardMissing` where a reward that must not be missing is.
+        """
+        engine = engine_of(self.settings)
+        return self._filled(engine, items, await asyncio.wrap_future(engine.submit(items, step)))
+
+    def score_now(self, items: Sequence[Item], step: int | None = None) -> list[Result]:
+        """Do as `score`, from code that is not asynchronous."""
+        engine = engine_of(self.settings)
+        return self._filled(engine, items, engine.submit(items, step).result())
+
+    @property
+    def caveat(self) -> str | None:
+        """Return what this judge's verdicts are known not to be worth."""
+        return engine_of(self.settings).caveat
+
+    def close(self) -> None:
+        """End the judge's thread in this process; the next call starts another one."""
+        close_engine(self.settings)
+
+    def _filled(self, engine: Engine, items: Sequence[Item], results: Sequence[Result]) -> list[Result]:
+        return filled(results, [item.group for item in items], self.settings.on_missing, engine.memory)

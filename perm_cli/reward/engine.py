@@ -1,0 +1,280 @@
+"""
+The engine: one judge in a thread of its own, asked by whoever needs a reward.
+
+A trainer calls from many threads, from an event loop that lives for one step, or from a child it has forked; clients
+and limits belong to one event loop. So the loop is the engine's own, and callers hand their items over. There is one
+engine in a process for the same settings, however often these were pickled, and a child that was forked starts afresh.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from time import monotonic, perf_counter
+
+import orjson
+
+from perm_cli.dialogues import Dialogue
+from perm_cli.errors import JudgeUnusable, NotAsked, SettingsError
+from perm_cli.judges import caveat_of, identity_of, open_judge
+from perm_cli.judges.baseline import BaselineJudge
+from perm_cli.judges.budget import Budget, BudgetReached, read_budget
+from perm_cli.judges.chat import ChatJudge
+from perm_cli.judges.local import is_local
+from perm_cli.lengths import completion_text, token_counter
+from perm_cli.prompts import Answer, PromptBook, Question
+from perm_cli.ratings import Call, Rating, RatingRules, is_settled, key_of, rate
+from perm_cli.reward.filling import Memory
+from perm_cli.reward.items import Item, Result, dialogue_of
+from perm_cli.reward.keeping import Keeper, keeping
+from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings
+from perm_cli.reward.watching import Watch
+from perm_cli.rewards import Lengths, Recipe, rewards_of, unrated
+from perm_cli.rubrics import load_rubrics
+from perm_cli.scoring import lacks_chances, no_chances, settings_id
+
+_Judge = ChatJudge | BaselineJudge
+_REMEMBERED = 20_000  # ratings
+_RESTS_S = 30.0  # after no call could succeed; a server is asked on and on
+_ENDING_S = 5.0
+
+
+class Engine:
+    """Judge items in a thread that the first of them starts; raise `SettingsError` or `AssetError` if it cannot."""
+
+    def __init__(self, settings: RewardSettings) -> None:
+        self.settings = settings
+        self.memory = Memory()
+        self.watch = Watch()
+        self.caveat = caveat_of(settings.judge)
+        answer: Answer = "lines" if settings.judge.structured == "text" else "json"
+        self._book = PromptBook(load_rubrics(settings.rubrics), settings.prompts, answer)
+        self._identity = orjson.dumps(identity_of(settings.judge), option=orjson.OPT_SORT_KEYS)
+        self.id = settings_id(self._identity, self._book)
+        self._rules = RatingRules(
+            settings=self.id,
+            judge=settings.judge.name,
+            max_tokens=settings.judge.max_tokens,
+            expected=settings.judge.logprobs,
+            reask=settings.reask,
+            seeded=settings.samples > 1,
+        )
+        self._count = _counter(settings.recipe)
+        self._known: OrderedDict[str, Rating] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Rating]] = {}
+        self._unusable: tuple[float, JudgeUnusable] | None = None
+        self._stack = AsyncExitStack()
+        self._judge: _Judge | None = None
+        self._keeper: Keeper | None = None
+        self._loop = _new_loop()
+        self._opening, self._first = asyncio.Lock(), asyncio.Lock()
+        self._proven = False
+        self._thread = threading.Thread(target=self._loop.run_forever, name="perm-reward", daemon=True)
+        self._thread.start()
+
+    def submit(self, items: Sequence[Item], step: int | None = None) -> "Future[Sequence[Result]]":
+        """Hand items over from any thread."""
+        return asyncio.run_coroutine_threadsafe(self._score(items, step), self._loop)
+
+    def end(self) -> None:
+        """Let nothing more be asked, close the judge and wait for the thread."""
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_ENDING_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_ENDING_S)
+
+    # --- in the thread ---
+
+    async def _score(self, items: Sequence[Item], step: int | None) -> Sequence[Result]:
+        started = perf_counter()
+        judge = await self._opened()
+        dialogues = [dialogue_of(item) for item in items]
+        if self._keeper:
+            self._keeper.keep(filter(None, dialogues))
+        questions = [
+            (place, question)
+            for place, dialogue in enumerate(dialogues)
+            if dialogue
+            for question in self._book.questions(dialogue, "last")
+        ]
+        if is_local(
+            self.settings.judge.model
+        ):  # it has one prompt cache, and gets the questions of a dimension in a row
+            questions.sort(key=lambda pair: pair[1].dimension.name)
+        tasks: list[list[asyncio.Task[Rating]]] = [[] for _ in items]
+        for place, question in questions:
+            tasks[place] += self._asked(question, judge)
+        results = []
+        for item, dialogue, own in zip(items, dialogues, tasks, strict=True):
+            # Another caller may wait for the same rating, so this one's end must not be its end.
+            ratings = await asyncio.gather(*map(asyncio.shield, own))
+            if dialogue:
+                results.append(self._result(item, dialogue, ratings, perf_counter() - started))
+            else:
+                results.append(self._empty(item))
+        self.watch.note(items, results, step)
+        return results
+
+    def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating], latency_s: float) -> Result:
+        lengths = self._lengths(item, completion_text(dialogue.turns[-1]))
+        (parts,) = rewards_of(ratings, self.settings.recipe, lengths, {self.id: self.caveat} if self.caveat else None)
+        rationales = {rating.dimension: rating.rationale for rating in reversed(ratings) if rating.rationale}
+        return Result(reward=parts.reward, parts=parts, rationales=rationales, latency_s=latency_s)
+
+    def _empty(self, item: Item) -> Result:
+        lengths = self._lengths(item, item.reply)
+        parts = unrated(self.settings.judge.name, self.id, self.settings.recipe, lengths, self.caveat)
+        return Result(reward=parts.reward_low, parts=parts, rationales={}, empty=True)
+
+    def _lengths(self, item: Item, written: str) -> Lengths | None:
+        if not self.settings.recipe.length_penalty:
+            return None
+        return lambda *_: self._tokens(item, written)
+
+    def _tokens(self, item: Item, written: str) -> int:
+        if self._count is not None:
+            return self._count(written)
+        if item.tokens is None:
+            raise SettingsError(f"tokenizer: {POLICY_TOKENS} found, expected a trainer that counts the policy's tokens")
+        return item.tokens
+
+    def _asked(self, question: Question, judge: _Judge) -> "list[asyncio.Task[Rating]]":
+        """Return the tasks that have the ratings, or will have; what is known or being asked is not asked again."""
+        tasks = []
+        for sample in range(self.settings.samples):
+            call = Call(question=question, sample=sample, key=key_of(question, self._identity, sample))
+            if call.key not in self._asking:
+                task = self._asking[call.key] = self._loop.create_task(self._rating(call, judge), name=call.key)
+                task.add_done_callback(self._answered)
+            tasks.append(self._asking[call.key])
+        return tasks
+
+    def _answered(self, task: "asyncio.Task[Rating]") -> None:
+        del self._asking[task.get_name()]
+        if not task.cancelled():
+            task.exception()  # seen, even if whoever asked has gone
+
+    async def _rating(self, call: Call, judge: _Judge) -> Rating:
+        if known := self._known.get(call.key):
+            self._known.move_to_end(call.key)
+            return known
+        if self._proven:
+            rating = await self._made(call, judge)
+        else:
+            async with self._first:  # alone: a wrong key costs one call and not a thousand
+                rating = await self._made(call, judge)
+                self._proven = True
+        if self._keeper:
+            self._keeper.append(rating)
+        if is_settled(rating.status, rating.error):
+            self._known[call.key] = replace(rating, raw="")
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return rating
+
+    async def _made(self, call: Call, judge: _Judge) -> Rating:
+        if self._unusable and monotonic() < self._unusable[0]:
+            raise self._unusable[1]
+        try:
+            rating = await rate(judge, call, self._book.prompt(call.question), self._rules)
+            if not self._proven and lacks_chances(rating, self._rules):
+                raise no_chances(rating)
+        except BudgetReached as reached:
+            raise self._rest(JudgeUnusable(f"{reached}; training goes on with a larger one")) from reached
+        except JudgeUnusable as error:
+            raise self._rest(error) from error
+        except NotAsked as reason:
+            raise JudgeUnusable(f"the judge was closed: {reason}") from reason
+        return rating
+
+    def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
+        self._proven = False
+        self._unusable = (monotonic() + _RESTS_S, error)
+        return error
+
+    async def _opened(self) -> _Judge:
+        async with self._opening:
+            if self._judge is None:
+                limit = read_budget(self.settings.budget) if self.settings.budget else None
+                self._keeper = self._stack.enter_context(keeping(self.settings, self._book, self.id))
+                if self._keeper:
+                    self.watch.keep = self._keeper.note
+                self._judge = await self._stack.enter_async_context(
+                    open_judge(self.settings.judge, Budget(*limit) if limit else None)
+                )
+            return self._judge
+
+    async def _close(self) -> None:
+        if self._judge:
+            self._judge.stop(NotAsked("its engine was closed"))
+            await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        self.watch.tell()
+        await self._stack.aclose()
+
+
+# --- one engine for the same settings in a process ---
+
+
+class _Engines:
+    """Hold the engines of this process."""
+
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self.by_settings: dict[bytes, Engine] = {}
+
+
+_here = _Engines()
+_inherited: list[_Engines] = []  # kept alive, since closing a parent's connections is not a child's business
+
+
+def engine_of(settings: RewardSettings) -> Engine:
+    """Return the engine for these settings, which is started if need be."""
+    key = settings.digest()
+    with _here.guard:
+        if key not in _here.by_settings:
+            _here.by_settings[key] = Engine(settings)
+        return _here.by_settings[key]
+
+
+def close_engine(settings: RewardSettings) -> None:
+    """End the engine for these settings, if there is one."""
+    with _here.guard:
+        engine = _here.by_settings.pop(settings.digest(), None)
+    if engine:
+        engine.end()
+
+
+@atexit.register
+def _close_all() -> None:
+    for engine in list(_here.by_settings.values()):
+        engine.end()
+
+
+def _forget() -> None:
+    global _here  # noqa: PLW0603 - one for each process
+    _inherited.append(_here)
+    _here = _Engines()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _counter(recipe: Recipe) -> Callable[[str], int] | None:
+    """Return what counts tokens, None where nothing or the trainer does."""
+    if not recipe.length_penalty or recipe.tokenizer == POLICY_TOKENS:
+        return None
+    return token_counter(recipe.tokenizer)

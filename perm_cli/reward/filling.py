@@ -1,0 +1,70 @@
+"""What stands in for a reward that is missing, as far as a trainer needs something to: it is counted, never hidden."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from perm_cli.errors import RewardMissing
+from perm_cli.reward.items import Result
+from perm_cli.words import OnMissing
+
+_log = logging.getLogger("perm_cli.reward")
+_REMEMBERED = 1000
+
+
+class Memory:
+    """Hold the latest rewards that were given, for trainers that ask one by one."""
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=_REMEMBERED)
+
+    def note(self, results: Sequence[Result]) -> None:
+        """Take note of rewards."""
+        self._latest.extend(each.reward for each in results if each.reward is not None and not each.empty)
+
+    def mean(self) -> float | None:
+        """Return their mean, None if there are none."""
+        return fmean(self._latest) if self._latest else None
+
+
+def filled(results: Sequence[Result], groups: Sequence[str], policy: OnMissing, memory: Memory) -> list[Result]:
+    """
+    Return the results with missing rewards dealt with.
+
+    `none` leaves them to the trainer, `floor` takes the lowest that the scores at hand allow, `mean` that of the group,
+    or of the last thousand rewards where the group has none, and `raise` raises `RewardMissing`, as does `mean` where
+    there is nothing to take the mean of.
+    """
+    memory.note(results)
+    missing = [place for place, each in enumerate(results) if each.reward is None]
+    if not missing:
+        return list(results)
+    why = _why([results[place] for place in missing])
+    if policy == "raise":
+        raise RewardMissing(f"{why}; no reward was made up, as on_missing is raise")
+    done = list(results)
+    for place in missing if policy != "none" else ():
+        stand_in = results[place].parts.reward_low if policy == "floor" else _mean(results, groups, place, memory)
+        if stand_in is None:
+            raise RewardMissing(f"{why}; no other reward is known whose mean could stand in")
+        done[place] = replace(results[place], reward=stand_in, filled=True)
+    taken = {"none": "left to the trainer", "floor": "the lowest possible stands in", "mean": "a mean stands in"}
+    _log.warning("%s; %s", why, taken[policy])
+    return done
+
+
+def _mean(results: Sequence[Result], groups: Sequence[str], place: int, memory: Memory) -> float | None:
+    own = [
+        each.reward
+        for each, group in zip(results, groups, strict=True)
+        if group and group == groups[place] and each.reward is not None
+    ]
+    return fmean(own) if own else memory.mean()
+
+
+def _why(missing: Sequence[Result]) -> str:
+    first = missing[0].parts.missing
+    reasons = ", ".join(f"{name} {status}" for name, status in first.items())
+    return f"{len(missing)} {'reply has' if len(missing) == 1 else 'replies have'} no reward (the first: {reasons})"

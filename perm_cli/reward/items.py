@@ -1,0 +1,75 @@
+"""What is judged in training, and what comes of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import orjson
+
+from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.formats.sections import read_answer
+from perm_cli.rewards import Reward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """
+    Hold one reply to judge: what the policy wrote, thinking and headings included, and what it answers.
+
+    `turns` is the talk before the reply; `query` is short for one turn of the seeker. Items of one `group` answer the
+    same prompt. `tokens` is the length of what was written, where the policy's own tokeniser has counted it.
+    """
+
+    reply: str
+    query: str = ""
+    turns: Sequence[Turn] = ()
+    scenario: str = ""
+    persona: str = ""
+    group: str = ""
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """
+    Hold what one reply is worth.
+
+    `reward` is None where a score it needs is missing and nothing was to stand in for it; `filled` says that something
+    does. A reply that says nothing to the seeker is `empty`: it is not judged and has the lowest reward there is.
+    `parts` has the scores, the terms of the reward and, for each missing score, why.
+    """
+
+    reward: float | None
+    parts: Reward
+    rationales: Mapping[str, str]
+    empty: bool = False
+    filled: bool = False
+    latency_s: float = 0.0
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """Return the judge's score on each dimension, None where it is missing."""
+        parts = self.parts
+        return {
+            "resonation": parts.resonation,
+            "expression": parts.expression,
+            "reception": parts.reception,
+            "bystander": parts.bystander,
+        }
+
+
+def dialogue_of(item: Item) -> Dialogue | None:
+    """
+    Return an item as the dialogue that `perm score` would read, None if its reply says nothing to the seeker.
+
+    It says nothing if it has an analysis and no response, or thinks to its end. A reply without headings is all
+    response. The dialogue is named after its content.
+    """
+    answer = read_answer(item.reply)
+    if not answer.response:
+        return None
+    before = tuple(item.turns) or ((Turn(role="seeker", text=item.query),) if item.query.strip() else ())
+    turns = (*before, Turn(role="supporter", text=answer.response, analysis=answer.analysis))
+    content = orjson.dumps([turns, item.scenario, item.persona])
+    name = blake2b(content, digest_size=8).hexdigest()
+    return Dialogue(id=name, turns=turns, scenario=item.scenario, persona=item.persona)

@@ -1,0 +1,91 @@
+"""What training leaves behind: the ratings in a run folder for each process, and the signs that `perm watch` shows."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from perm_cli import __version__
+from perm_cli.dialogues import Dialogue
+from perm_cli.errors import RunInUse
+from perm_cli.prompts import PromptBook
+from perm_cli.ratings import Rating
+from perm_cli.reward.settings import RewardSettings
+from perm_cli.runs import RunFolder, open_run
+from perm_cli.scoring import settings_record
+from perm_cli.signs import Signs
+
+SIGNS = "signs.jsonl"
+
+
+class Keeper:
+    """Keep what one process rates, in `RUN/worker-1` or the first such folder that no other process has."""
+
+    def __init__(self, folder: RunFolder, settings: RewardSettings, book: PromptBook, settings_id: str) -> None:
+        self._folder = folder
+        self._seen = {name for name, _ in folder.dialogue_names()}
+        self._command: dict[str, Any] = {
+            "command": "perm_cli.reward",
+            "settings": settings_id,
+            "asked": {"version": __version__},
+            "ratings": 0,
+            "score": settings.recipe.score,
+            "started": _now(),
+        }
+        record = settings_record(settings.judge, book)
+        folder.record["settings"][settings_id] = folder.record["settings"].get(settings_id, {}) | record
+        folder.record["commands"].append(self._command)
+        folder.write_record()
+        folder.open_ratings()
+
+    def keep(self, dialogues: Iterable[Dialogue]) -> None:
+        """Keep dialogues, each once; they are named after their content."""
+        new = {dialogue.id: dialogue for dialogue in dialogues if dialogue.id not in self._seen}
+        self._seen |= new.keys()
+        self._folder.add_dialogues(new.values())
+
+    def append(self, rating: Rating) -> None:
+        """Put a rating on disk."""
+        self._folder.append(rating, len(self._seen))
+        self._command["ratings"] += 1
+
+    def note(self, signs: Signs, step: int | None) -> None:
+        """Add a line to the signs of all processes, in one write."""
+        line = {"step": step, "at": _now(), "worker": self._folder.path.name, **asdict(signs)}
+        with (self._folder.path.parent / SIGNS).open("ab", buffering=0) as stream:
+            stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def close(self) -> None:
+        """Enter into the record what was made."""
+        self._command["ended"] = _now()
+        self._folder.write_record()
+
+
+@contextmanager
+def keeping(settings: RewardSettings, book: PromptBook, settings_id: str) -> Iterator[Keeper | None]:
+    """Open a folder for this process for the time of the `with` block, if ratings are to be kept."""
+    if settings.run is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        keeper = Keeper(_free_folder(settings.run, stack), settings, book, settings_id)
+        stack.callback(keeper.close)
+        yield keeper
+
+
+def _free_folder(run: Path, stack: ExitStack) -> RunFolder:
+    for number in count(1):
+        try:
+            return stack.enter_context(open_run(run / f"worker-{number}"))
+        except RunInUse:
+            continue
+    raise AssertionError  # there is always another number
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,166 @@
+"""
+How a trainer's reward is made: from arguments, environment variables and the `[reward]` table of `perm.toml`.
+
+An argument counts before a variable, and a variable before the file. The variable of a setting is `PERM_` and its name
+in capitals: `PERM_JUDGE`, `PERM_ON_MISSING`; `PERM_CONFIG` names the file.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from perm_cli.assets import shipped
+from perm_cli.errors import SettingsError
+from perm_cli.judges import check_judge
+from perm_cli.judges.budget import read_budget
+from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.rewards import BOUNDS, Recipe, read_weights
+from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured
+
+POLICY_TOKENS = "policy"
+"""As a tokeniser: the trainer has counted what the policy wrote."""
+
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """Hold what may be said about a reward; None where nothing is."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    judge: str | None = None
+    base_url: str | None = None
+    api_key_env: str | None = None
+    temperature: _NotNegative | None = None
+    max_tokens: _Count | None = None
+    concurrency: _Count | None = None
+    rpm: _Positive | None = None
+    tpm: _Positive | None = None
+    timeout_s: _Positive | None = None
+    patience_s: _Positive | None = None
+    structured: Structured | None = None
+    samples: _Count | None = None
+    reask: Annotated[int, Field(ge=0)] | None = None
+    score: ScoreMode | None = None
+    fusion: FusionName | None = None
+    weights: str | None = None
+    bystander_coef: _NotNegative | None = None
+    length_penalty: _NotNegative | None = None
+    length_limit: Annotated[int, Field(ge=0)] | None = None
+    tokenizer: str | None = None
+    calibration: Path | None = None
+    rubrics: Path | None = None
+    prompts: Path | None = None
+    on_missing: OnMissing | None = None
+    budget: str | None = None
+    run: Path | None = None
+
+
+_JUDGES = (
+    "base_url", "api_key_env", "temperature", "max_tokens", "concurrency", "rpm", "tpm", "timeout_s", "patience_s",
+    "structured",
+)  # fmt: skip
+_RECIPES = ("fusion", "bystander_coef", "length_penalty", "length_limit", "tokenizer", "score")
+_NAMES = tuple(each.name for each in fields(Wishes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardSettings:
+    """
+    Say how a reward is made.
+
+    With a `run`, every rating is kept in a folder below it, one for each process, that all commands of perm read, and
+    the signs that `perm watch` shows beside them. `budget` is the most that one process may spend, as in `perm score`.
+    """
+
+    judge: JudgeSettings
+    recipe: Recipe
+    rubrics: Path
+    prompts: Path
+    samples: int = 1
+    reask: int = 1
+    on_missing: OnMissing = "none"
+    budget: str | None = None
+    run: Path | None = None
+
+    def digest(self) -> bytes:
+        """Return a hash over what a judge's thread depends on; of what is filled in it knows nothing."""
+        content = asdict(replace(self, on_missing="none"))
+        return blake2b(orjson.dumps(content, default=str, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def reward_settings(
+    config: Path | str | None = None, *, otherwise: OnMissing = "none", **wishes: Any
+) -> RewardSettings:
+    """
+    Return the settings that arguments, environment and `perm.toml` come to.
+
+    `config` names the file, else `PERM_CONFIG`, else it is the nearest. `on_missing` is `otherwise`, where none of them
+    says another: what a trainer needs. Raise `SettingsError` with the place of what is wrong.
+    """
+    chosen = config or os.environ.get("PERM_CONFIG")
+    configuration = load_configuration(Path(chosen) if chosen else None)
+    variables = {name: value for name in _NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
+    said = (
+        _checked(configuration.reward, f"{configuration.path}: reward."),
+        _checked(variables, "PERM_", upper=True),
+        _checked(wishes, ""),
+    )
+    found: dict[str, Any] = {}
+    for each in said:
+        found |= {name: value for name in _NAMES if (value := getattr(each, name)) is not None}
+    score = found.get("score", "mode")
+    judge = judge_settings(
+        found.get("judge"),
+        configuration,
+        **{name: found.get(name) for name in _JUDGES},
+        logprobs=score == "expected" or None,
+    )
+    check_judge(judge)
+    if score == "mean" and found.get("samples", 1) == 1:
+        raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
+    if "budget" in found:
+        read_budget(found["budget"])
+    return RewardSettings(
+        judge=judge,
+        recipe=_recipe(found),
+        rubrics=found.get("rubrics") or shipped("rubrics"),
+        prompts=found.get("prompts") or shipped("prompts"),
+        samples=found.get("samples", 1),
+        reask=found.get("reask", 1),
+        on_missing=found.get("on_missing", otherwise),
+        budget=found.get("budget"),
+        run=found.get("run"),
+    )
+
+
+def _recipe(found: Mapping[str, Any]) -> Recipe:
+    given = {name: found[name] for name in _RECIPES if name in found}
+    if "weights" in found:
+        given["weights"] = read_weights(found["weights"])
+    if "calibration" in found:
+        from perm_cli.calibration import check_bounds, read_calibration  # noqa: PLC0415 - for those who want it
+
+        given["calibration"] = read_calibration(found["calibration"])
+        check_bounds(given["calibration"], BOUNDS)
+    return Recipe(**given)
+
+
+def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> Wishes:
+    try:
+        return TypeAdapter(Wishes).validate_python(dict(values))
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        name = ".".join(map(str, detail["loc"]))
+        if detail["type"] == "unexpected_keyword_argument":
+            raise SettingsError(f"{place}{name}: no such setting, expected one of {', '.join(_NAMES)}") from error
+        raise SettingsError(f"{place}{name.upper() if upper else name}: {detail['msg']}") from error
