@@ -14,6 +14,7 @@ which add nothing to a reward, are in `perm_cli.integrations`.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from perm_cli.errors import RewardMissing
@@ -21,6 +22,8 @@ from perm_cli.reward.engine import Engine, close_engine, engine_of
 from perm_cli.reward.filling import filled
 from perm_cli.reward.items import Item, Result
 from perm_cli.reward.settings import RewardSettings, reward_settings
+from perm_cli.rewards import unrated
+from perm_cli.signs import Signs
 from perm_cli.words import OnMissing
 
 __all__ = ["Item", "OnMissing", "Perm", "Result", "RewardMissing", "RewardSettings", "reward_settings"]
@@ -37,19 +40,33 @@ class Perm:
     def __init__(self, settings: RewardSettings | None = None, **wishes: Any) -> None:
         self.settings = settings or reward_settings(**wishes)
 
-    async def score(self, items: Sequence[Item], step: int | None = None) -> list[Result]:
+    async def score(self, items: Sequence[Item], step: int | None = None, *, watched: bool = True) -> list[Result]:
         """
-        Return what each reply is worth, in the order of the items; `step` is the trainer's, for `perm watch`.
+        Return what each reply is worth, in the order of the items.
 
-        Raise `JudgeUnusable` if no call can succeed, and `RewardMissing` where a reward that must not be missing is.
+        `step` is the trainer's; what the replies of a step show is gathered, and warned of, unless they are not to be
+        `watched`. Raise `JudgeUnusable` if no call can succeed, and `RewardMissing` if `on_missing` says so.
         """
         engine = engine_of(self.settings)
-        return self._filled(engine, items, await asyncio.wrap_future(engine.submit(items, step)))
+        results = await asyncio.wrap_future(engine.submit(items, step, watched=watched))
+        return self._filled(engine, items, results)
 
-    def score_now(self, items: Sequence[Item], step: int | None = None) -> list[Result]:
+    def score_now(self, items: Sequence[Item], step: int | None = None, *, watched: bool = True) -> list[Result]:
         """Do as `score`, from code that is not asynchronous."""
         engine = engine_of(self.settings)
-        return self._filled(engine, items, engine.submit(items, step).result())
+        return self._filled(engine, items, engine.submit(items, step, watched=watched).result())
+
+    def stand_ins(self, items: Sequence[Item], why: str) -> list[Result]:
+        """Return what `on_missing` puts in place of the rewards of items that could not be asked about at all."""
+        engine = engine_of(self.settings)
+        parts = unrated(self.settings.judge.name, engine.id, self.settings.recipe, None, engine.caveat)
+        parts = replace(parts, missing=dict.fromkeys(parts.missing, why))
+        return self._filled(engine, items, [Result(reward=None, parts=parts, rationales={}) for _ in items])
+
+    @property
+    def signs(self) -> Signs | None:
+        """Return what the replies of the last whole step showed, or the last 256; None before that."""
+        return engine_of(self.settings).watch.latest
 
     @property
     def caveat(self) -> str | None:

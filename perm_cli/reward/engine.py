@@ -77,9 +77,9 @@ class Engine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="perm-reward", daemon=True)
         self._thread.start()
 
-    def submit(self, items: Sequence[Item], step: int | None = None) -> "Future[Sequence[Result]]":
+    def submit(self, items: Sequence[Item], step: int | None, *, watched: bool) -> "Future[Sequence[Result]]":
         """Hand items over from any thread."""
-        return asyncio.run_coroutine_threadsafe(self._score(items, step), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._score(items, step, watched=watched), self._loop)
 
     def end(self) -> None:
         """Let nothing more be asked, close the judge and wait for the thread."""
@@ -90,7 +90,7 @@ class Engine:
 
     # --- in the thread ---
 
-    async def _score(self, items: Sequence[Item], step: int | None) -> Sequence[Result]:
+    async def _score(self, items: Sequence[Item], step: int | None, *, watched: bool) -> Sequence[Result]:
         started = perf_counter()
         judge = await self._opened()
         dialogues = [dialogue_of(item) for item in items]
@@ -117,7 +117,8 @@ class Engine:
                 results.append(self._result(item, dialogue, ratings, perf_counter() - started))
             else:
                 results.append(self._empty(item))
-        self.watch.note(items, results, step)
+        if watched:
+            self.watch.note(items, results, step)
         return results
 
     def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating], latency_s: float) -> Result:

@@ -34,8 +34,8 @@ def filled(results: Sequence[Result], groups: Sequence[str], policy: OnMissing, 
     Return the results with missing rewards dealt with.
 
     `none` leaves them to the trainer, `floor` takes the lowest that the scores at hand allow, `mean` that of the group,
-    or of the last thousand rewards where the group has none, and `raise` raises `RewardMissing`, as does `mean` where
-    there is nothing to take the mean of.
+    of the last thousand rewards where the group has none, or the lowest at the very start; `raise` raises
+    `RewardMissing`.
     """
     memory.note(results)
     missing = [place for place, each in enumerate(results) if each.reward is None]
@@ -46,9 +46,8 @@ def filled(results: Sequence[Result], groups: Sequence[str], policy: OnMissing, 
         raise RewardMissing(f"{why}; no reward was made up, as on_missing is raise")
     done = list(results)
     for place in missing if policy != "none" else ():
-        stand_in = results[place].parts.reward_low if policy == "floor" else _mean(results, groups, place, memory)
-        if stand_in is None:
-            raise RewardMissing(f"{why}; no other reward is known whose mean could stand in")
+        mean = _mean(results, groups, place, memory) if policy == "mean" else None
+        stand_in = results[place].parts.reward_low if mean is None else mean
         done[place] = replace(results[place], reward=stand_in, filled=True)
     taken = {"none": "left to the trainer", "floor": "the lowest possible stands in", "mean": "a mean stands in"}
     _log.warning("%s; %s", why, taken[policy])

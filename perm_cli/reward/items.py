@@ -1,7 +1,7 @@
 """What is judged in training, and what comes of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import orjson
@@ -63,13 +63,31 @@ def dialogue_of(item: Item) -> Dialogue | None:
     Return an item as the dialogue that `perm score` would read, None if its reply says nothing to the seeker.
 
     It says nothing if it has an analysis and no response, or thinks to its end. A reply without headings is all
-    response. The dialogue is named after its content.
+    response. The dialogue is named after its content. Characters that no encoding holds become question marks.
     """
     answer = read_answer(item.reply)
     if not answer.response:
         return None
     before = tuple(item.turns) or ((Turn(role="seeker", text=item.query),) if item.query.strip() else ())
     turns = (*before, Turn(role="supporter", text=answer.response, analysis=answer.analysis))
-    content = orjson.dumps([turns, item.scenario, item.persona])
+    try:
+        content = orjson.dumps([turns, item.scenario, item.persona])
+    except orjson.JSONEncodeError:
+        return dialogue_of(_encodable(item))
     name = blake2b(content, digest_size=8).hexdigest()
     return Dialogue(id=name, turns=turns, scenario=item.scenario, persona=item.persona)
+
+
+def _encodable(item: Item) -> Item:
+    def mended(text: str) -> str:
+        return text.encode(errors="replace").decode()
+
+    turns = [replace(turn, text=mended(turn.text), analysis=mended(turn.analysis or "") or None) for turn in item.turns]
+    return replace(
+        item,
+        turns=turns,
+        reply=mended(item.reply),
+        query=mended(item.query),
+        scenario=mended(item.scenario),
+        persona=mended(item.persona),
+    )

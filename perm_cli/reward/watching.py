@@ -45,7 +45,7 @@ class Watch:
 
 
 def seen(item: Item, result: Result) -> Seen:
-    """Return what is looked at in a reply; what was filled in is no reward."""
+    """Return what is looked at in a reply."""
     dialogue = dialogue_of(item)
     turns = dialogue.turns if dialogue else ()
     reply = turns[-1].text if turns else ""

@@ -1,0 +1,87 @@
+"""
+The reward for OpenRLHF as a python function.
+
+    # reward_func.py, for --reward.remote_url reward_func.py
+    from perm_cli.integrations.openrlhf import reward_func
+
+Settings are those of the environment and of `perm.toml`; `labels` are JSON or objects with `persona`, `scenario` and
+`query`. `perm serve` answers the same at `/get_reward`. OpenRLHF needs numbers: where a reward is missing, the mean of
+the latest stands in and `perm_judge_ok` is 0.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import orjson
+
+from perm_cli.integrations.rows import finite, item_of
+from perm_cli.reward import Item, Perm, Result, reward_settings
+from perm_cli.rewards import Recipe, Reward, unrated
+
+_SPECIAL = re.compile(r"(?:<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|pad|end_of_turn)>|\s)+$")
+
+
+def reward_func(
+    queries: Sequence[str],
+    prompts: Sequence[str],
+    labels: Sequence[object] | None = None,
+    **_: object,
+) -> dict[str, Any]:
+    """Return rewards, shares of the highest reward for OpenRLHF's filter, and what to log, an entry for each query."""
+    perm = _default()
+    items = items_of(queries, prompts, labels)
+    return answer_of(perm.score_now(items), perm.settings.recipe)
+
+
+def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object] | None) -> list[Item]:
+    """Return the replies in full texts: what follows the prompt, without the special tokens at its end."""
+    about = [about_of(label) for label in labels or [None] * len(queries)]
+    return [
+        item_of(prompt, without_specials(query.removeprefix(prompt)), row)
+        for query, prompt, row in zip(queries, prompts, about, strict=True)
+    ]
+
+
+def answer_of(results: Sequence[Result], recipe: Recipe) -> dict[str, Any]:
+    """Return results as OpenRLHF reads them: numbers only, under the same names always."""
+    whole = unrated("", "", recipe, None, None)
+    rewards = [whole.reward_low if each.reward is None else each.reward for each in results]
+    logs = [finite(_log_of(each)) for each in results]
+    return {
+        "rewards": rewards,
+        "scores": [_share(reward, whole) for reward in rewards],
+        "extra_logs": {name: [each[name] for each in logs] for name in (logs[0] if logs else ())},
+    }
+
+
+def _log_of(result: Result) -> dict[str, float | None]:
+    scores = {f"perm_{name}": score for name, score in result.scores.items()}
+    ok = float(result.reward is not None and not result.filled)
+    return {**scores, "perm_judge_ok": ok, "perm_empty": float(result.empty), "perm_latency_s": result.latency_s}
+
+
+def _share(reward: float, whole: Reward) -> float:
+    share = (reward - whole.reward_low) / (whole.reward_high - whole.reward_low)
+    return min(max(share, 0.0), 1.0)
+
+
+def without_specials(text: str) -> str:
+    """Return a reply without the special tokens at its end."""
+    return _SPECIAL.sub("", text)
+
+
+def about_of(label: object) -> Mapping[str, Any]:
+    """Return the row that a label holds, as an object or as JSON; any other label says nothing."""
+    if isinstance(label, str):
+        try:
+            label = orjson.loads(label)
+        except orjson.JSONDecodeError:
+            return {}
+    return label if isinstance(label, Mapping) else {}
+
+
+@cache
+def _default() -> Perm:
+    return Perm(reward_settings(otherwise="mean"))

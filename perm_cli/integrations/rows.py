@@ -1,0 +1,112 @@
+"""
+From what trainers hand over to items: the policy's words, and the columns beside its prompt.
+
+A row may say in `persona`, `scenario` and `query` what the policy's prompt was made of, or in `turns` the whole talk
+before the reply (`role` and `text`, as in the native format); PERM's own `persona.identity` and `dialogue` are read
+too. Where neither query nor turns are there, the prompt itself is what was said: in a chat, the user is the seeker.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from perm_cli.dialogues import Turn
+from perm_cli.formats.sections import read_answer
+from perm_cli.reward import Item, Result
+from perm_cli.words import DIMENSIONS, Role
+
+_ROLES: Mapping[str, Role] = {
+    "user": "seeker",
+    "human": "seeker",
+    "seeker": "seeker",
+    "assistant": "supporter",
+    "gpt": "supporter",
+    "supporter": "supporter",
+}
+
+
+def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens: int | None = None) -> Item:
+    """Return what one completion is judged as; `about` is the row it belongs to."""
+    query = _query(about)
+    turns = () if query else turns_in(about.get("turns") or prompt)
+    return Item(
+        reply=reply_in(completion),
+        query=query,
+        turns=turns,
+        scenario=_text(about.get("scenario")),
+        persona=_persona(about.get("persona")),
+        group=group_of([prompt, query, about.get("scenario"), about.get("persona")]),
+        tokens=tokens,
+    )
+
+
+def reply_in(completion: object) -> str:
+    """Return what the policy wrote last: text as it is, or the last message of its own that says anything."""
+    if isinstance(completion, str):
+        return completion
+    said = [text for role, text in _spoken(completion) if role == "supporter" and text.strip()]
+    return said[-1] if said else ""
+
+
+def turns_in(prompt: object) -> tuple[Turn, ...]:
+    """Return the talk that a prompt holds; instructions and tool traffic are nobody's turn."""
+    if isinstance(prompt, str):
+        return (Turn(role="seeker", text=prompt),) if prompt.strip() else ()
+    turns = []
+    for role, text in _spoken(prompt):
+        if role == "seeker":
+            turns.append(Turn(role=role, text=text))
+        else:
+            answer = read_answer(text)
+            turns.append(Turn(role=role, text=answer.response, analysis=answer.analysis))
+    return tuple(turn for turn in turns if turn.text.strip())
+
+
+def group_of(prompt: object) -> str:
+    """Return a name that all completions of one prompt share."""
+    return blake2b(orjson.dumps(prompt, default=str), digest_size=8).hexdigest()
+
+
+def rationale_of(result: Result) -> str:
+    """Return in a line what the judge said, dimension by dimension, or what is missing."""
+    if result.empty:
+        return "nothing is said to the seeker"
+    said = {name: f"no score ({why})" for name, why in result.parts.missing.items()} | dict(result.rationales)
+    return " | ".join(f"{name}: {said[name]}" for name in DIMENSIONS if name in said)
+
+
+def finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Return numbers for trainers that take nothing else: 0 stands where there is none."""
+    return {name: 0.0 if value is None else float(value) for name, value in values.items()}
+
+
+def _spoken(messages: object) -> Iterator[tuple[Role, str]]:
+    for message in messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ():
+        role = _ROLES.get(str(_of(message, "role") or _of(message, "from")))
+        text = _of(message, "content") or _of(message, "text") or _of(message, "value")
+        if role and text is not None:
+            yield role, _text(text)
+
+
+def _of(message: object, name: str) -> Any:
+    return message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence):  # parts of a message
+        return "\n".join(str(part["text"]) for part in value if isinstance(part, Mapping) and "text" in part)
+    return ""
+
+
+def _query(about: Mapping[str, Any]) -> str:
+    dialogue = about.get("dialogue")  # PERM's own rows: its first entry is the seeker's
+    first = dialogue[0] if isinstance(dialogue, Sequence) and dialogue and not isinstance(dialogue, str) else ""
+    return _text(about.get("query")) or _text(first)
+
+
+def _persona(value: object) -> str:
+    return _text(value.get("identity")) if isinstance(value, Mapping) else _text(value)

@@ -1,0 +1,42 @@
+"""
+The reward for ms-swift 4: `--external_plugins FILE --reward_funcs perm`, FILE being this one.
+
+Settings are those of the environment and of `perm.toml`; persona, scenario and query are columns of the dataset. A
+reply whose reward is missing is None, which ms-swift leaves out.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from swift.rewards import AsyncORM, orms
+
+from perm_cli.integrations.rows import item_of
+from perm_cli.reward import Perm, reward_settings
+
+
+class PermORM(AsyncORM):  # type: ignore[misc]  # ms-swift has no types
+    """Score completions in one go."""
+
+    def __init__(self, args: object = None, **wishes: Any) -> None:
+        super().__init__(args) if args is not None else super().__init__()
+        self._perm = Perm(reward_settings(**wishes))
+
+    async def __call__(self, completions: Sequence[str], **columns: Any) -> list[float | None]:
+        """Return a reward for each completion."""
+        rows = [
+            {name: values[place] for name, values in columns.items() if _is_column(values, completions)}
+            for place in range(len(completions))
+        ]
+        items = [
+            item_of(row.get("messages", ())[:-1], completion, row)
+            for row, completion in zip(rows, completions, strict=True)
+        ]
+        step = getattr(columns.get("trainer_state"), "global_step", None)
+        return [each.reward for each in await self._perm.score(items, step)]
+
+
+def _is_column(values: object, completions: Sequence[str]) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and len(values) == len(completions)
+
+
+orms["perm"] = PermORM

@@ -1,0 +1,126 @@
+"""
+Rewards for TRL's GRPOTrainer and RLOOTrainer, 1.9 or newer.
+
+    from perm_cli.integrations.trl import make_reward
+
+    trainer = GRPOTrainer(model, reward_funcs=make_reward(judge="openai/gpt-4o-mini"), …)
+
+or, settings in the environment or in `perm.toml`: `trl grpo --reward_funcs perm_cli.integrations.trl.perm_reward …`.
+A reply whose reward is missing is None, which TRL leaves out of its group.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+from perm_cli.integrations.rows import item_of, rationale_of
+from perm_cli.reward import Item, Perm, Result, reward_settings
+from perm_cli.reward.watching import seen
+from perm_cli.rewards import BOUNDS, TOP, Recipe
+from perm_cli.signs import signs_of
+
+PARTS = ("resonation", "expression", "reception", "bystander_penalty", "length_penalty")
+_OURS = frozenset({"trainer_state", "log_metric", "log_extra", "completion_ids", "environments"})
+
+
+async def perm_reward(
+    prompts: Sequence[object],
+    completions: Sequence[object],
+    *,
+    perm: Perm | None = None,
+    **columns: Any,
+) -> list[float | None]:
+    """Return a reward for each completion, and log what the batch shows where TRL lets it."""
+    items, results = await _scored(perm or _default(), prompts, completions, columns)
+    _log(items, results, columns)
+    return [each.reward for each in results]
+
+
+async def part_reward(
+    prompts: Sequence[object],
+    completions: Sequence[object],
+    *,
+    part: str,
+    perm: Perm | None = None,
+    **columns: Any,
+) -> list[float | None]:
+    """Return one part of the reward for each completion; all parts share one judgement."""
+    perm, first = perm or _default(), part == PARTS[0]
+    items, results = await _scored(perm, prompts, completions, columns, watched=first)
+    if first:
+        _log(items, results, columns)
+    return [part_of(each, part, perm.settings.recipe) for each in results]
+
+
+def make_reward(**wishes: Any) -> "partial[Any]":
+    """Return `perm_reward` with these settings, as something that TRL can name and pickle."""
+    perm = Perm(reward_settings(**wishes))
+    return _named(partial(perm_reward, perm=perm), "perm_reward")
+
+
+def make_parts(parts: Sequence[str] = PARTS, **wishes: Any) -> "list[partial[Any]]":
+    """
+    Return a reward function for each part, for `multi_objective_aggregation="normalize_then_sum"`.
+
+    The scores are shares of 5, and the penalties the terms that the whole reward subtracts.
+    """
+    perm = Perm(reward_settings(**wishes))
+    return [_named(partial(part_reward, part=part, perm=perm), f"perm_{part}") for part in parts]
+
+
+def part_of(result: Result, part: str, recipe: Recipe) -> float | None:
+    """Return one part of a reward, None if it is missing; of a reply that says nothing it is the lowest."""
+    if part == "length_penalty":
+        return result.parts.length_term
+    if part == "bystander_penalty":
+        return -recipe.bystander_coef if result.empty else result.parts.bystander_term
+    score = BOUNDS[part][0] if result.empty else result.scores[part]
+    return None if score is None else score / TOP
+
+
+@cache
+def _default() -> Perm:
+    return Perm(reward_settings())
+
+
+async def _scored(
+    perm: Perm,
+    prompts: Sequence[object],
+    completions: Sequence[object],
+    columns: Mapping[str, Any],
+    *,
+    watched: bool = True,
+) -> tuple[list[Item], list[Result]]:
+    ids = columns.get("completion_ids") or [None] * len(completions)
+    about = {name: values for name, values in columns.items() if name not in _OURS}
+    items = [
+        item_of(prompt, completion, {name: values[place] for name, values in about.items()}, _length(ids[place]))
+        for place, (prompt, completion) in enumerate(zip(prompts, completions, strict=True))
+    ]
+    step = getattr(columns.get("trainer_state"), "global_step", None)
+    return items, await perm.score(items, step, watched=watched)
+
+
+def _length(ids: Sequence[int] | None) -> int | None:
+    return None if ids is None else len(ids)
+
+
+def _log(items: Sequence[Item], results: Sequence[Result], columns: Mapping[str, Any]) -> None:
+    log_metric: Callable[[str, float], None] | None = columns.get("log_metric")
+    log_extra: Callable[[str, list[str]], None] | None = columns.get("log_extra")
+    if log_metric:
+        for name, value in signs_of(list(map(seen, items, results))).metrics().items():
+            log_metric(name, value)
+    if log_extra:
+        log_extra("perm", [rationale_of(each) for each in results])
+
+
+def _named(function: "partial[Any]", name: str) -> "partial[Any]":
+    function.__name__ = name  # type: ignore[attr-defined]  # TRL names its metrics after it
+    return function
+
+
+# What `trl grpo --reward_funcs` names, each with the settings of the environment.
+resonation_reward, expression_reward, reception_reward, bystander_penalty, length_penalty = (
+    _named(partial(part_reward, part=part), f"perm_{part}") for part in PARTS
+)

@@ -1,0 +1,51 @@
+"""
+The reward for verl: `reward.custom_reward_function.path=pkg://perm_cli.integrations.verl`.
+
+`reward.custom_reward_function.reward_kwargs` are settings, as in `perm.toml`. verl asks reply by reply, in every reward
+worker of its own, so `concurrency` holds for each of them. It needs numbers, always under the same names: where a
+reward is missing, the mean of the latest stands in and `perm_judge_ok` is 0.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+
+from perm_cli.integrations.rows import finite, item_of
+from perm_cli.reward import Perm, reward_settings
+
+
+async def compute_score(
+    data_source: object,  # noqa: ARG001 - the same
+    solution_str: str,
+    ground_truth: object,  # noqa: ARG001 - the same
+    extra_info: Mapping[str, Any] | None = None,
+    reward_router_address: str | None = None,
+    reward_model_tokenizer: object = None,  # noqa: ARG001 - the same
+    **wishes: Any,
+) -> dict[str, float]:
+    """Return the reward of one reply and its parts; verl's own reward model is the judge where there is one."""
+    if reward_router_address and "base_url" not in wishes:
+        wishes["base_url"] = f"http://{reward_router_address}/v1"
+    perm = _perm(orjson.dumps(wishes, default=str, option=orjson.OPT_SORT_KEYS))
+    about = extra_info or {}
+    item = item_of(about.get("prompt", ""), solution_str, about)
+    (result,) = await perm.score([item])
+    signs = perm.signs
+    return finite(
+        {
+            "score": result.reward,
+            **{f"perm_{name}": score for name, score in result.scores.items()},
+            "perm_judge_ok": float(not result.filled),
+            "perm_empty": float(result.empty),
+            "perm_latency_s": result.latency_s,
+            **{f"perm_{name}": getattr(signs, name, None) for name in ("rho_length", "rho_questions", "rho_sympathy")},
+            "perm_saturated": signs.saturated if signs else None,
+        }
+    )
+
+
+@cache
+def _perm(wishes: bytes) -> Perm:
+    return Perm(reward_settings(otherwise="mean", **orjson.loads(wishes)))

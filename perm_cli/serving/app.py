@@ -1,0 +1,208 @@
+"""
+The reward server: `/get_reward` for OpenRLHF, `/remote_rm` for slime, `/score` for everybody.
+
+A trainer ends if its reward is no number, so the first two always answer with one: what the judge has not given within
+the deadline is filled in and flagged. `/score` says what is missing instead. Requests wait for the judge's pace; with
+too many waiting, `/score` is refused for a while, so that the server does not collapse under what it cannot do.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, HTTPException, Response
+from fastapi.responses import StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from perm_cli import __version__
+from perm_cli.errors import PermError
+from perm_cli.integrations.openrlhf import about_of, answer_of, items_of, without_specials
+from perm_cli.integrations.rows import item_of
+from perm_cli.judges import caveat_of
+from perm_cli.reward import Item, Perm, Result
+from perm_cli.reward.settings import RewardSettings
+from perm_cli.serving.bodies import (
+    Health,
+    ItemIn,
+    OpenRLHFRequest,
+    OpenRLHFResponse,
+    ScoreRequest,
+    ScoreResponse,
+    SlimeRequest,
+    item_in,
+    scored,
+)
+from perm_cli.serving.guard import Guard
+
+_log = logging.getLogger("perm_cli.serving")
+_BUSY = 503
+_BAD_JUDGE = 502
+_RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    Say what the server bears.
+
+    `deadline_s` is how long a trainer is made to wait for the judge, `most_waiting` how many replies may wait at
+    `/score`, `most_bytes` how large a request may be.
+    """
+
+    deadline_s: float = 150.0
+    most_waiting: int = 10_000
+    most_bytes: int = 16_000_000
+
+
+class _Desk:
+    """Hold the judge, and count what it is asked."""
+
+    def __init__(self, settings: RewardSettings, limits: Limits) -> None:
+        self.perm = Perm(settings)
+        self._trainers = Perm(replace(settings, on_missing="mean"))
+        self.limits = limits
+        self.waiting = 0
+        self.trouble: str | None = None
+        self.registry = CollectorRegistry()
+        self.replies = Counter("perm_replies", "Replies that were asked about.", ["path"], registry=self.registry)
+        self.missing = Counter("perm_missing", "Replies without a reward.", ["path"], registry=self.registry)
+        self.refused = Counter("perm_refused", "Requests that were refused, too many waiting.", registry=self.registry)
+        self.latency = Histogram(
+            "perm_latency_seconds",
+            "Seconds until a request had its rewards.",
+            ["path"],
+            registry=self.registry,
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+        )
+        Gauge("perm_waiting", "Replies that wait for the judge.", registry=self.registry).set_function(
+            lambda: self.waiting
+        )
+
+    def admit(self, items: int) -> None:
+        """Refuse a request where too many replies wait already."""
+        if self.waiting and self.waiting + items > self.limits.most_waiting:
+            self.refused.inc()
+            raise HTTPException(_BUSY, "too many replies wait for the judge", {"Retry-After": str(_RETRY_AFTER_S)})
+
+    async def ask(
+        self, path: str, items: Sequence[Item], step: int | None = None, perm: Perm | None = None
+    ) -> list[Result]:
+        """Return results; raise what `Perm.score` raises."""
+        self.waiting += len(items)
+        self.replies.labels(path).inc(len(items))
+        try:
+            with self.latency.labels(path).time():
+                results = await (perm or self.perm).score(items, step)
+        except PermError as error:
+            self.trouble = str(error)
+            raise
+        finally:
+            self.waiting -= len(items)
+        self.trouble = None
+        self.missing.labels(path).inc(sum(each.reward is None or each.filled for each in results))
+        return results
+
+    async def must(self, path: str, items: Sequence[Item]) -> list[Result]:
+        """Return results with a reward each, whatever comes of the judge."""
+        try:
+            async with asyncio.timeout(self.limits.deadline_s):
+                return await self.ask(path, items, perm=self._trainers)
+        except (PermError, TimeoutError) as error:
+            why = str(error) or f"no verdict within {self.limits.deadline_s:g} s"
+            _log.error("%s: %s", path, why)
+            self.missing.labels(path).inc(len(items))
+            return self._trainers.stand_ins(items, why)
+
+    async def ask_or_refuse(self, items: Sequence[Item], step: int | None) -> list[Result]:
+        """Return results, or answer that there is no judge."""
+        try:
+            return await self.ask("/score", items, step)
+        except PermError as error:
+            raise HTTPException(_BAD_JUDGE, str(error)) from error
+
+
+def make_app(settings: RewardSettings, limits: Limits, token: str | None = None) -> FastAPI:
+    """Return the application (ASGI); its judge is opened by the first request and closed when the server ends."""
+    desk = _Desk(settings, limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(desk.perm.close)
+
+    app = FastAPI(title="perm", version=__version__, lifespan=lifespan, summary="How empathetic is this reply?")
+    app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes)
+    _add_trainers(app, desk)
+    _add_score(app, desk)
+    _add_watching(app, desk)
+    return app
+
+
+def _add_trainers(app: FastAPI, desk: _Desk) -> None:
+    @app.post("/get_reward", summary="Rewards for OpenRLHF: numbers always")
+    async def get_reward(body: OpenRLHFRequest) -> OpenRLHFResponse:
+        lengths = {len(body.query), len(body.prompts), len(body.query if body.labels is None else body.labels)}
+        if len(lengths) > 1:
+            raise HTTPException(
+                422, "query, prompts and labels of different lengths found, expected one of each a reply"
+            )
+        results = await desk.must("/get_reward", items_of(body.query, body.prompts, body.labels))
+        return OpenRLHFResponse(**answer_of(results, desk.perm.settings.recipe))
+
+    @app.post("/remote_rm", summary="A reward for slime: a number always")
+    async def remote_rm(body: SlimeRequest) -> float:
+        item = item_of(body.prompt, without_specials(body.response), about_of(body.label))
+        (result,) = await desk.must("/remote_rm", [item])
+        return result.parts.reward_low if result.reward is None else result.reward
+
+
+def _add_score(app: FastAPI, desk: _Desk) -> None:
+    refusals: dict[int | str, dict[str, Any]] = {
+        _BUSY: {"description": "Too many replies are waiting: ask again after Retry-After."},
+        _BAD_JUDGE: {"description": "No call to the judge can succeed."},
+    }
+
+    @app.post("/score", summary="Rewards, and what they are made of", responses=refusals)
+    async def score(body: ScoreRequest) -> ScoreResponse:
+        desk.admit(len(body.items))
+        results = await desk.ask_or_refuse(list(map(item_in, body.items)), body.step)
+        return ScoreResponse(results=[scored(place, each) for place, each in enumerate(results)])
+
+    @app.post("/score/stream", summary="The same, each as soon as it is known, a line of JSON each", responses=refusals)
+    async def stream(body: ScoreRequest) -> StreamingResponse:
+        desk.admit(len(body.items))
+        return StreamingResponse(_lines(desk, body), media_type="application/x-ndjson")
+
+
+async def _lines(desk: _Desk, body: ScoreRequest) -> AsyncIterator[bytes]:
+    async def one(index: int, item: ItemIn) -> bytes:
+        try:
+            (result,) = await desk.ask("/score/stream", [item_in(item)], body.step)
+        except PermError as error:
+            return orjson.dumps({"index": index, "error": str(error)}, option=orjson.OPT_APPEND_NEWLINE)
+        return scored(index, result).model_dump_json().encode() + b"\n"
+
+    tasks = [asyncio.create_task(one(index, item)) for index, item in enumerate(body.items)]
+    try:
+        for done in asyncio.as_completed(tasks):
+            yield await done
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _add_watching(app: FastAPI, desk: _Desk) -> None:
+    @app.get("/healthz", summary="Whether rewards can be had", responses={_BUSY: {"model": Health}})
+    async def healthz(response: Response) -> Health:
+        if desk.trouble:
+            response.status_code = _BUSY
+        judge = desk.perm.settings.judge
+        return Health(status=desk.trouble or "ok", judge=judge.name, caveat=caveat_of(judge))
+
+    @app.get("/metrics", summary="Counts and times, for Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(desk.registry), media_type=CONTENT_TYPE_LATEST)

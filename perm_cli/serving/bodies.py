@@ -1,0 +1,130 @@
+"""What the reward server is asked, and what it says; FastAPI makes its OpenAPI description of them."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from perm_cli.dialogues import Turn
+from perm_cli.reward import Item, Result
+from perm_cli.words import Role
+
+MOST_ITEMS = 4096
+_LONGEST = 200_000  # characters
+_Text = Annotated[str, Field(max_length=_LONGEST)]
+_Texts = Annotated[list[_Text], Field(max_length=MOST_ITEMS)]
+
+
+class Asked(BaseModel):
+    """Refuse fields that are not known, since a misspelt one would change a reward in silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TurnIn(Asked):
+    """Hold what one side said before the reply."""
+
+    role: Role
+    text: _Text
+    analysis: _Text | None = None
+
+
+class ItemIn(Asked):
+    """Hold one reply to judge: `query` or `turns` is what it answers, and items of one `group` answer the same."""
+
+    reply: _Text
+    query: _Text = ""
+    turns: Annotated[list[TurnIn], Field(max_length=1000)] = []
+    scenario: _Text = ""
+    persona: _Text = ""
+    group: Annotated[str, Field(max_length=200)] = ""
+
+
+class ScoreRequest(Asked):
+    """Ask for the rewards of some replies; `step` is a training step, for `perm watch`."""
+
+    items: Annotated[list[ItemIn], Field(max_length=MOST_ITEMS)]
+    step: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+
+
+class Scored(BaseModel):
+    """Hold what one reply is worth, by its place among the items."""
+
+    index: int
+    reward: float | None
+    scores: dict[str, float | None]
+    reward_low: float
+    reward_high: float
+    missing: dict[str, str]
+    rationales: dict[str, str]
+    empty: bool
+    filled: bool
+    latency_s: float
+    caveat: str | None
+
+
+class ScoreResponse(BaseModel):
+    """Hold what the replies are worth, in the order they were asked in."""
+
+    results: list[Scored]
+
+
+class OpenRLHFRequest(BaseModel):
+    """Hold what OpenRLHF posts: full texts, their prompts and the labels of their rows."""
+
+    query: _Texts
+    prompts: _Texts
+    labels: Annotated[list[Any], Field(max_length=MOST_ITEMS)] | None = None
+
+
+class OpenRLHFResponse(BaseModel):
+    """Hold what OpenRLHF reads: numbers only."""
+
+    rewards: list[float]
+    scores: list[float]
+    extra_logs: dict[str, list[float]]
+
+
+class SlimeRequest(BaseModel):
+    """Hold what slime posts."""
+
+    prompt: _Text | Annotated[list[dict[str, Any]], Field(max_length=1000)]
+    response: _Text
+    label: Any = None
+
+
+class Health(BaseModel):
+    """Say whether rewards can be had."""
+
+    status: str
+    judge: str
+    caveat: str | None
+
+
+def scored(index: int, result: Result) -> Scored:
+    """Return a result as it is said."""
+    parts = result.parts
+    return Scored(
+        index=index,
+        reward=result.reward,
+        scores=result.scores,
+        reward_low=parts.reward_low,
+        reward_high=parts.reward_high,
+        missing=dict(parts.missing),
+        rationales=dict(result.rationales),
+        empty=result.empty,
+        filled=result.filled,
+        latency_s=result.latency_s,
+        caveat=parts.caveat,
+    )
+
+
+def item_in(item: ItemIn) -> Item:
+    """Return an item as it is judged."""
+    return Item(
+        reply=item.reply,
+        query=item.query,
+        turns=[Turn(role=turn.role, text=turn.text, analysis=turn.analysis) for turn in item.turns],
+        scenario=item.scenario,
+        persona=item.persona,
+        group=item.group,
+    )
