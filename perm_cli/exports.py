@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -29,6 +30,25 @@ def write_lines(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
     stream.writelines(orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE) for dialogue in dialogues)
 
 
+def write_rows(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
+    """Write rows as JSON Lines."""
+    stream.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def write_rows_parquet(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
+    """Write rows as Parquet; they are held in memory, since a column's type is known at the end only."""
+    pa, pq = _arrow()
+    pq.write_table(pa.Table.from_pylist(list(rows)), stream, compression="zstd")
+
+
+def row_writer_of(path: Path) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO], None]:
+    """Return what writes rows of a trainer's to a file of this ending; raise `SettingsError` if nothing does."""
+    writers = {".jsonl": write_rows, ".parquet": write_rows_parquet}
+    if path.suffix.lower() not in writers:
+        raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(writers)}, or -")
+    return writers[path.suffix.lower()]
+
+
 def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
     """Write a turn a row; what describes the whole dialogue stands in its first row, and no cell is a formula."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
@@ -45,11 +65,7 @@ def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
 
 def write_parquet(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
     """Write a dialogue a row; labels and meta, which have no type for all rows, go in as JSON."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
-    except ImportError as error:
-        raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
+    pa, pq = _arrow()
     text = pa.string()
     turns = pa.list_(pa.struct([("role", text), ("text", text), ("analysis", text)]))
     names = ("id", "system", "scenario", "persona", "turns", "labels", "meta")
@@ -81,6 +97,15 @@ def writer_of(path: Path) -> Callable[[Iterable[Dialogue], BinaryIO], None]:
         raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}, or -") from None
 
 
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+    except ImportError as error:
+        raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
+    return pa, pq
+
+
 @contextmanager
 def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Open a file to write it, as `files.rewriting` does; raise `SettingsError` if it is there and not by `force`."""
@@ -91,6 +116,17 @@ def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
             yield stream
     except OSError as error:
         raise SettingsError(f"--out {path}: {error.strerror or error} found, expected a file to write") from error
+
+
+@contextmanager
+def opened_output(out: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Open a file as `rewritten` does, or standard output for `-`."""
+    if out == "-":
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    with rewritten(Path(out), force=force) as stream:
+        yield stream
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from perm_cli.cli.options import (
     DialogueOptions,
     Files,
     Inputs,
+    JudgeName,
     JudgeOptions,
     Judges,
     LabelOptions,
@@ -33,12 +34,14 @@ from perm_cli.cli.options import (
     ReadingOptions,
     RewardOptions,
     RunPath,
+    Runs,
     RunsFolder,
     SpendingOptions,
+    Style,
     with_options,
 )
 from perm_cli.errors import PermError
-from perm_cli.words import INTERRUPTED, DimensionName
+from perm_cli.words import INTERRUPTED, DimensionName, OnMissing, PairFormat, PairStrategy, TrainerName
 
 app = typer.Typer(
     name="perm",
@@ -247,16 +250,111 @@ def convert(
             "`-` is JSON Lines on standard output."
         ),
     ],
+    to: Annotated[
+        TrainerName | None,
+        typer.Option(help="Write prompts for a trainer, as JSON Lines or Parquet.", show_default=False),
+    ] = None,
+    style: Style = "analysis",
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """
     Write dialogues of any format in perm's own: JSON Lines, a table of turns, Parquet, or text to read.
 
-    Of run folders it writes the results, for other programs and for papers.
+    Of run folders it writes the results, for other programs and for papers. With --to, it writes what a trainer draws
+    its prompts from: what was said before the supporter's last turn, which may be missing.
     """
-    from perm_cli.cli.convert import run as body  # noqa: PLC0415 - see above
+    from perm_cli.cli.convert import convert_prompts  # noqa: PLC0415 - see above
+    from perm_cli.cli.convert import run as body  # noqa: PLC0415 - the same
 
-    body(files, reading, out, force=force)
+    if to:
+        convert_prompts(files, reading, out, to, style, force=force)
+    else:
+        body(files, reading, out, force=force)
+
+
+@app.command()
+@with_options
+def pairs(
+    runs: Runs,
+    reward: RewardOptions,
+    format: Annotated[PairFormat, typer.Option(help="Whose rows to write.")] = "trl",  # noqa: A002 - the option's name
+    style: Style = "analysis",
+    strategy: Annotated[PairStrategy, typer.Option(help="One pair a prompt, or every one.")] = "best-worst",
+    min_gap: Annotated[float, typer.Option(min=0, max=10, help="Least difference of the rewards.")] = 0.0,
+    out: Annotated[str, typer.Option(help="File of JSON Lines; `-` is standard output.")] = "-",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """
+    Write pairs of replies, the better and the worse, for training on preferences. Makes no call.
+
+    Replies to the same prompt are compared by their reward. Ties, and replies without one, are left out and counted.
+    """
+    from perm_cli.cli.pairs import pairs as body  # noqa: PLC0415 - see above
+
+    body(runs, reward, format, style, strategy, min_gap, out, force=force)
+
+
+@app.command("best-of-n")
+@with_options
+def best_of_n(
+    runs: Runs,
+    reward: RewardOptions,
+    style: Style = "analysis",
+    out: Annotated[str, typer.Option(help="File of JSON Lines; `-` is standard output.")] = "-",
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+) -> None:
+    """Write every prompt with its replies, their rewards and which is the best. Makes no call."""
+    from perm_cli.cli.pairs import best_of_n as body  # noqa: PLC0415 - see above
+
+    body(runs, reward, style, out, force=force)
+
+
+@app.command()
+@with_options
+def serve(
+    judge: JudgeName = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of an OpenAI-compatible server, up to /v1.", show_default=False)
+    ] = None,
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 5000,
+    token_env: Annotated[
+        str | None, typer.Option(help="Environment variable with the token that clients must send.", show_default=False)
+    ] = None,
+    deadline: Annotated[
+        float, typer.Option(min=0.001, max=86_400, help="Seconds after which a trainer gets a stand-in.")
+    ] = 150.0,
+    most_waiting: Annotated[int, typer.Option(min=1, help="Replies that may wait at /score.")] = 10_000,
+    most_megabytes: Annotated[float, typer.Option(min=0.001, max=10_000, help="Largest request.")] = 16.0,
+    on_missing: Annotated[
+        OnMissing | None, typer.Option(help="What /score says for a missing reward.  [default: none]")
+    ] = None,
+    kept: Annotated[
+        Path | None, typer.Option("--run", help="Folder to keep the ratings in.", show_default=False)
+    ] = None,
+) -> None:
+    """
+    Serve rewards over HTTP, to trainers and everybody else: /get_reward, /remote_rm, /score, /healthz, /metrics, /docs.
+
+    How the reward is made stands in the [reward] table of perm.toml or in PERM_ variables.
+    """
+    from perm_cli.cli.serve import Place, run  # noqa: PLC0415 - see above
+
+    limits = {"deadline_s": deadline, "most_waiting": most_waiting, "most_bytes": int(most_megabytes * 1e6)}
+    wishes = {"judge": judge, "base_url": base_url, "on_missing": on_missing, "run": kept}
+    run(Place(host=host, port=port, token_env=token_env), limits, config, wishes)
+
+
+@app.command()
+def watch(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The `run` of a reward, or its signs.jsonl.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Show what the rewards of a training run go with, step by step, and warn of a reward that is being hacked."""
+    from perm_cli.cli.watch import run as body  # noqa: PLC0415 - see above
+
+    body(run, follow=follow)
 
 
 @app.command("validate")
@@ -322,9 +420,7 @@ def calibrate(
 @app.command()
 @with_options
 def report(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Folders that perm has written.", show_default=False)
-    ],
+    runs: Runs,
     reward: RewardOptions,
     against: LabelOptions,
     people: People = None,

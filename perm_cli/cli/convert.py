@@ -1,15 +1,17 @@
 """`perm convert`: dialogues of any format in perm's own, and the results of runs for other programs."""
 
-import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import ReadingOptions
 from perm_cli.cli.orders import opened_sources, reading_of
-from perm_cli.exports import rewritten, write_lines, writer_of
+from perm_cli.exports import opened_output, row_writer_of, write_lines, write_rows, writer_of
 from perm_cli.formats import Census, check_dialogues, read_dialogues
+from perm_cli.prompt_sets import prompt_rows
 from perm_cli.runs import is_run
+from perm_cli.words import PolicyStyle, TrainerName
 
 
 def run(files: Sequence[str], options: ReadingOptions, out: str, *, force: bool) -> None:
@@ -20,16 +22,22 @@ def run(files: Sequence[str], options: ReadingOptions, out: str, *, force: bool)
         return
     reading = reading_of(options)
     write = write_lines if out == "-" else writer_of(Path(out))
-    with opened_sources(files) as sources:
-        if out == "-":
-            _announce(check_dialogues(sources, reading))
-            write(read_dialogues(sources, reading), sys.stdout.buffer)
-            sys.stdout.flush()
-            return
-        with rewritten(Path(out), force=force) as stream:
-            _announce(check_dialogues(sources, reading))
-            write(read_dialogues(sources, reading), stream)
-    say(messages(), f"written: {out}")
+    with opened_sources(files) as sources, opened_output(out, force=force) as stream:
+        _announce(check_dialogues(sources, reading))
+        write(read_dialogues(sources, reading), stream)
+    _tell(out)
+
+
+def convert_prompts(
+    files: Sequence[str], options: ReadingOptions, out: str, trainer: TrainerName, style: PolicyStyle, *, force: bool
+) -> None:
+    """Write the dialogues as prompts that a trainer draws from."""
+    reading = replace(reading_of(options), unanswered=True)
+    write = write_rows if out == "-" else row_writer_of(Path(out))
+    with opened_sources(files) as sources, opened_output(out, force=force) as stream:
+        _announce(check_dialogues(sources, reading))
+        write(prompt_rows(read_dialogues(sources, reading), trainer, style), stream)
+    _tell(out)
 
 
 def _convert_runs(runs: Sequence[Path], out: str, *, force: bool) -> None:
@@ -37,13 +45,14 @@ def _convert_runs(runs: Sequence[Path], out: str, *, force: bool) -> None:
     from perm_cli.run_scores import read_runs  # noqa: PLC0415 - the same
 
     found = read_runs(runs)
-    if out == "-":
-        sys.stdout.buffer.write(results_jsonl(found))
-        sys.stdout.flush()
-        return
-    with rewritten(Path(out), force=force) as stream:
-        stream.write(results(found, Path(out)))
-    say(messages(), f"written: {out}")
+    with opened_output(out, force=force) as stream:
+        stream.write(results_jsonl(found) if out == "-" else results(found, Path(out)))
+    _tell(out)
+
+
+def _tell(out: str) -> None:
+    if out != "-":
+        say(messages(), f"written: {out}")
 
 
 def _announce(censuses: Iterable[Census]) -> None:

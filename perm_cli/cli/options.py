@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 from typer import Argument, Option
 from typer.core import TyperCommand
 
-from perm_cli.words import FormatName, FusionName, PanelName, ScoreMode, Structured, Turns
+from perm_cli.words import FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Structured, Turns
 
 Files = Annotated[
     list[str],
@@ -19,6 +19,8 @@ Files = Annotated[
 ]
 RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
+Runs = Annotated[list[Path], Argument(metavar="RUN...", help="Folders that perm has written.", show_default=False)]
+Style = Annotated[PolicyStyle, Option(help="What the policy is asked for: `# Analysis` and `# Response`, or a reply.")]
 Inputs = Annotated[
     list[str],
     Argument(

@@ -27,6 +27,7 @@ from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Found, Item, Made, Row
 from perm_cli.formats.rows import RoleMap, shown
 from perm_cli.formats.sources import Source
+from perm_cli.formats.unanswered import answered
 
 
 class Format(Protocol):
@@ -64,7 +65,9 @@ _PLAIN = ("native", "messages", "paper")
 
 def read_made(sources: Sequence[Source], reading: Reading) -> Iterator[tuple[str, Made]]:
     """Yield what sources of one batch hold, each with the name of the format it was read in."""
-    items = chain.from_iterable(read_rows(source, reading) for source in sources)
+    items: Iterator[Item] = chain.from_iterable(read_rows(source, reading) for source in sources)
+    if reading.unanswered:
+        items = (_answered(item, reading) for item in items)
     name: str = "csv" if reading.columns else reading.format
     if name == "auto":
         # Cells are text, so that a column called like a field of JSON means something else.
@@ -97,6 +100,10 @@ def _joined(source: Source, reading: Reading) -> str | None:
         return None
     row = next((item for item in read_rows(source, reading) if isinstance(item, Row)), None)
     return next((name for name, known in _JOINED.items() if row and known.recognises(row.fields)), None)
+
+
+def _answered(item: Item, reading: Reading) -> Item:
+    return replace(item, fields=answered(item.fields, reading.roles)) if isinstance(item, Row) else item
 
 
 def _recognised(row: Mapping[str, Any], known: Sequence[str]) -> str | None:

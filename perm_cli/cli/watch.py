@@ -1,0 +1,86 @@
+"""`perm watch`: what the replies of a training run show, step by step."""
+
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from perm_cli.cli.console import output
+from perm_cli.errors import RunError
+from perm_cli.reports.compared import add_row, table_of_columns
+from perm_cli.reports.figures import number, percent
+from perm_cli.reward.keeping import SIGNS
+from perm_cli.signs import Signs, warnings_of
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDTH = 48
+_REFRESH_S = 2.0
+_SHARES = frozenset({"tied", "saturated", "failures", "empty"})
+
+
+class _Step(NamedTuple):
+    step: int | None
+    signs: Signs
+
+
+def run(path: Path, *, follow: bool) -> None:
+    """Do what the command says."""
+    file = path / SIGNS if path.is_dir() else path
+    console = output()
+    if not follow:
+        console.print(_shown(_lines(file)))
+        return
+    with Live(_shown(_lines(file)), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(_REFRESH_S)
+            live.update(_shown(_lines(file)), refresh=True)
+
+
+def _lines(file: Path) -> list[_Step]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise RunError(f"{file}: {error.strerror} found, expected the signs that training keeps in its run") from error
+    rows = []
+    for place, line in enumerate(content.splitlines(keepends=True), 1):
+        try:
+            row = orjson.loads(line)
+            rows.append(_Step(row["step"], Signs(**{name: row[name] for name in Signs.__dataclass_fields__})))
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            if line.endswith(b"\n"):  # or it is being written
+                raise RunError(f"{file}:{place}: something else found, expected a line of signs") from None
+    if not rows:
+        raise RunError(f"{file}: no signs found, expected some")
+    return rows
+
+
+def _shown(rows: Sequence[_Step]) -> RenderableType:
+    table = table_of_columns("sign", "first", "last", "", "lowest", "highest")
+    for name in Signs.__dataclass_fields__:
+        values = [getattr(row.signs, name) for row in rows]
+        given = [float(value) for value in values if value is not None]
+        if not given or name == "replies":
+            continue
+        show = percent if name in _SHARES else number
+        add_row(table, name, show(given[0]), show(given[-1]), _line(given), show(min(given)), show(max(given)))
+    last = rows[-1]
+    at = f"step {last.step}" if last.step is not None else f"window {len(rows)}"
+    said = [Text(f"{at}, {sum(row.signs.replies for row in rows):,} replies so far")]
+    said += [Text(f"! {warning}", style="bold") for warning in warnings_of(last.signs).values()]
+    return Group(table, *said)
+
+
+def _line(values: Sequence[float]) -> str:
+    """Return values as a line of bars, neighbours joined where there are too many."""
+    width = min(len(values), _WIDTH)
+    cuts = [place * len(values) // width for place in range(width + 1)]
+    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(cuts)]
+    low, high = min(means), max(means)
+    top = len(_BARS) - 1
+    return "".join(_BARS[round(top * (mean - low) / (high - low)) if high > low else top // 2] for mean in means)

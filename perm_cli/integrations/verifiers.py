@@ -1,0 +1,52 @@
+"""
+The reward for verifiers 0.4, as a plugged reward or as a judge.
+
+    [env.taskset.task.rewards]
+    perm = { fn = "perm_cli.integrations.verifiers:perm_reward" }
+
+or `[[env.taskset.task.judges]] id = "perm_judge"`, with `model` and `base_url` for the judge's and any setting in
+`settings`. Persona, scenario and query are fields of the task's data. As its convention is, a reward that is missing
+raises, and the sample is tried again; what else is known goes to the trace's metrics.
+"""
+
+from functools import cache
+from typing import Any
+
+import orjson
+
+from perm_cli.integrations.rows import item_of
+from perm_cli.reward import Perm, Result, reward_settings
+
+_ABOUT = ("persona", "scenario", "query", "turns", "dialogue")
+
+
+async def perm_reward(task: Any, trace: Any) -> float:
+    """Return the reward of a trace's last reply; raise `RewardMissing` if there is none."""
+    result = await scored(perm_of(), task, trace)
+    trace.record_metrics(metrics_of(result))
+    assert result.reward is not None  # noqa: S101 - it would have raised
+    return result.reward
+
+
+async def scored(perm: Perm, task: Any, trace: Any) -> Result:
+    """Return the result for a trace's last reply."""
+    about = {name: value for name in _ABOUT if (value := getattr(task, name, None)) is not None}
+    prompt = getattr(task, "prompt", None) or ""
+    (result,) = await perm.score([item_of(prompt, trace.last_reply, about)])
+    return result
+
+
+def metrics_of(result: Result) -> dict[str, float]:
+    """Return what else is known of a reply, as metrics."""
+    known = {f"perm_{name}": score for name, score in result.scores.items() if score is not None}
+    return {**known, "perm_empty": float(result.empty)}
+
+
+def perm_of(**wishes: Any) -> Perm:
+    """Return what scores with these settings; a missing reward raises."""
+    return _perm(orjson.dumps(wishes, option=orjson.OPT_SORT_KEYS))
+
+
+@cache
+def _perm(wishes: bytes) -> Perm:
+    return Perm(reward_settings(otherwise="raise", **orjson.loads(wishes)))
