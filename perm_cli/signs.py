@@ -18,7 +18,7 @@ from perm_cli.statistics.agreement import spearman
 from perm_cli.statistics.resampling import Floats
 from perm_cli.words import DIMENSIONS, EMPATHY
 
-_LEAST = 8  # replies, for a correlation to be looked at
+_LEAST = 8  # replies that show anything
 _LED = 0.5
 _TIED = 0.5
 _SATURATED = 0.8
@@ -98,6 +98,8 @@ def signs_of(seen: Sequence[Seen]) -> Signs:
 
 def warnings_of(signs: Signs) -> dict[str, str]:
     """Return in a sentence each what should worry whoever trains, by the sign that shows it."""
+    if signs.replies < _LEAST:
+        return {}
     said = {}
     for name in NAMES:
         rho = getattr(signs, f"rho_{name}")

@@ -1,6 +1,7 @@
 """`perm serve`: the reward over HTTP."""
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ def run(place: Place, limits: "dict[str, Any]", config: Path | None, wishes: dic
         say(messages(), f"--host {place.host}: whoever reaches it may spend your judge; see --token-env", "bold")
     app = make_app(settings, Limits(**limits), token)
     say(messages(), f"listening on http://{place.host}:{place.port}, judged by {settings.judge.name}; /docs says more")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn raises them once more when it has drained
     uvicorn.run(
         app,
         host=place.host,
@@ -50,3 +53,4 @@ def run(place: Place, limits: "dict[str, Any]", config: Path | None, wishes: dic
         timeout_graceful_shutdown=_DRAIN_S,
         server_header=False,
     )
+    say(messages(), "stopped; whoever was waiting has had an answer")
