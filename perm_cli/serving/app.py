@@ -7,6 +7,7 @@ too many waiting, `/score` is refused for a while, so that the server does not c
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -111,11 +113,16 @@ class _Desk:
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 return await self.ask(path, items, perm=self._trainers)
-        except (PermError, TimeoutError) as error:
-            why = str(error) or f"no verdict within {self.limits.deadline_s:g} s"
-            _log.error("%s: %s", path, why)
-            self.missing.labels(path).inc(len(items))
-            return self._trainers.stand_ins(items, why)
+        except TimeoutError:
+            why = f"no verdict within {self.limits.deadline_s:g} s"
+        except PermError as error:
+            why = str(error)
+        except Exception as error:  # a trainer of days must not end of it
+            why = f"{type(error).__name__}: {error}"
+            _log.exception(path)
+        _log.error("%s: %s", path, why)
+        self.missing.labels(path).inc(len(items))
+        return self._trainers.stand_ins(items, why)
 
     async def ask_or_refuse(self, items: Sequence[Item], step: int | None) -> list[Result]:
         """Return results, or answer that there is no judge."""
@@ -135,11 +142,19 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None)
         await asyncio.to_thread(desk.perm.close)
 
     app = FastAPI(title="perm", version=__version__, lifespan=lifespan, summary="How empathetic is this reply?")
+    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes)
     _add_trainers(app, desk)
     _add_score(app, desk)
     _add_watching(app, desk)
     return app
+
+
+async def _malformed(_: Request, error: Exception) -> Response:
+    """Say what is wrong with a request, without repeating what somebody said in it."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it was registered for
+    found = [{name: each[name] for name in ("type", "loc", "msg")} for each in error.errors()]
+    return Response(json.dumps({"detail": found}, default=str), 422, media_type="application/json")
 
 
 def _add_trainers(app: FastAPI, desk: _Desk) -> None:
