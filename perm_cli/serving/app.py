@@ -117,7 +117,7 @@ class _Desk:
             why = f"no verdict within {self.limits.deadline_s:g} s"
         except PermError as error:
             why = str(error)
-        except Exception as error:  # a trainer of days must not end of it
+        except Exception as error:  # noqa: BLE001 - a trainer of days must not end of it
             why = f"{type(error).__name__}: {error}"
             _log.exception(path)
         _log.error("%s: %s", path, why)
