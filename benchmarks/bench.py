@@ -109,7 +109,8 @@ async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
     return done
 
 
-def _body(place: int) -> dict[str, object]:
+def body(place: int) -> dict[str, object]:
+    """Return a request as long as a judge's usually are."""
     case = f"[turn 1] This is what happened, number {place}. " + "It went on and on. " * 40
     messages = [{"role": "system", "content": "Judge. " * 400}, {"role": "user", "content": case}]
     return {"model": "bench", "messages": messages, "temperature": 0.3, "max_tokens": 1024}
@@ -134,7 +135,7 @@ async def run_aiohttp(url: str, calls: int, concurrency: int) -> Taken:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
         async def one(place: int) -> None:
-            async with session.post(f"{url}/chat/completions", json=_body(place)) as response:
+            async with session.post(f"{url}/chat/completions", json=body(place)) as response:
                 await response.json()
 
         return await _fan_out(calls, concurrency, one)
@@ -149,7 +150,7 @@ async def run_openai(url: str, calls: int, concurrency: int) -> Taken:
 
     async def one(place: int) -> None:
         async with semaphore:
-            await client.chat.completions.create(**_body(place))
+            await client.chat.completions.create(**body(place))
 
     taken = stopwatch()
     await asyncio.gather(*(one(place) for place in range(calls)))
@@ -169,7 +170,7 @@ async def run_litellm(url: str, calls: int, concurrency: int) -> Taken:
     semaphore = asyncio.Semaphore(concurrency)
 
     async def one(place: int) -> None:
-        body = _body(place) | {"model": "openai/bench"}
+        body = body(place) | {"model": "openai/bench"}
         async with semaphore:
             await litellm.acompletion(**body, api_base=url, api_key="none", num_retries=0, timeout=120)
 

@@ -8,12 +8,13 @@ engine in a process for the same settings, however often these were pickled, and
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from time import monotonic, perf_counter
 
@@ -38,6 +39,7 @@ from perm_cli.rewards import Lengths, Recipe, rewards_of, unrated
 from perm_cli.rubrics import load_rubrics
 from perm_cli.scoring import lacks_chances, no_chances, settings_id
 
+_log = logging.getLogger("perm_cli.reward")
 _Judge = ChatJudge | BaselineJudge
 _REMEMBERED = 20_000  # ratings
 _RESTS_S = 30.0  # after no call could succeed; a server is asked on and on
@@ -83,8 +85,10 @@ class Engine:
 
     def end(self) -> None:
         """Let nothing more be asked, close the judge and wait for the thread."""
-        with suppress(TimeoutError):
+        try:
             asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_ENDING_S)
+        except (TimeoutError, OSError) as error:
+            _log.warning("the judge did not end in order: %s", str(error) or f"not within {_ENDING_S:g} s")
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_ENDING_S)
 

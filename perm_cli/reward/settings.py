@@ -139,7 +139,7 @@ def reward_settings(
         reask=found.get("reask", 1),
         on_missing=found.get("on_missing", otherwise),
         budget=found.get("budget"),
-        run=found.get("run"),
+        run=found["run"].absolute() if "run" in found else None,  # whoever trains may change the folder
     )
 
 

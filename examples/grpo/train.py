@@ -1,0 +1,66 @@
+"""
+Train a policy with GRPO on PERM's reward: `python examples/grpo/train.py examples/grpo/paper.toml`.
+
+A configuration has four tables: `policy` (a model of the Hub or a folder, or `tiny`, which is made on the spot),
+`data` (dialogues of any format that perm reads), `reward` (settings of `perm_cli.reward`) and `grpo` (fields of TRL's
+`GRPOConfig`). Needs `pip install 'trl>=1.9'` beside perm.
+"""
+
+import sys
+import tomllib
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from perm_cli.formats import Reading, check_dialogues, read_dialogues
+from perm_cli.formats.sources import source_of
+from perm_cli.integrations.trl import make_reward
+from perm_cli.prompt_sets import prompt_rows
+
+
+def main(path: Path) -> dict[str, Any]:
+    """Train as the configuration says; return the log of the trainer's last step."""
+    configuration = tomllib.loads(path.read_text())
+    trainer = trainer_of(configuration)
+    trainer.train()
+    trainer.save_model()
+    return dict(trainer.state.log_history[-1])
+
+
+def trainer_of(configuration: dict[str, Any]) -> GRPOTrainer:
+    """Return what trains; its dataset carries persona, scenario and query to the reward."""
+    policy, output = configuration["policy"]["model"], Path(configuration["grpo"]["output_dir"])
+    return GRPOTrainer(
+        model=_tiny(output.with_name("tiny")) if policy == "tiny" else policy,
+        reward_funcs=make_reward(**configuration["reward"]),
+        args=GRPOConfig(**configuration["grpo"]),
+        train_dataset=dataset_of(**configuration["data"]),
+    )
+
+
+def dataset_of(dialogues: str, style: str = "analysis", samples: int = 3000) -> Dataset:
+    """Return as many prompts as there are dialogues, at most `samples`; whoever answers is left out."""
+    reading = replace(Reading(), unanswered=True)
+    sources = [source_of(dialogues)]
+    check_dialogues(sources, reading)
+    rows = list(islice(prompt_rows(read_dialogues(sources, reading), "trl", style), samples))
+    names = {name for row in rows for name in row}
+    return Dataset.from_list([{name: row.get(name) for name in names} for row in rows])
+
+
+def _tiny(folder: Path) -> str:
+    from tiny import tiny_policy  # the file beside this one
+
+    for part in tiny_policy():
+        part.save_pretrained(folder)
+    return str(folder)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/grpo/train.py CONFIG.toml")
+    print(main(Path(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""Tests against the real trainers, each in an environment of its own: `make test-integrations`."""
