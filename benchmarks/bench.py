@@ -170,9 +170,9 @@ async def run_litellm(url: str, calls: int, concurrency: int) -> Taken:
     semaphore = asyncio.Semaphore(concurrency)
 
     async def one(place: int) -> None:
-        body = body(place) | {"model": "openai/bench"}
+        request = body(place) | {"model": "openai/bench"}
         async with semaphore:
-            await litellm.acompletion(**body, api_base=url, api_key="none", num_retries=0, timeout=120)
+            await litellm.acompletion(**request, api_base=url, api_key="none", num_retries=0, timeout=120)
 
     taken = stopwatch()
     await asyncio.gather(*(one(place) for place in range(calls)))

@@ -3,9 +3,9 @@ Measure the reward of a training step: 512 completions, four judgements each, at
 
     python benchmarks/training.py
 
-Each way runs in a process of its own, one after the other. Steps after the first find the judge's pace known, as nearly
-all steps of a training run do. "Four passes" is how the method's released code asks: one dimension after the other, each
-with a new client of the openai SDK and a semaphore.
+Each way runs in a process of its own, one after the other. Steps after the first find the judge's pace known, as
+nearly all steps of a training run do. "Four passes" is how the method's released code asks: one dimension after the
+other, each with a new client of the openai SDK and a semaphore.
 """
 
 import argparse

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
+from tiny import tiny_policy  # the file beside this one
 from trl import GRPOConfig, GRPOTrainer
 
 from perm_cli.formats import Reading, check_dialogues, read_dialogues
@@ -22,13 +23,11 @@ from perm_cli.integrations.trl import make_reward
 from perm_cli.prompt_sets import prompt_rows
 
 
-def main(path: Path) -> dict[str, Any]:
-    """Train as the configuration says; return the log of the trainer's last step."""
-    configuration = tomllib.loads(path.read_text())
-    trainer = trainer_of(configuration)
+def main(path: Path) -> None:
+    """Train as the configuration says."""
+    trainer = trainer_of(tomllib.loads(path.read_text()))
     trainer.train()
     trainer.save_model()
-    return dict(trainer.state.log_history[-1])
 
 
 def trainer_of(configuration: dict[str, Any]) -> GRPOTrainer:
@@ -53,14 +52,10 @@ def dataset_of(dialogues: str, style: str = "analysis", samples: int = 3000) -> 
 
 
 def _tiny(folder: Path) -> str:
-    from tiny import tiny_policy  # the file beside this one
-
     for part in tiny_policy():
         part.save_pretrained(folder)
     return str(folder)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python examples/grpo/train.py CONFIG.toml")
-    print(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

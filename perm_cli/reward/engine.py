@@ -168,12 +168,7 @@ class Engine:
         if known := self._known.get(call.key):
             self._known.move_to_end(call.key)
             return known
-        if self._proven:
-            rating = await self._made(call, judge)
-        else:
-            async with self._first:  # alone: a wrong key costs one call and not a thousand
-                rating = await self._made(call, judge)
-                self._proven = True
+        rating = await self._first_made(call, judge) or await self._made(call, judge)
         if self._keeper:
             self._keeper.append(rating)
         if is_settled(rating.status, rating.error):
@@ -181,6 +176,17 @@ class Engine:
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return rating
+
+    async def _first_made(self, call: Call, judge: _Judge) -> Rating | None:
+        """Make the first rating while all others wait: a wrong key costs one call and not a thousand."""
+        if self._proven:
+            return None
+        async with self._first:
+            if self._proven:
+                return None
+            rating = await self._made(call, judge)
+            self._proven = True
+            return rating
 
     async def _made(self, call: Call, judge: _Judge) -> Rating:
         if self._unusable and monotonic() < self._unusable[0]:
