@@ -75,7 +75,7 @@ class Engine:
         self._keeper: Keeper | None = None
         self._loop = _new_loop()
         self._opening, self._first = asyncio.Lock(), asyncio.Lock()
-        self._proven = False
+        self._proven = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name="perm-reward", daemon=True)
         self._thread.start()
 
@@ -179,13 +179,13 @@ class Engine:
 
     async def _first_made(self, call: Call, judge: _Judge) -> Rating | None:
         """Make the first rating while all others wait: a wrong key costs one call and not a thousand."""
-        if self._proven:
+        if self._proven.is_set():
             return None
         async with self._first:
-            if self._proven:
+            if self._proven.is_set():
                 return None
             rating = await self._made(call, judge)
-            self._proven = True
+            self._proven.set()
             return rating
 
     async def _made(self, call: Call, judge: _Judge) -> Rating:
@@ -193,7 +193,7 @@ class Engine:
             raise self._unusable[1]
         try:
             rating = await rate(judge, call, self._book.prompt(call.question), self._rules)
-            if not self._proven and lacks_chances(rating, self._rules):
+            if not self._proven.is_set() and lacks_chances(rating, self._rules):
                 raise no_chances(rating)
         except BudgetReached as reached:
             raise self._rest(JudgeUnusable(f"{reached}; training goes on with a larger one")) from reached
@@ -204,7 +204,7 @@ class Engine:
         return rating
 
     def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
-        self._proven = False
+        self._proven.clear()
         self._unusable = (monotonic() + _RESTS_S, error)
         return error
 
