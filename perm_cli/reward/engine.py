@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from time import monotonic, perf_counter
+from time import monotonic
 
 import orjson
 
@@ -95,40 +95,41 @@ class Engine:
     # --- in the thread ---
 
     async def _score(self, items: Sequence[Item], step: int | None, *, watched: bool) -> Sequence[Result]:
-        started = perf_counter()
         judge = await self._opened()
         dialogues = [dialogue_of(item) for item in items]
         if self._keeper:
             self._keeper.keep(filter(None, dialogues))
+        tasks: list[list[asyncio.Task[Rating]]] = [[] for _ in items]
+        for place, question in self._questions(dialogues):
+            tasks[place] += self._asked(question, judge)
+        asked = {task for own in tasks for task in own}
+        if asked:  # whose end is not this caller's: others may wait for the same rating
+            await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+        results = [
+            self._result(item, dialogue, [task.result() for task in own]) if dialogue else self._empty(item)
+            for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
+        ]
+        if watched:
+            self.watch.note(items, results, step)
+        return results
+
+    def _questions(self, dialogues: Sequence[Dialogue | None]) -> list[tuple[int, Question]]:
+        """Return what to ask, each with the place of its dialogue."""
         questions = [
             (place, question)
             for place, dialogue in enumerate(dialogues)
             if dialogue
             for question in self._book.questions(dialogue, "last")
         ]
-        if is_local(
-            self.settings.judge.model
-        ):  # it has one prompt cache, and gets the questions of a dimension in a row
+        if is_local(self.settings.judge.model):  # with one prompt cache, it gets all of a dimension in a row
             questions.sort(key=lambda pair: pair[1].dimension.name)
-        tasks: list[list[asyncio.Task[Rating]]] = [[] for _ in items]
-        for place, question in questions:
-            tasks[place] += self._asked(question, judge)
-        results = []
-        for item, dialogue, own in zip(items, dialogues, tasks, strict=True):
-            # Another caller may wait for the same rating, so this one's end must not be its end.
-            ratings = await asyncio.gather(*map(asyncio.shield, own))
-            if dialogue:
-                results.append(self._result(item, dialogue, ratings, perf_counter() - started))
-            else:
-                results.append(self._empty(item))
-        if watched:
-            self.watch.note(items, results, step)
-        return results
+        return questions
 
-    def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating], latency_s: float) -> Result:
+    def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating]) -> Result:
         lengths = self._lengths(item, completion_text(dialogue.turns[-1]))
         (parts,) = rewards_of(ratings, self.settings.recipe, lengths, {self.id: self.caveat} if self.caveat else None)
         rationales = {rating.dimension: rating.rationale for rating in reversed(ratings) if rating.rationale}
+        latency_s = max(rating.latency_s for rating in ratings)
         return Result(reward=parts.reward, parts=parts, rationales=rationales, latency_s=latency_s)
 
     def _empty(self, item: Item) -> Result:
@@ -209,15 +210,15 @@ class Engine:
         return error
 
     async def _opened(self) -> _Judge:
-        async with self._opening:
+        async with self._opening, AsyncExitStack() as stack:
             if self._judge is None:
                 limit = read_budget(self.settings.budget) if self.settings.budget else None
-                self._keeper = self._stack.enter_context(keeping(self.settings, self._book, self.id))
+                budget = Budget(*limit) if limit else None
+                judge = await stack.enter_async_context(open_judge(self.settings.judge, budget))
+                self._keeper = stack.enter_context(keeping(self.settings, self._book, self.id))
                 if self._keeper:
                     self.watch.keep = self._keeper.note
-                self._judge = await self._stack.enter_async_context(
-                    open_judge(self.settings.judge, Budget(*limit) if limit else None)
-                )
+                self._judge, self._stack = judge, stack.pop_all()
             return self._judge
 
     async def _close(self) -> None:
