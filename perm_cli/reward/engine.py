@@ -104,7 +104,9 @@ class Engine:
             tasks[place] += self._asked(question, judge)
         asked = {task for own in tasks for task in own}
         if asked:  # whose end is not this caller's: others may wait for the same rating
-            await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+            done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()  # raises what kept it from being made
         results = [
             self._result(item, dialogue, [task.result() for task in own]) if dialogue else self._empty(item)
             for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
