@@ -36,8 +36,8 @@ class Result:
 
     `reward` is None where a score it needs is missing and nothing was to stand in for it; `filled` says that something
     does. A reply that says nothing to the seeker is `empty`: it is not judged and has the lowest reward there is.
-    `parts` has the scores, the terms of the reward and, for each missing score, why; `latency_s` is how long its slowest
-    rating took, waiting for its turn included.
+    `parts` has the scores, the terms of the reward and, for each missing score, why; `latency_s` is how long its
+    slowest rating took, waiting for its turn included.
     """
 
     reward: float | None
