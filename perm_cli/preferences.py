@@ -12,7 +12,6 @@ from hashlib import blake2b
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 import orjson
 
 from perm_cli.dialogues import Dialogue, Turn
@@ -74,17 +73,20 @@ class Count:
 def prompts_of(scores: Scores, dialogues: Iterable[Dialogue]) -> list[Prompt]:
     """Return the prompts with the replies that were rated, in the order they come."""
     rewards = dict(zip(scores.items, scores.of(REWARD, scores.judges), strict=True))
-    found: dict[bytes, tuple[Dialogue, int, dict[tuple[str, str, int], Candidate]]] = {}
-    for dialogue in dialogues:
+    found: dict[bytes, tuple[Dialogue, int, list[Candidate]]] = {}
+    latest = {(each.id, each.system): each for each in dialogues}  # of one that was edited, the last version
+    for dialogue in latest.values():
         for turn, reply in enumerate(dialogue.turns, 1):
             place = (dialogue.id, dialogue.system, turn)
             if reply.role != "supporter" or place not in rewards:
                 continue
             before = [[each.role, each.text] for each in dialogue.turns[: turn - 1]]
             key = blake2b(orjson.dumps([dialogue.scenario, dialogue.persona, before]), digest_size=16).digest()
-            own = found.setdefault(key, (dialogue, turn, {}))[2]
-            own[place] = Candidate(
-                dialogue_id=dialogue.id, system=dialogue.system, turn=turn, reply=reply, rewards=rewards[place]
+            own = found.setdefault(key, (dialogue, turn, []))[2]
+            own.append(
+                Candidate(
+                    dialogue_id=dialogue.id, system=dialogue.system, turn=turn, reply=reply, rewards=rewards[place]
+                )
             )
     return [
         Prompt(
@@ -92,20 +94,23 @@ def prompts_of(scores: Scores, dialogues: Iterable[Dialogue]) -> list[Prompt]:
             scenario=dialogue.scenario,
             persona=dialogue.persona,
             turns=dialogue.turns[: turn - 1],
-            candidates=list(candidates.values()),
+            candidates=candidates,
         )
         for dialogue, turn, candidates in found.values()
     ]
 
 
-def pairs_of(prompts: Iterable[Prompt], strategy: PairStrategy, min_gap: float, count: Count) -> Iterator[Pair]:
+def pairs_of(
+    prompts: Iterable[Prompt], strategy: PairStrategy, min_gap: float, style: PolicyStyle, count: Count
+) -> Iterator[Pair]:
     """
     Yield pairs whose rewards are at least `min_gap` apart.
 
-    `best-worst` gives one pair a prompt, `all` every one. What is left out is counted by its reason.
+    `best-worst` gives one pair a prompt, `all` every one. What is left out is counted by its reason. Replies that read
+    the same in this style are one.
     """
     for prompt in prompts:
-        rated = _different([each for each in prompt.candidates if each.reward is not None])
+        rated = _different([each for each in prompt.candidates if each.reward is not None], style)
         count.prompts += 1
         count.left_out["replies without a reward"] += sum(each.reward is None for each in prompt.candidates)
         if len(rated) < 2:  # noqa: PLR2004 - nothing to prefer
@@ -132,9 +137,9 @@ def best_of(prompts: Iterable[Prompt], count: Count) -> Iterator[tuple[Prompt, C
         yield prompt, best, sum(_margin(best, each) < _SAME for each in rated) if best else 0
 
 
-def _different(candidates: Sequence[Candidate]) -> list[Candidate]:
+def _different(candidates: Sequence[Candidate], style: PolicyStyle) -> list[Candidate]:
     """Return one candidate for each text: of two that say the same, none can be better."""
-    return list({(each.reply.text, each.reply.analysis): each for each in reversed(candidates)}.values())
+    return list({policy_answer(each.reply, style): each for each in reversed(candidates)}.values())
 
 
 def _reason(better: Candidate, worse: Candidate, min_gap: float) -> str | None:
@@ -147,7 +152,7 @@ def _reason(better: Candidate, worse: Candidate, min_gap: float) -> str | None:
 
 
 def _margin(better: Candidate, worse: Candidate) -> float:
-    return float(np.mean(better.rewards - worse.rewards))
+    return float(better.rewards.mean() - worse.rewards.mean())
 
 
 # --- rows for trainers ---

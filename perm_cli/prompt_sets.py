@@ -1,11 +1,13 @@
 """
 Prompt sets: dialogues as the rows that each trainer draws its prompts from.
 
-A row has the policy's prompt, and `persona`, `scenario` and `query` (or `turns`, where more was said) in the place that
-the trainer hands to its reward function, where `integrations.rows` looks for them.
+A row has the policy's prompt, and `persona`, `scenario`, `turns` and `query` (empty where more was said) in the place
+that the trainer hands to its reward function, where `integrations.rows` looks for them. All rows have the same fields:
+`datasets` and Parquet take the columns of a file from its first rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -18,20 +20,23 @@ _Row = dict[str, Any]
 
 
 def prompt_rows(dialogues: Iterable[Dialogue], trainer: TrainerName, style: PolicyStyle) -> Iterator[_Row]:
-    """Yield a row a dialogue: all that was said before the supporter's last turn."""
-    make = _MAKERS[trainer]
-    for index, dialogue in enumerate(dialogues):
+    """Yield a row for what was said before the supporter's last turn; what several systems have answered is one row."""
+    make, seen = _MAKERS[trainer], set[bytes]()
+    for dialogue in dialogues:
         last = max(place for place, turn in enumerate(dialogue.turns) if turn.role == "supporter")
         before = dialogue.turns[:last]
         about = {"persona": dialogue.persona, "scenario": dialogue.scenario, **_said(before)}
-        yield make(policy_messages(before, dialogue.scenario, dialogue.persona, style), about, dialogue.id, index)
+        digest = blake2b(orjson.dumps(about), digest_size=16).digest()
+        if digest not in seen:
+            prompt = policy_messages(before, dialogue.scenario, dialogue.persona, style)
+            yield make(prompt, about, dialogue.id, len(seen))
+            seen.add(digest)
 
 
 def _said(turns: tuple[Turn, ...]) -> Mapping[str, Any]:
-    """Return what was said as one query if it is one turn of the seeker's, else turn by turn."""
-    if len(turns) == 1 and turns[0].role == "seeker":
-        return {"query": turns[0].text}
-    return {"turns": [{"role": turn.role, "text": turn.text} for turn in turns]}
+    """Return what was said turn by turn, and as one query if it is one turn of the seeker's."""
+    query = turns[0].text if len(turns) == 1 and turns[0].role == "seeker" else ""
+    return {"query": query, "turns": [{"role": turn.role, "text": turn.text} for turn in turns]}
 
 
 def _trl(prompt: Messages, about: _Row, name: str, _: int) -> _Row:

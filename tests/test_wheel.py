@@ -63,4 +63,4 @@ def test_no_tests_and_no_samples_are_installed(installed: Path) -> None:
     """An installer gets the program."""
     tops = {each.name for each in installed.iterdir() if not each.name.endswith(".dist-info")}
 
-    assert tops == {"perm_cli"}
+    assert tops == {"perm_cli", "perm_judge.py"}

@@ -4,13 +4,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import RewardOptions
 from perm_cli.cli.orders import recipe_of
-from perm_cli.errors import RunError
+from perm_cli.errors import RunError, SettingsError
 from perm_cli.exports import opened_output, write_rows
 from perm_cli.preferences import Count, Pair, best_of, best_row, pair_rows, pairs_of, prompts_of
-from perm_cli.run_scores import RunScores, read_runs
+from perm_cli.reports.figures import counted
+from perm_cli.run_scores import REWARD, RunScores, read_runs
+from perm_cli.terminal import one_line
 from perm_cli.words import PairFormat, PairStrategy, PolicyStyle
 
 
@@ -26,10 +30,14 @@ def pairs(
     force: bool,
 ) -> None:
     """Do what `perm pairs` says."""
+    if form == "kto" and strategy == "all":
+        raise SettingsError(
+            "--strategy all: found with --format kto, whose replies are good or bad, expected best-worst"
+        )
     found, count = _read(runs, reward), Count()
-    made = pairs_of(prompts_of(found.scores, found.dialogues()), strategy, min_gap, count)
+    made = pairs_of(prompts_of(found.scores, found.dialogues()), strategy, min_gap, style, count)
     _write(_rows_of(made, form, style), out, force=force)
-    _tell(found, count, f"{count.pairs:,} pairs of {count.prompts:,} prompts", out)
+    _tell(found, count, f"{counted(count.pairs, 'pair')} of {counted(count.prompts, 'prompt')}", out)
 
 
 def best_of_n(runs: Sequence[Path], reward: RewardOptions, style: PolicyStyle, out: str, *, force: bool) -> None:
@@ -37,15 +45,15 @@ def best_of_n(runs: Sequence[Path], reward: RewardOptions, style: PolicyStyle, o
     found, count = _read(runs, reward), Count()
     made = best_of(prompts_of(found.scores, found.dialogues()), count)
     _write((best_row(*each, style) for each in made), out, force=force)
-    _tell(found, count, f"{count.prompts:,} prompts", out)
+    _tell(found, count, counted(count.prompts, "prompt"), out)
 
 
 def _read(runs: Sequence[Path], reward: RewardOptions) -> RunScores:
     found = read_runs(runs, recipe_of(reward))
     for remark in found.remarks:
         say(messages(), remark)
-    if not found.scores.judges:
-        raise RunError(f"{runs[0]}: no rewards found, expected some to choose by")
+    if np.isnan(found.scores.of(REWARD, found.scores.judges)).any(axis=1).all():
+        raise RunError(f"{', '.join(map(str, runs))}: no rewards found, expected some to choose by")
     return found
 
 
@@ -61,7 +69,8 @@ def _write(rows: Iterable[dict[str, Any]], out: str, *, force: bool) -> None:
 
 def _tell(found: RunScores, count: Count, made: str, out: str) -> None:
     console = messages()
-    say(console, f"{made}, by {', '.join(found.scores.judges)}" + ("" if out == "-" else f": {out}"))
+    judges = ", ".join(one_line(each, 60) for each in found.scores.judges)
+    say(console, f"{made}, by {judges}" + ("" if out == "-" else f": {out}"))
     left_out = [f"{number:,} {what}" for what, number in count.left_out.items() if number]
     if left_out:
         say(console, f"left out: {', '.join(left_out)}")

@@ -30,14 +30,15 @@ _ROLES: Mapping[str, Role] = {
 def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens: int | None = None) -> Item:
     """Return what one completion is judged as; `about` is the row it belongs to."""
     query = _query(about)
-    turns = () if query else turns_in(about.get("turns") or prompt)
+    said = about.get("turns")
+    turns = () if query else turns_in(prompt if said is None else said)
     return Item(
         reply=reply_in(completion),
         query=query,
         turns=turns,
         scenario=_text(about.get("scenario")),
         persona=_persona(about.get("persona")),
-        group=group_of([prompt, query, about.get("scenario"), about.get("persona")]),
+        group=group_of([prompt, query, *(about.get(name) for name in ("turns", "scenario", "persona"))]),
         tokens=tokens,
     )
 

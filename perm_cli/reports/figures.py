@@ -45,3 +45,8 @@ def listed(words: list[str]) -> str:
 def name_of(text: str) -> str:
     """Return a name from outside as a table has room for it, a dash for none."""
     return one_line(text, _LONGEST_NAME) or NONE
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words: one thing, two things."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -23,7 +23,7 @@ from perm_cli.reports.charts import (
     people_chart,
 )
 from perm_cli.reports.compared import findings as compared
-from perm_cli.reports.figures import figure, listed, name_of, number, percent
+from perm_cli.reports.figures import counted, figure, listed, name_of, number, percent
 from perm_cli.reports.graded import standings_rows, verdict_lines
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.validated import findings as validated
@@ -107,12 +107,8 @@ def _alone(board: Leaderboard) -> str:
     if reward.value is None:
         return _NOTHING
     means = [f"{name} {number(mean.value)}" for name, mean in zip(board.dimensions, scores, strict=False)]
-    over = f"{_counted(standing.dialogues, 'dialogue')} and {_counted(standing.turns, 'turn')}"
+    over = f"{counted(standing.dialogues, 'dialogue')} and {counted(standing.turns, 'turn')}"
     return f"The mean reward is {figure(reward, 3, signed=True)} over {over}, of means of {listed(means)}."
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _on_judges(scores: Scores, features: Floats, boards: Sequence[Leaderboard]) -> list[str]:
@@ -174,7 +170,7 @@ def _run_facts(run: Path) -> Iterator[Fact]:
     for command in record["commands"][-1:]:
         inputs = (command.get("asked") or {}).get("inputs") or []
         for each in inputs:
-            said = f"sha256 {each['sha256']}, {_counted(each['dialogues'], 'dialogue')}"
+            said = f"sha256 {each['sha256']}, {counted(each['dialogues'], 'dialogue')}"
             yield Fact(name=f"Input {Path(each['name']).name}", value=said)
 
 

@@ -1,10 +1,8 @@
 """TRL itself: a policy is trained on PERM's reward, from the recipe in `examples/grpo`."""
 
-import importlib.util
 import json
 import math
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +14,19 @@ import torch
 
 from perm_cli.fences import unfenced
 from perm_cli.signs import Signs
+from tests.integrations.recipe import recipe_module
 from tests.loopback import Answer, loopback, refusal
 from tests.makers import row, written
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what TRL and transformers warn each other of
-RECIPE = Path(__file__).parents[2] / "examples" / "grpo"
 STEPS = 25
 
 
 @pytest.fixture
-def recipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the recipe's module."""
-    monkeypatch.syspath_prepend(str(RECIPE))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    spec = importlib.util.spec_from_file_location("train", RECIPE / "train.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    sys.modules.pop("tiny", None)
+    return recipe_module("train")
 
 
 def reply_in(body: Mapping[str, Any]) -> str:
