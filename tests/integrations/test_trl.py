@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,13 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed here: make test-integrations")
 
 import torch
+from datasets import Dataset
+from trl import RLOOConfig, RLOOTrainer
 
 from perm_cli.fences import unfenced
+from perm_cli.integrations.trl import make_reward
 from perm_cli.signs import Signs
-from tests.integrations.recipe import recipe_module
+from tests.integrations.recipe import recipe_module, tiny_policy
 from tests.loopback import Answer, loopback, refusal
 from tests.makers import row, written
 
@@ -93,3 +99,53 @@ def test_a_policy_learns_what_the_judge_likes(recipe: Any) -> None:
     signs = [json.loads(line) for line in Path("run/signs.jsonl").read_text().splitlines()]
     assert [line["step"] for line in signs] == list(range(STEPS - 1))  # the last one when training ends
     assert signs[0].keys() >= set(Signs.__dataclass_fields__)
+
+
+def test_rloo_takes_the_same_function(tmp_path: Path) -> None:
+    """It is asked as GRPO asks."""
+    policy, tokenizer = tiny_policy()
+    rows = [{"prompt": [{"role": "user", "content": f"Hm {n}."}], "scenario": "A kitchen."} for n in range(2)]
+    short = {"max_steps": 1, "num_generations": 2, "max_completion_length": 4, "per_device_train_batch_size": 4}
+    plain = {"use_cpu": True, "report_to": "none", "save_strategy": "no", "beta": 0.0, "logging_steps": 1}
+    with loopback(likes_letters) as server:
+        reward = make_reward(judge="openai/m", base_url=server.url)
+        arguments = RLOOConfig(str(tmp_path / "out"), **short, **plain)
+        trainer = RLOOTrainer(policy, reward, arguments, Dataset.from_list(rows), processing_class=tokenizer)
+        trainer.train()
+
+        assert "A kitchen." in str(server.requests)
+    assert any("rewards/perm_reward/mean" in entry for entry in trainer.state.log_history)
+
+
+def test_the_command_line_of_trl_takes_it_by_its_name(tmp_path: Path) -> None:
+    """Its settings then come from the environment."""
+    policy, tokenizer = tiny_policy()
+    for part in (policy, tokenizer):
+        part.save_pretrained(tmp_path / "tiny")
+    (tmp_path / "data").mkdir()
+    written(tmp_path / "data" / "train.jsonl", [{"prompt": f"Hm {n}."} for n in range(4)])
+    options = {
+        "model_name_or_path": tmp_path / "tiny",
+        "dataset_name": tmp_path / "data",
+        "reward_funcs": "perm_cli.integrations.trl.perm_reward",
+        "output_dir": tmp_path / "out",
+        "max_steps": 1,
+        "num_generations": 2,
+        "per_device_train_batch_size": 2,
+        "max_completion_length": 4,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 1,
+    }
+    with loopback(likes_letters) as server:
+        arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("trl")), "grpo", "--use_cpu", *arguments],
+            env=os.environ | {"PERM_JUDGE": "openai/m", "PERM_BASE_URL": server.url, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "'rewards/perm_reward/mean'" in done.stdout + done.stderr
