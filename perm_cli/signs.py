@@ -117,9 +117,9 @@ def warnings_of(signs: Signs) -> dict[str, str]:
 
 
 def _led_by(rewards: Floats, features: Floats, groups: Sequence[str]) -> dict[str, float | None]:
-    if len(rewards) < _LEAST:
-        return dict.fromkeys(f"rho_{name}" for name in NAMES)
     table = _within(np.column_stack((rewards, features)), groups)
+    if len(table) < _LEAST:
+        return dict.fromkeys(f"rho_{name}" for name in NAMES)
     return {f"rho_{name}": known(spearman(table[:, [0, place]])) for place, name in enumerate(NAMES, 1)}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -27,6 +28,9 @@ _SHARES = frozenset({"tied", "saturated", "failures", "empty"})
 class _Step(NamedTuple):
     step: int | None
     signs: Signs
+
+
+_STEP = TypeAdapter(_Step)
 
 
 def run(path: Path, *, follow: bool) -> None:
@@ -51,8 +55,9 @@ def _lines(file: Path) -> list[_Step]:
     for place, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             row = orjson.loads(line)
-            rows.append(_Step(row["step"], Signs(**{name: row[name] for name in Signs.__dataclass_fields__})))
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            signs = {name: row[name] for name in Signs.__dataclass_fields__}
+            rows.append(_STEP.validate_python((row["step"], signs)))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError):
             if line.endswith(b"\n"):  # or it is being written
                 raise RunError(f"{file}:{place}: something else found, expected a line of signs") from None
     if not rows:

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-
 from perm_cli.dialogues import Turn
 from perm_cli.formats.sections import read_answer
 from perm_cli.reward import Item, Result
@@ -25,20 +23,20 @@ _ROLES: Mapping[str, Role] = {
     "gpt": "supporter",
     "supporter": "supporter",
 }
+_TELLING = ("query", "turns", "dialogue", "scenario", "persona")
 
 
 def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens: int | None = None) -> Item:
     """Return what one completion is judged as; `about` is the row it belongs to."""
     query = _query(about)
-    said = about.get("turns")
-    turns = () if query else turns_in(prompt if said is None else said)
+    turns = () if query else turns_in(about.get("turns")) or turns_in(prompt)
     return Item(
         reply=reply_in(completion),
         query=query,
         turns=turns,
         scenario=_text(about.get("scenario")),
         persona=_persona(about.get("persona")),
-        group=group_of([prompt, query, *(about.get(name) for name in ("turns", "scenario", "persona"))]),
+        group=group_of([prompt, *(about.get(name) for name in _TELLING)]),
         tokens=tokens,
     )
 
@@ -67,7 +65,8 @@ def turns_in(prompt: object) -> tuple[Turn, ...]:
 
 def group_of(prompt: object) -> str:
     """Return a name that all completions of one prompt share."""
-    return blake2b(orjson.dumps(prompt, default=str), digest_size=8).hexdigest()
+    # What JSON does not hold has a name too: half a character, keys that are numbers, a message that is an object.
+    return blake2b(repr(prompt).encode(errors="backslashreplace"), digest_size=8).hexdigest()
 
 
 def rationale_of(result: Result) -> str:
@@ -84,6 +83,7 @@ def finite(values: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def _spoken(messages: object) -> Iterator[tuple[Role, str]]:
+    messages = messages.tolist() if hasattr(messages, "tolist") else messages  # as Parquet is read
     for message in messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ():
         role = _ROLES.get(str(_of(message, "role") or _of(message, "from")))
         text = _of(message, "content") or _of(message, "text") or _of(message, "value")
@@ -99,7 +99,8 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence):  # parts of a message
-        return "\n".join(str(part["text"]) for part in value if isinstance(part, Mapping) and "text" in part)
+        texts = (part.get("text") for part in value if isinstance(part, Mapping))
+        return "\n".join(text for text in texts if isinstance(text, str))
     return ""
 
 

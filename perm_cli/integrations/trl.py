@@ -42,12 +42,17 @@ async def part_reward(
     *,
     part: str,
     perm: Perm | None = None,
+    shown: bool | None = None,
     **columns: Any,
 ) -> list[float | None]:
-    """Return one part of the reward for each completion; all parts share one judgement."""
-    perm, first = perm or _default(), part == PARTS[0]
-    items, results = await _scored(perm, prompts, completions, columns, watched=first)
-    if first:
+    """
+    Return one part of the reward for each completion; all parts share one judgement.
+
+    What the batch shows is watched and logged by the one that is `shown`: unless it is said, the first of `PARTS`.
+    """
+    perm, shown = perm or _default(), part == PARTS[0] if shown is None else shown
+    items, results = await _scored(perm, prompts, completions, columns, watched=shown)
+    if shown:
         _log(items, results, columns)
     return [part_of(each, part, perm.settings.recipe) for each in results]
 
@@ -65,7 +70,9 @@ def make_parts(parts: Sequence[str] = PARTS, **wishes: Any) -> "list[partial[Any
     The scores are shares of 5, and the penalties the terms that the whole reward subtracts.
     """
     perm = Perm(reward_settings(**wishes))
-    return [_named(partial(part_reward, part=part, perm=perm), f"perm_{part}") for part in parts]
+    return [
+        _named(partial(part_reward, part=part, perm=perm, shown=part == parts[0]), f"perm_{part}") for part in parts
+    ]
 
 
 def part_of(result: Result, part: str, recipe: Recipe) -> float | None:

@@ -70,32 +70,53 @@ class Engine:
         self._known: OrderedDict[str, Rating] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Rating]] = {}
         self._unusable: tuple[float, JudgeUnusable] | None = None
-        self._stack = AsyncExitStack()
+        limit = read_budget(settings.budget) if settings.budget else None
+        self._budget = Budget(*limit) if limit else None
+        self._stack, self._judging = AsyncExitStack(), AsyncExitStack()
         self._judge: _Judge | None = None
         self._keeper: Keeper | None = None
         self._loop = _new_loop()
         self._opening, self._first = asyncio.Lock(), asyncio.Lock()
         self._proven = asyncio.Event()
+        self._scoring: set[asyncio.Task[object]] = set()
+        self._guard, self._ended = threading.Lock(), False
         self._thread = threading.Thread(target=self._loop.run_forever, name="perm-reward", daemon=True)
         self._thread.start()
 
     def submit(self, items: Sequence[Item], step: int | None, *, watched: bool) -> "Future[Sequence[Result]]":
-        """Hand items over from any thread."""
-        return asyncio.run_coroutine_threadsafe(self._score(items, step, watched=watched), self._loop)
+        """Hand items over from any thread; raise `JudgeUnusable` if the engine was ended."""
+        with self._guard:  # what is handed over before the end is answered, and nothing is afterwards
+            self._check_not_ended()
+            return asyncio.run_coroutine_threadsafe(self._score(items, step, watched=watched), self._loop)
 
     def end(self) -> None:
-        """Let nothing more be asked, close the judge and wait for the thread."""
+        """Let nothing more be asked, answer whoever waits, close the judge and wait for the thread."""
+        with self._guard:
+            self._ended = True
         try:
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_ENDING_S)
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(2 * _ENDING_S)
         except (TimeoutError, OSError) as error:
-            _log.warning("the judge did not end in order: %s", str(error) or f"not within {_ENDING_S:g} s")
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_ENDING_S)
+            _log.warning("the judge did not end in order: %s", str(error) or f"not within {2 * _ENDING_S:g} s")
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_ENDING_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def _check_not_ended(self) -> None:
+        if self._ended:
+            raise JudgeUnusable("the judge was closed")
 
     # --- in the thread ---
 
     async def _score(self, items: Sequence[Item], step: int | None, *, watched: bool) -> Sequence[Result]:
+        self._check_tokens(items)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a task is what runs here
+        self._scoring.add(task)
+        task.add_done_callback(self._scoring.discard)
         judge = await self._opened()
+        self._check_not_ended()
         dialogues = [dialogue_of(item) for item in items]
         if self._keeper:
             self._keeper.keep(filter(None, dialogues))
@@ -105,8 +126,8 @@ class Engine:
         asked = {task for own in tasks for task in own}
         if asked:  # whose end is not this caller's: others may wait for the same rating
             done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()  # raises what kept it from being made
+            for rating in done:
+                rating.result()  # raises what kept it from being made
         results = [
             self._result(item, dialogue, [task.result() for task in own]) if dialogue else self._empty(item)
             for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
@@ -145,11 +166,12 @@ class Engine:
         return lambda *_: self._tokens(item, written)
 
     def _tokens(self, item: Item, written: str) -> int:
-        if self._count is not None:
-            return self._count(written)
-        if item.tokens is None:
+        return item.tokens or 0 if self._count is None else self._count(written)
+
+    def _check_tokens(self, items: Sequence[Item]) -> None:
+        recipe = self.settings.recipe
+        if recipe.length_penalty and self._count is None and any(item.tokens is None for item in items):
             raise SettingsError(f"tokenizer: {POLICY_TOKENS} found, expected a trainer that counts the policy's tokens")
-        return item.tokens
 
     def _asked(self, question: Question, judge: _Judge) -> "list[asyncio.Task[Rating]]":
         """Return the tasks that have the ratings, or will have; what is known or being asked is not asked again."""
@@ -212,22 +234,27 @@ class Engine:
         return error
 
     async def _opened(self) -> _Judge:
-        async with self._opening, AsyncExitStack() as stack:
+        async with self._opening:
+            if self._unusable and monotonic() >= self._unusable[0] and not self._asking:
+                self._unusable = self._judge = None  # it may have ended for good: another one asks anew
+                await self._judging.aclose()
             if self._judge is None:
-                limit = read_budget(self.settings.budget) if self.settings.budget else None
-                budget = Budget(*limit) if limit else None
-                judge = await stack.enter_async_context(open_judge(self.settings.judge, budget))
-                self._keeper = stack.enter_context(keeping(self.settings, self._book, self.id))
-                if self._keeper:
-                    self.watch.keep = self._keeper.note
-                self._judge, self._stack = judge, stack.pop_all()
+                self._judge = await self._judging.enter_async_context(open_judge(self.settings.judge, self._budget))
+            if self._keeper is None and self.settings.run:
+                self._keeper = self._stack.enter_context(keeping(self.settings.run, self.settings, self._book, self.id))
+                self.watch.keep = self._keeper.note
             return self._judge
 
     async def _close(self) -> None:
         if self._judge:
             self._judge.stop(NotAsked("its engine was closed"))
-            await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        if tasks := self._scoring.union(self._asking.values()):
+            _, late = await asyncio.wait(tasks, timeout=_ENDING_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         self.watch.tell()
+        await self._judging.aclose()
         await self._stack.aclose()
 
 

@@ -26,7 +26,8 @@ class Memory:
 
     def mean(self) -> float | None:
         """Return their mean, None if there are none."""
-        return fmean(self._latest) if self._latest else None
+        latest = tuple(self._latest)  # others may add to it meanwhile
+        return fmean(latest) if latest else None
 
 
 def filled(results: Sequence[Result], groups: Sequence[str], policy: OnMissing, memory: Memory) -> list[Result]:

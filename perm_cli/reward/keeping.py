@@ -67,13 +67,10 @@ class Keeper:
 
 
 @contextmanager
-def keeping(settings: RewardSettings, book: PromptBook, settings_id: str) -> Iterator[Keeper | None]:
-    """Open a folder for this process for the time of the `with` block, if ratings are to be kept."""
-    if settings.run is None:
-        yield None
-        return
+def keeping(run: Path, settings: RewardSettings, book: PromptBook, settings_id: str) -> Iterator[Keeper]:
+    """Open a folder in a run for this process, for the time of the `with` block."""
     with ExitStack() as stack:
-        keeper = Keeper(_free_folder(settings.run, stack), settings, book, settings_id)
+        keeper = Keeper(_free_folder(run, stack), settings, book, settings_id)
         stack.callback(keeper.close)
         yield keeper
 

@@ -19,6 +19,7 @@ from perm_cli.assets import shipped
 from perm_cli.errors import SettingsError
 from perm_cli.judges import check_judge
 from perm_cli.judges.budget import read_budget
+from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
 from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured
@@ -128,8 +129,11 @@ def reward_settings(
     check_judge(judge)
     if score == "mean" and found.get("samples", 1) == 1:
         raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
-    if "budget" in found:
-        read_budget(found["budget"])
+    if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
+        raise SettingsError(
+            f"budget: {found['budget']} found, and no price is known for {judge.name}, expected one in perm.toml "
+            "or a budget of tokens or calls"
+        )
     return RewardSettings(
         judge=judge,
         recipe=_recipe(found),
@@ -146,6 +150,8 @@ def reward_settings(
 def _recipe(found: Mapping[str, Any]) -> Recipe:
     given = {name: found[name] for name in _RECIPES if name in found}
     if "weights" in found:
+        if found.get("fusion") != "weighted-mean":
+            raise SettingsError("weights: found without fusion weighted-mean, expected fusion weighted-mean")
         given["weights"] = read_weights(found["weights"])
     if "calibration" in found:
         from perm_cli.calibration import check_bounds, read_calibration  # noqa: PLC0415 - for those who want it
