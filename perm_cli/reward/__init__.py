@@ -40,21 +40,36 @@ class Perm:
     def __init__(self, settings: RewardSettings | None = None, **wishes: Any) -> None:
         self.settings = settings or reward_settings(**wishes)
 
-    async def score(self, items: Sequence[Item], step: int | None = None, *, watched: bool = True) -> list[Result]:
+    async def score(
+        self,
+        items: Sequence[Item],
+        step: int | None = None,
+        *,
+        watched: bool = True,
+        within_s: float | None = None,
+    ) -> list[Result]:
         """
         Return what each reply is worth, in the order of the items.
 
         `step` is the trainer's; what the replies of a step show is gathered, and warned of, unless they are not to be
-        `watched`. Raise `JudgeUnusable` if no call can succeed, and `RewardMissing` if `on_missing` says so.
+        `watched`. What the judge has not said `within_s` seconds is missing. Raise `JudgeUnusable` if no call can
+        succeed, and `RewardMissing` if `on_missing` says so.
         """
         engine = engine_of(self.settings)
-        results = await asyncio.wrap_future(engine.submit(items, step, watched=watched))
+        results = await asyncio.wrap_future(engine.submit(items, step, within_s, watched=watched))
         return self._filled(engine, items, results)
 
-    def score_now(self, items: Sequence[Item], step: int | None = None, *, watched: bool = True) -> list[Result]:
+    def score_now(
+        self,
+        items: Sequence[Item],
+        step: int | None = None,
+        *,
+        watched: bool = True,
+        within_s: float | None = None,
+    ) -> list[Result]:
         """Do as `score`, from code that is not asynchronous."""
         engine = engine_of(self.settings)
-        return self._filled(engine, items, engine.submit(items, step, watched=watched).result())
+        return self._filled(engine, items, engine.submit(items, step, within_s, watched=watched).result())
 
     def stand_ins(self, items: Sequence[Item], why: str) -> list[Result]:
         """Return what `on_missing` puts in place of the rewards of items that could not be asked about at all."""

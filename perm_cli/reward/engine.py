@@ -12,9 +12,9 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from time import monotonic
 
@@ -35,7 +35,7 @@ from perm_cli.reward.items import Item, Result, dialogue_of
 from perm_cli.reward.keeping import Keeper, keeping
 from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings
 from perm_cli.reward.watching import Watch
-from perm_cli.rewards import Lengths, Recipe, rewards_of, unrated
+from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of, unrated
 from perm_cli.rubrics import load_rubrics
 from perm_cli.scoring import lacks_chances, no_chances, settings_id
 
@@ -83,11 +83,13 @@ class Engine:
         self._thread = threading.Thread(target=self._loop.run_forever, name="perm-reward", daemon=True)
         self._thread.start()
 
-    def submit(self, items: Sequence[Item], step: int | None, *, watched: bool) -> "Future[Sequence[Result]]":
+    def submit(
+        self, items: Sequence[Item], step: int | None, within_s: float | None, *, watched: bool
+    ) -> "Future[Sequence[Result]]":
         """Hand items over from any thread; raise `JudgeUnusable` if the engine was ended."""
         with self._guard:  # what is handed over before the end is answered, and nothing is afterwards
             self._check_not_ended()
-            return asyncio.run_coroutine_threadsafe(self._score(items, step, watched=watched), self._loop)
+            return asyncio.run_coroutine_threadsafe(self._score(items, step, within_s, watched=watched), self._loop)
 
     def end(self) -> None:
         """Let nothing more be asked, answer whoever waits, close the judge and wait for the thread."""
@@ -109,32 +111,44 @@ class Engine:
 
     # --- in the thread ---
 
-    async def _score(self, items: Sequence[Item], step: int | None, *, watched: bool) -> Sequence[Result]:
+    async def _score(
+        self, items: Sequence[Item], step: int | None, within_s: float | None, *, watched: bool
+    ) -> Sequence[Result]:
         self._check_tokens(items)
+        with self._noted():
+            judge = await self._opened()
+            self._check_not_ended()
+            dialogues = [dialogue_of(item) for item in items]
+            if self._keeper:
+                self._keeper.keep(filter(None, dialogues))
+            tasks: list[list[asyncio.Task[Rating]]] = [[] for _ in items]
+            for place, question in self._questions(dialogues):
+                tasks[place] += self._asked(question, judge)
+            asked = {task for own in tasks for task in own}
+            if asked:  # whose end is not this caller's: others may wait for the same rating
+                await asyncio.wait(asked, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
+            for task in filter(asyncio.Task.done, asked):
+                task.result()  # raises what kept it from being made
+            results = [
+                self._result(item, dialogue, [task.result() for task in own if task.done()])
+                if dialogue
+                else self._empty(item)
+                for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
+            ]
+            if watched:
+                self.watch.note(items, results, step)
+            return results
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Have whoever ends the engine wait for what goes on in the `with` block."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a task is what runs here
         self._scoring.add(task)
-        task.add_done_callback(self._scoring.discard)
-        judge = await self._opened()
-        self._check_not_ended()
-        dialogues = [dialogue_of(item) for item in items]
-        if self._keeper:
-            self._keeper.keep(filter(None, dialogues))
-        tasks: list[list[asyncio.Task[Rating]]] = [[] for _ in items]
-        for place, question in self._questions(dialogues):
-            tasks[place] += self._asked(question, judge)
-        asked = {task for own in tasks for task in own}
-        if asked:  # whose end is not this caller's: others may wait for the same rating
-            done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
-            for rating in done:
-                rating.result()  # raises what kept it from being made
-        results = [
-            self._result(item, dialogue, [task.result() for task in own]) if dialogue else self._empty(item)
-            for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
-        ]
-        if watched:
-            self.watch.note(items, results, step)
-        return results
+        try:
+            yield
+        finally:
+            self._scoring.discard(task)
 
     def _questions(self, dialogues: Sequence[Dialogue | None]) -> list[tuple[int, Question]]:
         """Return what to ask, each with the place of its dialogue."""
@@ -150,15 +164,18 @@ class Engine:
 
     def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating]) -> Result:
         lengths = self._lengths(item, completion_text(dialogue.turns[-1]))
-        (parts,) = rewards_of(ratings, self.settings.recipe, lengths, {self.id: self.caveat} if self.caveat else None)
+        caveats = {self.id: self.caveat} if self.caveat else None
+        parts = next(rewards_of(ratings, self.settings.recipe, lengths, caveats), None) or self._unrated(lengths)
         rationales = {rating.dimension: rating.rationale for rating in reversed(ratings) if rating.rationale}
-        latency_s = max(rating.latency_s for rating in ratings)
+        latency_s = max((rating.latency_s for rating in ratings), default=0.0)
         return Result(reward=parts.reward, parts=parts, rationales=rationales, latency_s=latency_s)
 
     def _empty(self, item: Item) -> Result:
-        lengths = self._lengths(item, item.reply)
-        parts = unrated(self.settings.judge.name, self.id, self.settings.recipe, lengths, self.caveat)
+        parts = self._unrated(self._lengths(item, item.reply))
         return Result(reward=parts.reward_low, parts=parts, rationales={}, empty=True)
+
+    def _unrated(self, lengths: Lengths | None) -> Reward:
+        return unrated(self.settings.judge.name, self.id, self.settings.recipe, lengths, self.caveat)
 
     def _lengths(self, item: Item, written: str) -> Lengths | None:
         if not self.settings.recipe.length_penalty:
