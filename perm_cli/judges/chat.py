@@ -59,13 +59,20 @@ class ChatJudge:
     """Ask a chat completion endpoint for verdicts."""
 
     def __init__(
-        self, settings: JudgeSettings, transport: Transport, limiter: Limiter, price: Price | None = None
+        self,
+        settings: JudgeSettings,
+        transport: Transport,
+        limiter: Limiter,
+        price: Price | None = None,
+        *,
+        lasting: bool = False,
     ) -> None:
         self.settings = settings
         self.dialect = opening_dialect(settings)
         self._transport = transport
         self._limiter = limiter
         self._price = price
+        self._lasting = lasting
         self._answered = False
         self._fallen = 0
         self._weighs = bool(limiter.budget or settings.tpm)
@@ -176,7 +183,8 @@ class ChatJudge:
                 f"{self._transport.where} asks to wait {wait_s:,.0f} s: {failure.message}; "
                 "what is rated so far is kept: run the same command then, or with a larger --patience"
             )
-            self._limiter.end(error)
+            if not self._lasting:
+                self._limiter.end(error)
             raise error from failure
 
     def _worst(self, payload: dict[str, Any]) -> Use:
@@ -191,7 +199,7 @@ class ChatJudge:
     def _fall(self, failure: CallFailed) -> None:
         """Give the judge up when call after call came to nothing, though each was tried as often as may be."""
         self._fallen += failure.transient
-        if self._fallen >= min(DEAD_AFTER, self._limiter.pace.ceiling):
+        if not self._lasting and self._fallen >= min(DEAD_AFTER, self._limiter.pace.ceiling):
             error = JudgeUnusable(
                 f"{self._transport.where} answers no more: {failure.message}; "
                 "what is rated so far is kept, and the same command goes on from there"

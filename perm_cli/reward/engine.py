@@ -256,7 +256,9 @@ class Engine:
                 self._unusable = self._judge = None  # it may have ended for good: another one asks anew
                 await self._judging.aclose()
             if self._judge is None:
-                self._judge = await self._judging.enter_async_context(open_judge(self.settings.judge, self._budget))
+                self._judge = await self._judging.enter_async_context(
+                    open_judge(self.settings.judge, self._budget, lasting=True)
+                )
             if self._keeper is None and self.settings.run:
                 self._keeper = self._stack.enter_context(keeping(self.settings.run, self.settings, self._book, self.id))
                 self.watch.keep = self._keeper.note

@@ -1,0 +1,33 @@
+"""What tests of trainers start from: adapters that have read no settings yet, and a judge that answers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from perm_cli.integrations import openrlhf, slime, verifiers, verl
+from perm_cli.reward.settings import Wishes
+from tests.loopback import Loopback, loopback
+
+
+@pytest.fixture(autouse=True)
+def fresh_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let adapters read their settings anew, as in a process of their own, and find none of this machine's."""
+    for name in ("config", *Wishes.__dataclass_fields__):
+        monkeypatch.delenv(f"PERM_{name.upper()}", raising=False)
+    for known in (openrlhf._default, slime._default, verifiers._perm, verl._perm):
+        known.cache_clear()
+
+
+@pytest.fixture
+def judge() -> Iterator[Loopback]:
+    """Return a judge that answers always the same to the same prompt."""
+    with loopback() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(judge: Loopback, monkeypatch: pytest.MonkeyPatch) -> Loopback:
+    """Return the same judge, named in the environment."""
+    monkeypatch.setenv("PERM_JUDGE", "openai/m")
+    monkeypatch.setenv("PERM_BASE_URL", judge.url)
+    return judge
