@@ -20,7 +20,7 @@ from perm_cli.reward.keeping import SIGNS
 from perm_cli.signs import Signs, warnings_of
 
 _BARS = "▁▂▃▄▅▆▇█"
-_WIDTH = 48
+_WIDTH = 40
 _REFRESH_S = 2.0
 _SHARES = frozenset({"tied", "saturated", "failures", "empty"})
 

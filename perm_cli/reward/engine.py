@@ -12,17 +12,16 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
 from time import monotonic
 
 import orjson
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import JudgeUnusable, NotAsked, SettingsError
-from perm_cli.judges import caveat_of, identity_of, open_judge
+from perm_cli.judges import caveat_of, default_concurrency, identity_of, open_judge
 from perm_cli.judges.baseline import BaselineJudge
 from perm_cli.judges.budget import Budget, BudgetReached, read_budget
 from perm_cli.judges.chat import ChatJudge
@@ -41,7 +40,8 @@ from perm_cli.scoring import lacks_chances, no_chances, settings_id
 
 _log = logging.getLogger("perm_cli.reward")
 _Judge = ChatJudge | BaselineJudge
-_REMEMBERED = 20_000  # ratings
+_REMEMBERED = 10_000  # ratings
+_AT_A_TIME = 32  # questions
 _RESTS_S = 30.0  # after no call could succeed; a server is asked on and on
 _ENDING_S = 5.0
 
@@ -78,6 +78,7 @@ class Engine:
         self._loop = _new_loop()
         self._opening, self._first = asyncio.Lock(), asyncio.Lock()
         self._proven = asyncio.Event()
+        self._room = asyncio.Semaphore(default_concurrency(settings.judge))
         self._scoring: set[asyncio.Task[object]] = set()
         self._guard, self._ended = threading.Lock(), False
         self._thread = threading.Thread(target=self._loop.run_forever, name="perm-reward", daemon=True)
@@ -122,8 +123,10 @@ class Engine:
             if self._keeper:
                 self._keeper.keep(filter(None, dialogues))
             tasks: list[list[asyncio.Task[Rating]]] = [[] for _ in items]
-            for place, question in self._questions(dialogues):
+            for number, (place, question) in enumerate(self._questions(dialogues)):
                 tasks[place] += self._asked(question, judge)
+                if number % _AT_A_TIME == 0:
+                    await asyncio.sleep(0)  # the first are sent while the last are worked out
             asked = {task for own in tasks for task in own}
             if asked:  # whose end is not this caller's: others may wait for the same rating
                 await asyncio.wait(asked, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
@@ -150,16 +153,16 @@ class Engine:
         finally:
             self._scoring.discard(task)
 
-    def _questions(self, dialogues: Sequence[Dialogue | None]) -> list[tuple[int, Question]]:
+    def _questions(self, dialogues: Sequence[Dialogue | None]) -> Iterable[tuple[int, Question]]:
         """Return what to ask, each with the place of its dialogue."""
-        questions = [
+        questions = (
             (place, question)
             for place, dialogue in enumerate(dialogues)
             if dialogue
             for question in self._book.questions(dialogue, "last")
-        ]
+        )
         if is_local(self.settings.judge.model):  # with one prompt cache, it gets all of a dimension in a row
-            questions.sort(key=lambda pair: pair[1].dimension.name)
+            return sorted(questions, key=lambda pair: pair[1].dimension.name)
         return questions
 
     def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating]) -> Result:
@@ -210,11 +213,12 @@ class Engine:
         if known := self._known.get(call.key):
             self._known.move_to_end(call.key)
             return known
-        rating = await self._first_made(call, judge) or await self._made(call, judge)
+        async with self._room:  # what must wait is not rendered yet
+            rating = await self._first_made(call, judge) or await self._made(call, judge)
         if self._keeper:
             self._keeper.append(rating)
         if is_settled(rating.status, rating.error):
-            self._known[call.key] = replace(rating, raw="")
+            self._known[call.key] = rating
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return rating
@@ -256,9 +260,8 @@ class Engine:
                 self._unusable = self._judge = None  # it may have ended for good: another one asks anew
                 await self._judging.aclose()
             if self._judge is None:
-                self._judge = await self._judging.enter_async_context(
-                    open_judge(self.settings.judge, self._budget, lasting=True)
-                )
+                opening = open_judge(self.settings.judge, self._budget, lasting=True)
+                self._judge = await self._judging.enter_async_context(opening)
             if self._keeper is None and self.settings.run:
                 self._keeper = self._stack.enter_context(keeping(self.settings.run, self.settings, self._book, self.id))
                 self.watch.keep = self._keeper.note
