@@ -20,7 +20,8 @@ from perm_cli.integrations.rows import finite, item_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
 from perm_cli.rewards import Recipe, Reward, unrated
 
-_SPECIAL = re.compile(r"(?:<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|pad|end_of_turn)>|\s)+$")
+_SPECIAL = re.compile(r"(?:<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|pad|end_of_turn)>)\Z")
+_LONGEST_SPECIAL = 44  # characters
 
 
 def reward_func(
@@ -69,7 +70,13 @@ def _share(reward: float, whole: Reward) -> float:
 
 def without_specials(text: str) -> str:
     """Return a reply without the special tokens at its end."""
-    return _SPECIAL.sub("", text)
+    # From the end, one by one: a search from the start is quadratic in the spaces of a policy that has degenerated.
+    end = len(text.rstrip())
+    while found := _SPECIAL.search(text, max(end - _LONGEST_SPECIAL, 0), end):
+        end = found.start()
+        while end and text[end - 1].isspace():
+            end -= 1
+    return text[:end]
 
 
 def about_of(label: object) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ too many waiting, `/score` is refused for a while, so that the server does not c
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,13 +18,13 @@ import orjson
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from perm_cli import __version__
 from perm_cli.errors import PermError
 from perm_cli.integrations.openrlhf import about_of, answer_of, items_of, without_specials
 from perm_cli.integrations.rows import item_of
-from perm_cli.judges import caveat_of
 from perm_cli.reward import Item, Perm, Result
 from perm_cli.reward.settings import RewardSettings
 from perm_cli.serving.bodies import (
@@ -44,6 +44,23 @@ _log = logging.getLogger("perm_cli.serving")
 _BUSY = 503
 _BAD_JUDGE = 502
 _RETRY_AFTER_S = 1
+_GRACE_S = 5.0  # beyond the deadline, to hand over what has come
+
+
+def _refusal(description: str) -> dict[str, Any]:
+    """Describe a refusal, which is JSON whatever else a path answers with."""
+    schema = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: _refusal("The token is missing or wrong."),
+    413: _refusal("The body is too large."),
+}
+_BUSIES: dict[int | str, dict[str, Any]] = {
+    _BUSY: _refusal("Too many replies are waiting: ask again after Retry-After."),
+}
+_BAD_JUDGES: dict[int | str, dict[str, Any]] = {_BAD_JUDGE: _refusal("No call to the judge can succeed.")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +82,7 @@ class _Desk:
 
     def __init__(self, settings: RewardSettings, limits: Limits) -> None:
         self.perm = Perm(settings)
+        self.caveat = self.perm.caveat  # which reads rubrics and prompts: a mistake in them is no request's
         self._trainers = Perm(replace(settings, on_missing="mean"))
         self.limits = limits
         self.waiting = 0
@@ -91,14 +109,15 @@ class _Desk:
             raise HTTPException(_BUSY, "too many replies wait for the judge", {"Retry-After": str(_RETRY_AFTER_S)})
 
     async def ask(
-        self, path: str, items: Sequence[Item], step: int | None = None, perm: Perm | None = None
+        self, path: str, items: Sequence[Item], step: int | None = None, within_s: float | None = None
     ) -> list[Result]:
-        """Return results; raise what `Perm.score` raises."""
+        """Return results, those for trainers within a time; raise what `Perm.score` raises."""
+        perm = self.perm if within_s is None else self._trainers
         self.waiting += len(items)
         self.replies.labels(path).inc(len(items))
         try:
             with self.latency.labels(path).time():
-                results = await (perm or self.perm).score(items, step)
+                results = await perm.score(items, step, within_s=within_s)
         except PermError as error:
             self.trouble = str(error)
             raise
@@ -111,8 +130,8 @@ class _Desk:
     async def must(self, path: str, items: Sequence[Item]) -> list[Result]:
         """Return results with a reward each, whatever comes of the judge."""
         try:
-            async with asyncio.timeout(self.limits.deadline_s):
-                return await self.ask(path, items, perm=self._trainers)
+            async with asyncio.timeout(self.limits.deadline_s + _GRACE_S):
+                return await self.ask(path, items, within_s=self.limits.deadline_s)
         except TimeoutError:
             why = f"no verdict within {self.limits.deadline_s:g} s"
         except PermError as error:
@@ -132,6 +151,24 @@ class _Desk:
             raise HTTPException(_BAD_JUDGE, str(error)) from error
 
 
+class _Strict(Request):
+    """Read JSON as it is defined: no NaN, no half of a surrogate pair, no nesting without end."""
+
+    async def json(self) -> Any:
+        """Return the body; raise `json.JSONDecodeError`."""
+        return orjson.loads(await self.body())
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(_Strict(request.scope, request.receive))
+
+        return strict
+
+
 def make_app(settings: RewardSettings, limits: Limits, token: str | None = None) -> FastAPI:
     """Return the application (ASGI); its judge is opened by the first request and closed when the server ends."""
     desk = _Desk(settings, limits)
@@ -142,6 +179,7 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None)
         await asyncio.to_thread(desk.perm.close)
 
     app = FastAPI(title="perm", version=__version__, lifespan=lifespan, summary="How empathetic is this reply?")
+    app.router.route_class = _Route
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes)
     _add_trainers(app, desk)
@@ -158,17 +196,12 @@ async def _malformed(_: Request, error: Exception) -> Response:
 
 
 def _add_trainers(app: FastAPI, desk: _Desk) -> None:
-    @app.post("/get_reward", summary="Rewards for OpenRLHF: numbers always")
+    @app.post("/get_reward", summary="Rewards for OpenRLHF: numbers always", responses=_REFUSALS)
     async def get_reward(body: OpenRLHFRequest) -> OpenRLHFResponse:
-        lengths = {len(body.query), len(body.prompts), len(body.query if body.labels is None else body.labels)}
-        if len(lengths) > 1:
-            raise HTTPException(
-                422, "query, prompts and labels of different lengths found, expected one of each a reply"
-            )
         results = await desk.must("/get_reward", items_of(body.query, body.prompts, body.labels))
         return OpenRLHFResponse(**answer_of(results, desk.perm.settings.recipe))
 
-    @app.post("/remote_rm", summary="A reward for slime: a number always")
+    @app.post("/remote_rm", summary="A reward for slime: a number always", responses=_REFUSALS)
     async def remote_rm(body: SlimeRequest) -> float:
         item = item_of(body.prompt, without_specials(body.response), about_of(body.label))
         (result,) = await desk.must("/remote_rm", [item])
@@ -176,21 +209,29 @@ def _add_trainers(app: FastAPI, desk: _Desk) -> None:
 
 
 def _add_score(app: FastAPI, desk: _Desk) -> None:
-    refusals: dict[int | str, dict[str, Any]] = {
-        _BUSY: {"description": "Too many replies are waiting: ask again after Retry-After."},
-        _BAD_JUDGE: {"description": "No call to the judge can succeed."},
-    }
-
-    @app.post("/score", summary="Rewards, and what they are made of", responses=refusals)
+    @app.post(
+        "/score",
+        summary="Rewards, and what they are made of",
+        responses=_REFUSALS | _BUSIES | _BAD_JUDGES,
+    )
     async def score(body: ScoreRequest) -> ScoreResponse:
         desk.admit(len(body.items))
         results = await desk.ask_or_refuse(list(map(item_in, body.items)), body.step)
         return ScoreResponse(results=[scored(place, each) for place, each in enumerate(results)])
 
-    @app.post("/score/stream", summary="The same, each as soon as it is known, a line of JSON each", responses=refusals)
+    @app.post(
+        "/score/stream",
+        summary="The same, each as soon as it is known, a line of JSON each",
+        response_class=_Lines,
+        responses=_REFUSALS | _BUSIES,
+    )
     async def stream(body: ScoreRequest) -> StreamingResponse:
         desk.admit(len(body.items))
-        return StreamingResponse(_lines(desk, body), media_type="application/x-ndjson")
+        return _Lines(_lines(desk, body))
+
+
+class _Lines(StreamingResponse):
+    media_type = "application/x-ndjson"
 
 
 async def _lines(desk: _Desk, body: ScoreRequest) -> AsyncIterator[bytes]:
@@ -210,14 +251,22 @@ async def _lines(desk: _Desk, body: ScoreRequest) -> AsyncIterator[bytes]:
             task.cancel()
 
 
+class _Exposition(Response):
+    media_type = CONTENT_TYPE_LATEST
+
+
 def _add_watching(app: FastAPI, desk: _Desk) -> None:
     @app.get("/healthz", summary="Whether rewards can be had", responses={_BUSY: {"model": Health}})
     async def healthz(response: Response) -> Health:
         if desk.trouble:
             response.status_code = _BUSY
-        judge = desk.perm.settings.judge
-        return Health(status=desk.trouble or "ok", judge=judge.name, caveat=caveat_of(judge))
+        return Health(status=desk.trouble or "ok", judge=desk.perm.settings.judge.name, caveat=desk.caveat)
 
-    @app.get("/metrics", summary="Counts and times, for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics",
+        summary="Counts and times, for Prometheus",
+        response_class=_Exposition,
+        responses={401: _REFUSALS[401]},
+    )
     async def metrics() -> Response:
-        return Response(generate_latest(desk.registry), media_type=CONTENT_TYPE_LATEST)
+        return _Exposition(generate_latest(desk.registry))

@@ -1,8 +1,9 @@
 """What the reward server is asked, and what it says; FastAPI makes its OpenAPI description of them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from perm_cli.dialogues import Turn
 from perm_cli.reward import Item, Result
@@ -12,6 +13,26 @@ MOST_ITEMS = 4096
 _LONGEST = 200_000  # characters
 _Text = Annotated[str, Field(max_length=_LONGEST)]
 _Texts = Annotated[list[_Text], Field(max_length=MOST_ITEMS)]
+
+
+def _shallow(value: Any) -> Any:
+    """Refuse what nests deeper than JSON is written again, which is what names a prompt."""
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise ValueError("nested too deeply") from error
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Refuse what would be read as a number and is none; 1.0 is one, also where JSON speaks of whole ones."""
+    if isinstance(value, bool | str):
+        raise ValueError("expected a number")  # noqa: TRY004 - what pydantic takes
+    return value
+
+
+_Anything = Annotated[Any, AfterValidator(_shallow)]
+_Messages = Annotated[list[dict[str, Any]], Field(max_length=1000), AfterValidator(_shallow)]
 
 
 class Asked(BaseModel):
@@ -43,7 +64,7 @@ class ScoreRequest(Asked):
     """Ask for the rewards of some replies; `step` is a training step, for `perm watch`."""
 
     items: Annotated[list[ItemIn], Field(max_length=MOST_ITEMS)]
-    step: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    step: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_number)] | None = None
 
 
 class Scored(BaseModel):
@@ -73,7 +94,14 @@ class OpenRLHFRequest(BaseModel):
 
     query: _Texts
     prompts: _Texts
-    labels: Annotated[list[Any], Field(max_length=MOST_ITEMS)] | None = None
+    labels: Annotated[list[_Anything], Field(max_length=MOST_ITEMS)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        lengths = {len(each) for each in (self.query, self.prompts, self.labels) if each is not None}
+        if len(lengths) > 1:
+            raise ValueError("query, prompts and labels of different lengths found, expected one of each a reply")
+        return self
 
 
 class OpenRLHFResponse(BaseModel):
@@ -87,9 +115,9 @@ class OpenRLHFResponse(BaseModel):
 class SlimeRequest(BaseModel):
     """Hold what slime posts."""
 
-    prompt: _Text | Annotated[list[dict[str, Any]], Field(max_length=1000)]
+    prompt: _Text | _Messages
     response: _Text
-    label: Any = None
+    label: _Anything = None
 
 
 class Health(BaseModel):

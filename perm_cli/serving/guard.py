@@ -5,16 +5,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
+from starlette.exceptions import HTTPException
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 _OPEN = frozenset({"/healthz"})
-
-
-class _TooLarge(Exception):  # noqa: N818 - it never leaves this module
-    pass
 
 
 class Guard:
@@ -43,26 +40,17 @@ class Guard:
         await self._counting(scope, receive, send)
 
     async def _counting(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        read, begun = 0, False
+        read = 0
 
         async def counted() -> MutableMapping[str, Any]:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._most_bytes:
-                raise _TooLarge
+            if read > self._most_bytes:  # as the framework's own, since it takes any other for a body it cannot parse
+                raise HTTPException(413, self._too_large(), {"Connection": "close"})
             return message
 
-        async def noted(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, counted, noted)
-        except _TooLarge:
-            if not begun:
-                await _say(send, 413, self._too_large())
+        await self._app(scope, counted, send)
 
     def _too_large(self) -> str:
         return f"a body of more than {self._most_bytes:,} bytes found"
