@@ -16,9 +16,10 @@ from typing import Any
 
 import orjson
 
-from perm_cli.integrations.rows import finite, item_of
+from perm_cli.integrations.rows import item_of, log_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
 from perm_cli.rewards import Recipe, Reward, unrated
+from perm_cli.signs import Signs
 
 _SPECIAL = re.compile(r"(?:<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|pad|end_of_turn)>)\Z")
 _LONGEST_SPECIAL = 44  # characters
@@ -33,7 +34,7 @@ def reward_func(
     """Return rewards, shares of the highest reward for OpenRLHF's filter, and what to log, an entry for each query."""
     perm = _default()
     items = items_of(queries, prompts, labels)
-    return answer_of(perm.score_now(items), perm.settings.recipe)
+    return answer_of(perm.score_now(items), perm.settings.recipe, perm.signs)
 
 
 def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object] | None) -> list[Item]:
@@ -45,22 +46,16 @@ def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[ob
     ]
 
 
-def answer_of(results: Sequence[Result], recipe: Recipe) -> dict[str, Any]:
+def answer_of(results: Sequence[Result], recipe: Recipe, signs: Signs | None = None) -> dict[str, Any]:
     """Return results as OpenRLHF reads them: numbers only, under the same names always."""
     whole = unrated("", "", recipe, None, None)
     rewards = [whole.reward_low if each.reward is None else each.reward for each in results]
-    logs = [finite(_log_of(each)) for each in results]
+    logs = [log_of(each, signs) for each in results]
     return {
         "rewards": rewards,
         "scores": [_share(reward, whole) for reward in rewards],
         "extra_logs": {name: [each[name] for each in logs] for name in (logs[0] if logs else ())},
     }
-
-
-def _log_of(result: Result) -> dict[str, float | None]:
-    scores = {f"perm_{name}": score for name, score in result.scores.items()}
-    ok = float(result.reward is not None and not result.filled)
-    return {**scores, "perm_judge_ok": ok, "perm_empty": float(result.empty), "perm_latency_s": result.latency_s}
 
 
 def _share(reward: float, whole: Reward) -> float:

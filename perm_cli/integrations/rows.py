@@ -13,6 +13,7 @@ from typing import Any
 from perm_cli.dialogues import Turn
 from perm_cli.formats.sections import read_answer
 from perm_cli.reward import Item, Result
+from perm_cli.signs import Signs
 from perm_cli.words import DIMENSIONS, Role
 
 _ROLES: Mapping[str, Role] = {
@@ -23,6 +24,7 @@ _ROLES: Mapping[str, Role] = {
     "gpt": "supporter",
     "supporter": "supporter",
 }
+_SIGNS = ("rho_length", "rho_questions", "rho_sympathy", "rho_overlap", "tied", "saturated", "failures")
 _TELLING = ("query", "turns", "dialogue", "scenario", "persona")
 
 
@@ -75,6 +77,24 @@ def rationale_of(result: Result) -> str:
         return "nothing is said to the seeker"
     said = {name: f"no score ({why})" for name, why in result.parts.missing.items()} | dict(result.rationales)
     return " | ".join(f"{name}: {said[name]}" for name in DIMENSIONS if name in said)
+
+
+def log_of(result: Result, signs: Signs | None) -> dict[str, float]:
+    """
+    Return what to log beside one reward, numbers under the same names always.
+
+    What the latest replies show (`signs`) is the same for all of them.
+    """
+    ok = result.reward is not None and not result.filled
+    return finite(
+        {
+            **{f"perm_{name}": score for name, score in result.scores.items()},
+            "perm_judge_ok": float(ok),
+            "perm_empty": float(result.empty),
+            "perm_latency_s": result.latency_s,
+            **{f"perm_{name}": getattr(signs, name, None) for name in _SIGNS},
+        }
+    )
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from perm_cli.integrations.rows import finite, item_of
+from perm_cli.integrations.rows import finite, item_of, log_of
 from perm_cli.reward import Perm, reward_settings
 
 
@@ -32,18 +32,7 @@ async def compute_score(
     about = extra_info or {}
     item = item_of(about.get("prompt", ""), solution_str, about)
     (result,) = await perm.score([item])
-    signs = perm.signs
-    return finite(
-        {
-            "score": result.reward,
-            **{f"perm_{name}": score for name, score in result.scores.items()},
-            "perm_judge_ok": float(not result.filled),
-            "perm_empty": float(result.empty),
-            "perm_latency_s": result.latency_s,
-            **{f"perm_{name}": getattr(signs, name, None) for name in ("rho_length", "rho_questions", "rho_sympathy")},
-            "perm_saturated": signs.saturated if signs else None,
-        }
-    )
+    return {**finite({"score": result.reward}), **log_of(result, perm.signs)}
 
 
 @cache

@@ -199,7 +199,7 @@ def _add_trainers(app: FastAPI, desk: _Desk) -> None:
     @app.post("/get_reward", summary="Rewards for OpenRLHF: numbers always", responses=_REFUSALS)
     async def get_reward(body: OpenRLHFRequest) -> OpenRLHFResponse:
         results = await desk.must("/get_reward", items_of(body.query, body.prompts, body.labels))
-        return OpenRLHFResponse(**answer_of(results, desk.perm.settings.recipe))
+        return OpenRLHFResponse(**answer_of(results, desk.perm.settings.recipe, desk.perm.signs))
 
     @app.post("/remote_rm", summary="A reward for slime: a number always", responses=_REFUSALS)
     async def remote_rm(body: SlimeRequest) -> float:
