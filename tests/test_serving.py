@@ -22,7 +22,8 @@ from tests.serving import Patient, counted, serving, stranger_to, until
 
 KEY = "sk-never-to-be-seen"
 TOKEN = "token-never-to-be-seen"  # noqa: S105 - the point of it
-LOGGED = {*(f"perm_{name}" for name in DIMENSIONS), "perm_judge_ok", "perm_empty", "perm_latency_s"}
+SIGNS = ("rho_length", "rho_questions", "rho_sympathy", "rho_overlap", "tied", "saturated", "failures")
+LOGGED = {f"perm_{name}" for name in (*DIMENSIONS, "judge_ok", "empty", "latency_s", *SIGNS)}
 SEEKER = "I failed the exam and nobody knows."
 
 

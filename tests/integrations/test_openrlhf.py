@@ -46,7 +46,8 @@ LABEL = orjson.dumps({"query": QUERY, "persona": PERSONA}).decode()
 SAMPLING = SimpleNamespace(max_tokens=64, logprobs=None)
 LOGS = {
     "perm_resonation", "perm_expression", "perm_reception", "perm_bystander",
-    "perm_judge_ok", "perm_empty", "perm_latency_s",
+    "perm_judge_ok", "perm_empty", "perm_latency_s", "perm_rho_length", "perm_rho_questions", "perm_rho_sympathy",
+    "perm_rho_overlap", "perm_tied", "perm_saturated", "perm_failures",
 }  # fmt: skip
 BROKEN = pytest.mark.parametrize("broken", [failing, garbled], ids=["failing", "garbled"])
 

@@ -24,7 +24,8 @@ from transformers import PreTrainedTokenizerFast  # noqa: E402 - the same
 WIDTH = 160
 KEYS = {
     "score", "perm_resonation", "perm_expression", "perm_reception", "perm_bystander", "perm_judge_ok", "perm_empty",
-    "perm_latency_s", "perm_rho_length", "perm_rho_questions", "perm_rho_sympathy", "perm_saturated",
+    "perm_latency_s", "perm_rho_length", "perm_rho_questions", "perm_rho_sympathy", "perm_rho_overlap",
+    "perm_tied", "perm_saturated", "perm_failures",
 }  # fmt: skip
 BROKEN = pytest.mark.parametrize("broken", [failing, garbled], ids=["failing", "garbled"])
 
