@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from perm_cli.assets import shipped
 from perm_cli.dialogues import Turn
 from perm_cli.lengths import completion_text
 from perm_cli.words import PolicyStyle
@@ -35,6 +35,6 @@ def policy_answer(turn: Turn, style: PolicyStyle) -> str:
 @cache
 def _template() -> Any:
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(shipped("prompts")), undefined=StrictUndefined, autoescape=False
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=False
     )
     return environment.get_template("policy.jinja").module

@@ -10,7 +10,11 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+
+from perm_cli.cli import app
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
@@ -46,8 +50,26 @@ _PAGES = (
 
 def output_of(command: str) -> str:
     """Return what a command prints, run in the checkout at a fixed width and without anybody's keys."""
+    program, *arguments = shlex.split(command)
+    printed = _help(program, arguments) if arguments[-1] == "--help" else _printed(arguments)
+    return "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n")
+
+
+def _help(program: str, arguments: list[str]) -> str:
+    """Return a page of help, which needs no process of its own."""
+    before, printed = os.environ.get("COLUMNS"), StringIO()
+    os.environ["COLUMNS"] = "100"
+    try:
+        with redirect_stdout(printed):
+            app(arguments, prog_name=program, standalone_mode=False)
+    finally:
+        os.environ.pop("COLUMNS")
+        os.environ |= {"COLUMNS": before} if before else {}
+    return printed.getvalue()
+
+
+def _printed(arguments: list[str]) -> str:
     environment = {"PATH": os.environ["PATH"], "COLUMNS": "100", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
-    arguments = shlex.split(command)[1:]
     done = subprocess.run(
         [sys.executable, "-m", "perm_cli", *arguments],
         cwd=ROOT,
@@ -57,8 +79,7 @@ def output_of(command: str) -> str:
         encoding="utf-8",
         check=True,
     )
-    lines = done.stdout.replace("python -m perm_cli", "perm").splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip("\n")
+    return done.stdout
 
 
 def renewed(document: Path) -> str:

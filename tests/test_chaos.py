@@ -223,7 +223,7 @@ class TestKilled:
     @pytest.mark.parametrize("part", [1, 2])  # each half of the kills, so that two cores share them
     def test_at_any_moment_costs_at_most_what_was_in_flight(self, part: int) -> None:
         """Many crashes later, the ratings are those of a run that nothing disturbed, and each was made once."""
-        dialogues, concurrency, kills = sized(120, 2000), 32, sized(6, 100)
+        dialogues, concurrency, kills = sized(100, 2000), 32, sized(4, 100)
         moments = dice(f"kills/{part}")
         with Judge(latency_s=0.04) as judge:
             command = order(dialogues, judge.url, "--concurrency", concurrency)

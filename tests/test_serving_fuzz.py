@@ -43,7 +43,7 @@ def test_it_does_as_it_says(description: BaseSchema, method: str, path: str, mod
     if mode is GenerationMode.NEGATIVE and not operation.body:
         pytest.skip("there is nothing that could be wrong")
 
-    @settings(max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=5, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: schemathesis.Case) -> None:
         case.call_and_validate(timeout=20, excluded_checks=UNSAID.get(path, []))

@@ -82,7 +82,7 @@ def test_a_long_run_fits_the_terminal(perm: Any) -> None:
 
     found = perm("watch", path)
 
-    assert "▁▁▁▁" in found.out
+    assert "▁▁▁▂" in found.out
     assert max(map(len, found.out.splitlines())) <= 120
     assert "step 300, 2,400 replies so far" in found.out
 
