@@ -25,6 +25,8 @@ def prompt_rows(dialogues: Iterable[Dialogue], trainer: TrainerName, style: Poli
     for dialogue in dialogues:
         last = max(place for place, turn in enumerate(dialogue.turns) if turn.role == "supporter")
         before = dialogue.turns[:last]
+        if not before or before[-1].role != "seeker":
+            continue  # there is nothing to answer
         about = {"persona": dialogue.persona, "scenario": dialogue.scenario, **_said(before)}
         digest = blake2b(orjson.dumps(about), digest_size=16).digest()
         if digest not in seen:

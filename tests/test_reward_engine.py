@@ -8,6 +8,8 @@ import os
 import pickle
 import signal
 import socket
+import threading
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -378,6 +380,39 @@ async def test_what_a_cancelled_caller_asked_for_is_known_afterwards() -> None:
 
         assert None not in rewards(await perm.score(items(1)))
         assert len(server.requests) == DIMENSIONS
+
+
+def test_at_the_deadline_some_of_the_samples_are_not_the_score() -> None:
+    """Else a trainer would optimise, unflagged, another number than `perm score` gives."""
+    may = threading.Event()
+
+    def first_alone(body: dict[str, Any]) -> Answer:
+        if body["seed"]:
+            may.wait(20)
+        return verdict(body)
+
+    wishes = {"samples": 3, "score": "mean", "on_missing": "floor"}
+    with loopback(first_alone) as server, asking(server, **wishes) as perm:
+        (late,) = perm.score_now(items(1), within_s=1.0)
+        may.set()
+        (whole,) = perm.score_now(items(1))
+
+    assert (late.filled, set(late.parts.missing)) == (True, set(late.scores))
+    assert (whole.filled, whole.parts.missing) == (False, {})
+
+
+def test_an_error_does_not_grow_with_those_who_raise_it() -> None:
+    """A thousand replies without a judge are one line for the log."""
+    with loopback(lambda _: refusal(401, "no such key")) as server, asking(server) as perm:
+        lengths = []
+        for _ in range(3):
+            try:
+                perm.score_now(items(50))
+            except JudgeUnusable:
+                lengths.append(len(traceback.format_exc().splitlines()))
+
+    assert len(set(lengths[1:])) == 1
+    assert max(lengths) < 100
 
 
 def test_after_close_it_scores_again() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from perm_cli.dialogues import Turn
 from perm_cli.integrations.openrlhf import about_of, items_of, without_specials
-from perm_cli.integrations.rows import finite, group_of, item_of, rationale_of, reply_in, turns_in
+from perm_cli.integrations.rows import _warn_of_nothing, finite, group_of, item_of, rationale_of, reply_in, turns_in
 from perm_cli.reward import Item, Result
 from perm_cli.reward.items import dialogue_of
 from perm_cli.rewards import Recipe, unrated
@@ -111,11 +111,23 @@ def test_perms_own_rows_are_read() -> None:
 
 
 def test_a_whole_talk_can_stand_beside_the_prompt() -> None:
-    """In the native format; what a query says counts before it."""
+    """In the native format; what is the last thing said in it, a query need not say again."""
     turns = [{"role": "seeker", "text": "I failed."}, {"role": "supporter", "text": "Oh.", "analysis": None}]
 
     assert item_of("p", "r", {"turns": turns}).turns == (SEEKER, Turn(role="supporter", text="Oh."))
-    assert item_of("p", "r", {"turns": turns, "query": "Hello."}).turns == ()
+    both = item_of("p", "r", {"turns": turns, "query": "Hello."})
+    assert (both.query, len(both.turns)) == ("", 2)
+    assert item_of("p", "r", {"turns": turns[:1], "query": "I failed."}).query == "I failed."
+    assert item_of("p", "r", {"query": "  "}).turns == (Turn(role="seeker", text="p"),)
+
+
+def test_columns_that_say_nothing_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A misnamed column would have every reply judged as if it were said into the void."""
+    _warn_of_nothing.cache_clear()
+
+    item_of("", "r", {"question": "I failed."})
+
+    assert "no query, turns or prompt found" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["query", "persona", "scenario", "turns", "dialogue"])

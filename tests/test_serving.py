@@ -14,8 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from perm_cli.errors import PermError
 from perm_cli.reward import engine
-from perm_cli.serving.app import Limits
+from perm_cli.reward.settings import reward_settings
+from perm_cli.serving.app import Limits, make_app
 from perm_cli.words import DIMENSIONS
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.serving import Patient, counted, serving, stranger_to, until
@@ -589,3 +591,19 @@ class TestToken:
         assert judge.headers[0]["Authorization"] == f"Bearer {KEY}"
         everything = [each.text + str(each.headers) for each in said] + [caplog.text, *capfd.readouterr()]
         assert not [each for each in everything if KEY in each or TOKEN in each]
+
+
+class TestOperator:
+    """Mistakes that are no request's are said before the server listens."""
+
+    @pytest.mark.parametrize(
+        "wishes",
+        [
+            pytest.param({"length_penalty": 0.001, "tokenizer": "policy"}, id="nobody counts"),
+            pytest.param({"run": __file__}, id="a run that is a file"),
+        ],
+    )
+    def test_settings_that_cannot_serve_are_refused(self, wishes: dict[str, Any]) -> None:
+        """Else trainers would get stand-ins for ever."""
+        with pytest.raises(PermError):
+            make_app(reward_settings(judge="baseline", **wishes), Limits())

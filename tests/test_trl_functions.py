@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from perm_cli.errors import SettingsError
 from perm_cli.integrations import trl
 from perm_cli.integrations.trl import PARTS, make_parts, make_reward, part_of
 from perm_cli.reward import Item, Perm
@@ -182,3 +183,17 @@ async def test_the_word_counter_needs_nothing() -> None:
     perm.close()
 
     assert isinstance(found[0], float)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        pytest.param({"parts": ("resonance",)}, "parts: resonance found", id="no such part"),
+        pytest.param({"parts": ()}, "parts: none found", id="no part"),
+        pytest.param({"on_missing": "floor"}, "on_missing: floor found", id="a part that is filled in"),
+    ],
+)
+def test_parts_that_cannot_be_are_refused_at_once(wishes: dict[str, Any], said: str) -> None:
+    """Not in the first step of a training run."""
+    with pytest.raises(SettingsError, match=said):
+        make_parts(judge="baseline", **wishes)

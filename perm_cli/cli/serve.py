@@ -12,7 +12,6 @@ from perm_cli.errors import SettingsError
 from perm_cli.judges.http import is_loopback
 from perm_cli.reward.settings import reward_settings
 
-_DRAIN_S = 30
 _BACKLOG = 2048  # connections that wait to be taken
 
 
@@ -30,7 +29,7 @@ def run(place: Place, limits: dict[str, Any], config: Path | None, wishes: dict[
     try:
         import uvicorn  # noqa: PLC0415 - an extra
 
-        from perm_cli.serving.app import Limits, make_app  # noqa: PLC0415 - the same
+        from perm_cli.serving.app import GRACE_S, Limits, make_app  # noqa: PLC0415 - the same
     except ImportError as error:
         raise SettingsError(f"{error.name} not found, expected it: pip install 'perm-cli[serve]'") from error
     settings = reward_settings(config, **{name: value for name, value in wishes.items() if value is not None})
@@ -39,13 +38,14 @@ def run(place: Place, limits: dict[str, Any], config: Path | None, wishes: dict[
         raise SettingsError(f"--token-env: no token found in {place.token_env}, expected one")
     if not token and not is_loopback(f"http://{_in_url(place.host)}"):
         say(messages(), f"--host {place.host}: whoever reaches it may spend your judge; see --token-env", "bold")
-    app = make_app(settings, Limits(**limits), token)
+    asked = Limits(**limits)
+    app = make_app(settings, asked, token)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             log_level="warning",
             access_log=False,
-            timeout_graceful_shutdown=_DRAIN_S,
+            timeout_graceful_shutdown=int(asked.deadline_s + 2 * GRACE_S),  # trainers have an answer by then
             server_header=False,
         )
     )
@@ -55,7 +55,7 @@ def run(place: Place, limits: dict[str, Any], config: Path | None, wishes: dict[
         where = f"http://{_in_url(place.host)}:{listener.getsockname()[1]}"
         say(messages(), f"listening on {where}, judged by {settings.judge.name}; /docs says more")
         server.run(sockets=[listener])
-    say(messages(), "stopped; whoever was waiting has had an answer")
+    say(messages(), "stopped")
 
 
 def _listening(place: Place) -> socket.socket:

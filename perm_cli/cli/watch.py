@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +22,7 @@ from perm_cli.signs import Signs, warnings_of
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
 _REFRESH_S = 2.0
+_MOST = 1e12  # which no sign comes near
 _SHARES = frozenset({"tied", "saturated", "failures", "empty"})
 
 
@@ -56,13 +57,20 @@ def _lines(file: Path) -> list[_Step]:
         try:
             row = orjson.loads(line)
             signs = {name: row[name] for name in Signs.__dataclass_fields__}
-            rows.append(_STEP.validate_python((row["step"], signs)))
+            rows.append(_STEP.validate_python((row["step"], _bounded(signs))))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError):
             if line.endswith(b"\n"):  # or it is being written
                 raise RunError(f"{file}:{place}: something else found, expected a line of signs") from None
     if not rows:
         raise RunError(f"{file}: no signs found, expected some")
     return rows
+
+
+def _bounded(signs: dict[str, Any]) -> dict[str, Any]:
+    """Return signs; raise `TypeError` for what no reward comes near, and no picture can be drawn of."""
+    if any(abs(value) > _MOST for value in signs.values() if value is not None):
+        raise TypeError
+    return signs
 
 
 def _shown(rows: Sequence[_Step]) -> RenderableType:

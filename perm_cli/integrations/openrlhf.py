@@ -16,12 +16,15 @@ from typing import Any
 
 import orjson
 
+from perm_cli.errors import SettingsError
 from perm_cli.integrations.rows import item_of, log_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
 from perm_cli.rewards import Recipe, Reward, unrated
 from perm_cli.signs import Signs
 
-_SPECIAL = re.compile(r"(?:<\|[^|<>\n]{1,40}\|>|</?s>|<(?:eos|pad|end_of_turn)>)\Z")
+_SPECIAL = re.compile(
+    r"(?:<[|\uff5c][^|\uff5c<>\n]{1,40}[|\uff5c]>|</?s>|<(?:eos|pad|end_of_turn|turn\|)>|\[(?:EOS|PAD|/INST)\])\Z"
+)
 _LONGEST_SPECIAL = 44  # characters
 
 
@@ -41,7 +44,7 @@ def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[ob
     """Return the replies in full texts: what follows the prompt, without the special tokens at its end."""
     about = [about_of(label) for label in labels or [None] * len(queries)]
     return [
-        item_of(prompt, without_specials(query.removeprefix(prompt)), row)
+        item_of(prompt, without_specials(_after(prompt, query)), row)
         for query, prompt, row in zip(queries, prompts, about, strict=True)
     ]
 
@@ -61,6 +64,14 @@ def answer_of(results: Sequence[Result], recipe: Recipe, signs: Signs | None = N
 def _share(reward: float, whole: Reward) -> float:
     share = (reward - whole.reward_low) / (whole.reward_high - whole.reward_low)
     return min(max(share, 0.0), 1.0)
+
+
+def _after(prompt: str, query: str) -> str:
+    """Return what follows the prompt in a full text, before which decoding may have put a token or a space."""
+    before, found, reply = query.partition(prompt) if prompt else ("", "", query)
+    if prompt and (not found or len(before) > _LONGEST_SPECIAL):
+        raise SettingsError("query: a text without its prompt found, expected both as the tokenizer decodes them")
+    return reply
 
 
 def without_specials(text: str) -> str:

@@ -6,7 +6,9 @@ before the reply (`role` and `text`, as in the native format); PERM's own `perso
 too. Where neither query nor turns are there, the prompt itself is what was said: in a chat, the user is the seeker.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -16,6 +18,7 @@ from perm_cli.reward import Item, Result
 from perm_cli.signs import Signs
 from perm_cli.words import DIMENSIONS, Role
 
+_log = logging.getLogger("perm_cli.reward")
 _ROLES: Mapping[str, Role] = {
     "user": "seeker",
     "human": "seeker",
@@ -30,8 +33,15 @@ _TELLING = ("query", "turns", "dialogue", "scenario", "persona")
 
 def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens: int | None = None) -> Item:
     """Return what one completion is judged as; `about` is the row it belongs to."""
-    query = _query(about)
-    turns = () if query else turns_in(about.get("turns")) or turns_in(prompt)
+    query, turns = _query(about).strip(), turns_in(about.get("turns"))
+    if query and (not turns or [turn.text for turn in turns] == [query]):
+        turns = ()
+    elif turns:
+        query = ""  # the talk says more
+    else:
+        turns = turns_in(prompt)
+    if not query and not turns:
+        _warn_of_nothing()
     return Item(
         reply=reply_in(completion),
         query=query,
@@ -40,6 +50,13 @@ def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens
         persona=_persona(about.get("persona")),
         group=group_of([prompt, *(about.get(name) for name in _TELLING)]),
         tokens=tokens,
+    )
+
+
+@cache
+def _warn_of_nothing() -> None:
+    _log.warning(
+        "no query, turns or prompt found: such replies are judged with nothing before them; name the columns so"
     )
 
 

@@ -45,8 +45,9 @@ class PermORM(AsyncORM):  # type: ignore[misc]  # ms-swift has no types
         return [each.reward for each in await self._perm.score(items, step)]
 
 
-def _length(ids: Sequence[int] | None) -> int | None:
-    return len(ids) if ids else None
+def _length(ids: Sequence[Any] | None) -> int | None:
+    """Return the tokens of a completion, which has a list for each of its turns in some rollouts."""
+    return sum(len(each) if isinstance(each, Sequence) else 1 for each in ids) if ids else None
 
 
 def _is_column(values: object, completions: Sequence[str]) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
+from perm_cli.errors import SettingsError
 from perm_cli.integrations.rows import item_of, rationale_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
 from perm_cli.reward.watching import seen
@@ -69,7 +70,14 @@ def make_parts(parts: Sequence[str] = PARTS, **wishes: Any) -> "list[partial[Any
 
     The scores are shares of 5, and the penalties the terms that the whole reward subtracts.
     """
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown or not parts:
+        raise SettingsError(f"parts: {', '.join(unknown) or 'none'} found, expected some of {', '.join(PARTS)}")
     perm = Perm(reward_settings(**wishes))
+    if perm.settings.on_missing not in {"none", "raise"}:
+        raise SettingsError(
+            f"on_missing: {perm.settings.on_missing} found, expected none or raise: a part is not filled"
+        )
     return [
         _named(partial(part_reward, part=part, perm=perm, shown=part == parts[0]), f"perm_{part}") for part in parts
     ]
@@ -80,6 +88,8 @@ def part_of(result: Result, part: str, recipe: Recipe) -> float | None:
     if part == "length_penalty":
         return result.parts.length_term
     if part == "bystander_penalty":
+        if not recipe.bystander_coef:
+            return 0.0
         return -recipe.bystander_coef if result.empty else result.parts.bystander_term
     score = BOUNDS[part][0] if result.empty else result.scores[part]
     return None if score is None else score / TOP

@@ -15,12 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
+from multiprocessing.util import Finalize
 from time import monotonic
 
 import orjson
 
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import JudgeUnusable, NotAsked, SettingsError
+from perm_cli.errors import JudgeUnusable, NotAsked, PermError, SettingsError
 from perm_cli.judges import caveat_of, default_concurrency, identity_of, open_judge
 from perm_cli.judges.baseline import BaselineJudge
 from perm_cli.judges.budget import Budget, BudgetReached, read_budget
@@ -69,7 +70,7 @@ class Engine:
         self._count = _counter(settings.recipe)
         self._known: OrderedDict[str, Rating] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Rating]] = {}
-        self._unusable: tuple[float, JudgeUnusable] | None = None
+        self._unusable: tuple[float, str] | None = None
         limit = read_budget(settings.budget) if settings.budget else None
         self._budget = Budget(*limit) if limit else None
         self._stack, self._judging = AsyncExitStack(), AsyncExitStack()
@@ -122,20 +123,18 @@ class Engine:
             dialogues = [dialogue_of(item) for item in items]
             if self._keeper:
                 self._keeper.keep(filter(None, dialogues))
-            tasks: list[list[asyncio.Task[Rating]]] = [[] for _ in items]
+            tasks: list[list[tuple[str, asyncio.Task[Rating]]]] = [[] for _ in items]
             for number, (place, question) in enumerate(self._questions(dialogues)):
-                tasks[place] += self._asked(question, judge)
+                tasks[place] += ((question.dimension.name, task) for task in self._asked(question, judge))
                 if number % _AT_A_TIME == 0:
                     await asyncio.sleep(0)  # the first are sent while the last are worked out
-            asked = {task for own in tasks for task in own}
+            asked = {task for own in tasks for _, task in own}
             if asked:  # whose end is not this caller's: others may wait for the same rating
                 await asyncio.wait(asked, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
             for task in filter(asyncio.Task.done, asked):
-                task.result()  # raises what kept it from being made
+                _raise_own(task.exception())
             results = [
-                self._result(item, dialogue, [task.result() for task in own if task.done()])
-                if dialogue
-                else self._empty(item)
+                self._result(item, dialogue, _ratings_in_time(own)) if dialogue else self._empty(item)
                 for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
             ]
             if watched:
@@ -236,7 +235,7 @@ class Engine:
 
     async def _made(self, call: Call, judge: _Judge) -> Rating:
         if self._unusable and monotonic() < self._unusable[0]:
-            raise self._unusable[1]
+            raise JudgeUnusable(self._unusable[1])
         try:
             rating = await rate(judge, call, self._book.prompt(call.question), self._rules)
             if not self._proven.is_set() and lacks_chances(rating, self._rules):
@@ -251,7 +250,7 @@ class Engine:
 
     def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
         self._proven.clear()
-        self._unusable = (monotonic() + _RESTS_S, error)
+        self._unusable = (monotonic() + _RESTS_S, str(error))
         return error
 
     async def _opened(self) -> _Judge:
@@ -278,6 +277,20 @@ class Engine:
         self.watch.tell()
         await self._judging.aclose()
         await self._stack.aclose()
+
+
+def _raise_own(error: BaseException | None) -> None:
+    """Raise what kept a rating from being made, to each caller as its own: one that is shared grows with each."""
+    if isinstance(error, PermError):
+        raise type(error)(str(error))
+    if error:
+        raise error
+
+
+def _ratings_in_time(tasks: Sequence[tuple[str, "asyncio.Task[Rating]"]]) -> list[Rating]:
+    """Return the ratings of the dimensions that have all of theirs: some of several samples are not what was asked."""
+    late = {name for name, task in tasks if not task.done()}
+    return [task.result() for name, task in tasks if name not in late]
 
 
 # --- one engine for the same settings in a process ---
@@ -322,6 +335,7 @@ def _forget() -> None:
     global _here  # noqa: PLW0603 - one for each process
     _inherited.append(_here)
     _here = _Engines()
+    Finalize(None, _close_all, exitpriority=10)  # a child of multiprocessing ends without atexit
 
 
 if hasattr(os, "register_at_fork"):

@@ -59,7 +59,7 @@ def _mean(results: Sequence[Result], groups: Sequence[str], place: int, memory: 
     own = [
         each.reward
         for each, group in zip(results, groups, strict=True)
-        if group and group == groups[place] and each.reward is not None
+        if group and group == groups[place] and each.reward is not None and not each.empty
     ]
     return fmean(own) if own else memory.mean()
 

@@ -22,6 +22,7 @@ from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
+from perm_cli.terminal import one_line
 from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured
 
 POLICY_TOKENS = "policy"
@@ -166,7 +167,7 @@ def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> W
         return TypeAdapter(Wishes).validate_python(dict(values))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        name = ".".join(map(str, detail["loc"]))
+        name = one_line(".".join(map(str, detail["loc"])))
         if detail["type"] == "unexpected_keyword_argument":
             raise SettingsError(f"{place}{name}: no such setting, expected one of {', '.join(_NAMES)}") from error
         raise SettingsError(f"{place}{name.upper() if upper else name}: {detail['msg']}") from error

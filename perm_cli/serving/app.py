@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -22,11 +23,11 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from perm_cli import __version__
-from perm_cli.errors import PermError
+from perm_cli.errors import PermError, RewardMissing, SettingsError
 from perm_cli.integrations.openrlhf import about_of, answer_of, items_of, without_specials
 from perm_cli.integrations.rows import item_of
 from perm_cli.reward import Item, Perm, Result
-from perm_cli.reward.settings import RewardSettings
+from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings
 from perm_cli.serving.bodies import (
     Health,
     ItemIn,
@@ -44,7 +45,8 @@ _log = logging.getLogger("perm_cli.serving")
 _BUSY = 503
 _BAD_JUDGE = 502
 _RETRY_AFTER_S = 1
-_GRACE_S = 5.0  # beyond the deadline, to hand over what has come
+_TROUBLED_S = 60.0
+GRACE_S = 5.0  # beyond the deadline, to hand over what has come
 
 
 def _refusal(description: str) -> dict[str, Any]:
@@ -82,11 +84,17 @@ class _Desk:
 
     def __init__(self, settings: RewardSettings, limits: Limits) -> None:
         self.perm = Perm(settings)
-        self.caveat = self.perm.caveat  # which reads rubrics and prompts: a mistake in them is no request's
+        recipe = settings.recipe
+        if recipe.length_penalty and recipe.tokenizer == POLICY_TOKENS:
+            raise SettingsError(
+                f"tokenizer: {POLICY_TOKENS} found, expected cl100k_base or a tokenizer.json: over HTTP nobody counts"
+            )
+        self.perm.score_now([])  # opens judge, rubrics and run: a mistake in them is no request's
+        self.caveat = self.perm.caveat
         self._trainers = Perm(replace(settings, on_missing="mean"))
         self.limits = limits
         self.waiting = 0
-        self.trouble: str | None = None
+        self._trouble: tuple[float, str] | None = None
         self.registry = CollectorRegistry()
         self.replies = Counter("perm_replies", "Replies that were asked about.", ["path"], registry=self.registry)
         self.missing = Counter("perm_missing", "Replies without a reward.", ["path"], registry=self.registry)
@@ -101,6 +109,13 @@ class _Desk:
         Gauge("perm_waiting", "Replies that wait for the judge.", registry=self.registry).set_function(
             lambda: self.waiting
         )
+
+    @property
+    def trouble(self) -> str | None:
+        """Return what was wrong when rewards were last asked for, unless that is long ago."""
+        if self._trouble and monotonic() - self._trouble[0] < _TROUBLED_S:
+            return self._trouble[1]
+        return None
 
     def admit(self, items: int) -> None:
         """Refuse a request where too many replies wait already."""
@@ -118,19 +133,21 @@ class _Desk:
         try:
             with self.latency.labels(path).time():
                 results = await perm.score(items, step, within_s=within_s)
+        except RewardMissing:
+            raise
         except PermError as error:
-            self.trouble = str(error)
+            self._trouble = (monotonic(), str(error))
             raise
         finally:
             self.waiting -= len(items)
-        self.trouble = None
+        self._trouble = None
         self.missing.labels(path).inc(sum(each.reward is None or each.filled for each in results))
         return results
 
     async def must(self, path: str, items: Sequence[Item]) -> list[Result]:
         """Return results with a reward each, whatever comes of the judge."""
         try:
-            async with asyncio.timeout(self.limits.deadline_s + _GRACE_S):
+            async with asyncio.timeout(self.limits.deadline_s + GRACE_S):
                 return await self.ask(path, items, within_s=self.limits.deadline_s)
         except TimeoutError:
             why = f"no verdict within {self.limits.deadline_s:g} s"
@@ -184,7 +201,7 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None)
     app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes)
     _add_trainers(app, desk)
     _add_score(app, desk)
-    _add_watching(app, desk)
+    _add_watching(app, desk, has_token=bool(token))
     return app
 
 
@@ -198,7 +215,11 @@ async def _malformed(_: Request, error: Exception) -> Response:
 def _add_trainers(app: FastAPI, desk: _Desk) -> None:
     @app.post("/get_reward", summary="Rewards for OpenRLHF: numbers always", responses=_REFUSALS)
     async def get_reward(body: OpenRLHFRequest) -> OpenRLHFResponse:
-        results = await desk.must("/get_reward", items_of(body.query, body.prompts, body.labels))
+        try:
+            items = items_of(body.query, body.prompts, body.labels)
+        except SettingsError as error:
+            raise HTTPException(422, str(error)) from error
+        results = await desk.must("/get_reward", items)
         return OpenRLHFResponse(**answer_of(results, desk.perm.settings.recipe, desk.perm.signs))
 
     @app.post("/remote_rm", summary="A reward for slime: a number always", responses=_REFUSALS)
@@ -255,12 +276,15 @@ class _Exposition(Response):
     media_type = CONTENT_TYPE_LATEST
 
 
-def _add_watching(app: FastAPI, desk: _Desk) -> None:
+def _add_watching(app: FastAPI, desk: _Desk, *, has_token: bool) -> None:
     @app.get("/healthz", summary="Whether rewards can be had", responses={_BUSY: {"model": Health}})
     async def healthz(response: Response) -> Health:
-        if desk.trouble:
+        trouble = desk.trouble
+        if trouble:
             response.status_code = _BUSY
-        return Health(status=desk.trouble or "ok", judge=desk.perm.settings.judge.name, caveat=desk.caveat)
+        # Whoever has no token may know that, and not where the judge is.
+        status = trouble if trouble and not has_token else "unavailable" if trouble else "ok"
+        return Health(status=status, judge=desk.perm.settings.judge.name, caveat=desk.caveat)
 
     @app.get(
         "/metrics",

@@ -59,6 +59,12 @@ class ItemIn(Asked):
     persona: _Text = ""
     group: Annotated[str, Field(max_length=200)] = ""
 
+    @model_validator(mode="after")
+    def _one_talk(self) -> Self:
+        if self.query and self.turns:
+            raise ValueError("query and turns found, expected one of them")
+        return self
+
 
 class ScoreRequest(Asked):
     """Ask for the rewards of some replies; `step` is a training step, for `perm watch`."""
