@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from itertools import groupby
 from math import ceil
 from pathlib import Path
-from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -39,7 +38,7 @@ from perm_cli.prompts import Answer, PromptBook
 from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.reserve import Reserve
 from perm_cli.rubrics import load_rubrics
-from perm_cli.runs import RunFolder
+from perm_cli.runs import RunFolder, take_away
 from perm_cli.scoring import (
     SIGNALS,
     Job,
@@ -206,7 +205,6 @@ def make_ratings_on_ray(
             "--ray: --judge local found, which keeps one machine busy by itself, expected another judge"
         )
     todo = folder.path.absolute() / "todo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    _take_away(todo.parent)  # of a run that was killed, whose workers then write no more
     if is_made(job, folder):
         watch.kept(job.ratings)
         return
@@ -221,7 +219,7 @@ def make_ratings_on_ray(
                 with _interruptible(stop, announce):
                     _grade(ray, shards, min(workers, len(shards)), _brief(job, folder, judge), watch, stop)
         finally:
-            _take_away(todo.parent)
+            take_away(todo.parent)
 
 
 def want_all(job: Job, folder: RunFolder) -> None:
@@ -374,14 +372,6 @@ def _interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _take_away(work: Path) -> None:
-    """Remove the shards of work, and the drafts beside them, at one moment for all who look."""
-    aside = work.with_name(f".{work.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        work.rename(aside)
-        rmtree(aside, ignore_errors=True)
 
 
 def _is_gone(shard: Path) -> bool:

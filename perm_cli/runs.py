@@ -15,12 +15,13 @@ A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.dama
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, BinaryIO
 
 import orjson
@@ -221,6 +222,7 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
     try:
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".lock", timeout=0):
+            take_away(path / "todo")  # of a driver on Ray that was killed, whose workers then write no more
             cut = [name for name in ("ratings", "dialogues") if _set_aside_cut_line(path / f"{name}.jsonl")]
             folder = RunFolder(path, cut)
             try:
@@ -231,6 +233,14 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
         raise RunInUse(f"{path}: in use by another perm; wait for it or choose another --out") from error
     except OSError as error:
         raise RunError(f"{error.filename or path}: {error.strerror or error}; what is rated so far is kept") from error
+
+
+def take_away(work: Path) -> None:
+    """Remove the shards of work, and the drafts beside them, at one moment for all who look."""
+    aside = work.with_name(f".{work.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        work.rename(aside)
+        rmtree(aside, ignore_errors=True)
 
 
 def is_run(path: Path) -> bool:

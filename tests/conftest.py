@@ -1,5 +1,6 @@
 """What every test starts from: a clean environment, and the shipped rubrics and prompts."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ from perm_cli.prompts import PromptBook
 from perm_cli.rubrics import Pack, load_rubrics
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one worker more than there are cores: many tests wait for a judge, a browser or a program."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)

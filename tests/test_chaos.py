@@ -149,7 +149,7 @@ class TestFaults:
 
     def test_every_rating_has_a_true_score_or_a_true_reason(self) -> None:
         """What has a score has that of a run without faults; what has none says what happened to it last."""
-        dialogues = sized(60, 5000)
+        dialogues = sized(40, 5000)
         with Judge(latency_s=0.005) as judge:
             perm(*order(dialogues, judge.url))
         faultless = outcome_of(RUN)
@@ -172,7 +172,7 @@ class TestFaults:
         script = shared / "tools" / "mock_judge.mjs"
         if not shutil.which("node") or not script.exists():
             pytest.skip("node or mock_judge.mjs is not here")
-        dialogues = sized(50, 5000)
+        dialogues = sized(30, 5000)
         with mock_judge(script, "") as url:
             perm(*order(dialogues, url))
         faultless = outcome_of(RUN)
@@ -220,7 +220,7 @@ def mock_judge(script: Path, faults: str) -> Iterator[str]:
 class TestKilled:
     """SIGKILL, which no program can prepare an answer to."""
 
-    @pytest.mark.parametrize("part", [1, 2])  # each half of the kills, so that two cores share them
+    @pytest.mark.parametrize("part", range(1, sized(1, 2) + 1))  # each its share, so that two cores share them
     def test_at_any_moment_costs_at_most_what_was_in_flight(self, part: int) -> None:
         """Many crashes later, the ratings are those of a run that nothing disturbed, and each was made once."""
         dialogues, concurrency, kills = sized(100, 2000), 32, sized(4, 100)

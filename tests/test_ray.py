@@ -17,8 +17,8 @@ from perm_cli.formats import Reading
 from perm_cli.formats.sources import source_of
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings import Rating
-from perm_cli.ray_grader import Grader, _brief, _rows, _shards, _take_away
-from perm_cli.runs import open_run
+from perm_cli.ray_grader import Grader, _brief, _rows, _shards
+from perm_cli.runs import open_run, take_away
 from perm_cli.scoring import Order, prepare
 from perm_cli.shards import read_shard, write_shard
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
@@ -76,7 +76,7 @@ def test_ray_makes_the_ratings_and_rewards_of_one_process_and_resumes(tmp_path: 
 
 
 def test_a_killed_job_goes_on_from_what_was_written(tmp_path: Path) -> None:
-    """A shard that is on disk is not paid for again."""
+    """A shard that is on disk is not paid for again, whether the rest is made on Ray or here."""
     files = written(tmp_path / "d.jsonl", [row(place) for place in range(48)])
     with loopback(latency_s=0.1) as server:
         # Without pipes: Ray's own processes outlive the kill for a while, and would hold them open.
@@ -87,14 +87,18 @@ def test_a_killed_job_goes_on_from_what_was_written(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         kept = scores_in(tmp_path / "run")
-        code, _, said = scored(server, files, tmp_path / "run", "--ray")
+        code, _, said = scored(server, files, tmp_path / "run")
 
     assert code == 0, said
-    assert kept.items() <= scores_in(tmp_path / "run").items()
-    assert len(scores_in(tmp_path / "run")) == 192
+    lines = (tmp_path / "run" / "ratings.jsonl").read_text().splitlines()
+    made = {(line["dialogue_id"], line["dimension"]) for line in map(json.loads, lines)}
+    shards = scores_in(tmp_path / "run")
+    assert kept.items() <= shards.items()
+    assert not made & shards.keys()
+    assert len(made) + len(shards) == 192
 
 
-def graded(server: Loopback, files: Path, out: Path) -> tuple[dict[str, list[Any]], Path]:
+def graded(server: Loopback, files: Path, out: Path, tries: bytes = b"") -> tuple[dict[str, list[Any]], Path]:
     """Have one worker rate all dialogues as one shard, as Ray would; return what it says and the shard."""
     judge = JudgeSettings(name="m", model="openai/m", base_url=server.url)
     reading = Reading()
@@ -111,6 +115,7 @@ def graded(server: Loopback, files: Path, out: Path) -> tuple[dict[str, list[Any
         (out / "ratings").mkdir(exist_ok=True)
         shards = list(_shards(_rows(job, folder, _Nobody(), None), out / "todo" / "1", judge))
         brief = _brief(job, folder, judge)
+        shards[0].with_suffix(".tries").write_bytes(tries)
 
     async def work() -> dict[str, list[Any]]:
         return await Grader(brief)({"shard": [str(shards[0])]})
@@ -154,11 +159,8 @@ def test_answers_of_any_kind_become_ratings(tmp_path: Path) -> None:
 def test_a_shard_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:
     """One poisonous dialogue must not keep a cluster restarting."""
     files = written(tmp_path / "d.jsonl", [row()])
-    (tmp_path / "run" / "todo" / "1").mkdir(parents=True)
-    (tmp_path / "run" / "run.json").write_text('{"perm_run": 1, "settings": {}, "commands": []}')
-    (tmp_path / "run" / "todo" / "1" / "000000.tries").write_bytes(b"xxx")
     with loopback() as server:
-        said, _ = graded(server, files, tmp_path / "run")
+        said, _ = graded(server, files, tmp_path / "run", tries=b"xxx")
 
         assert server.requests == []
     assert said["problem"] == ["shard 000000 has ended its worker 3 times; its ratings are missing"]
@@ -169,7 +171,7 @@ def test_a_worker_whose_work_was_taken_away_writes_nothing(tmp_path: Path) -> No
     files = written(tmp_path / "d.jsonl", [row()])
 
     def answering(body: dict[str, Any]) -> Answer:
-        _take_away(tmp_path / "run" / "todo")
+        take_away(tmp_path / "run" / "todo")
         return verdict(body)
 
     with loopback(answering) as server:
