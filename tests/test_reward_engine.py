@@ -626,12 +626,13 @@ def asked_of_the_counter() -> Any:
     return asking(Loopback(), judge="baseline", base_url=None)
 
 
-def test_the_counters_caveat_is_in_every_result() -> None:
-    """A reward that understands nothing says so."""
+def test_the_counters_caveat_is_in_every_result(caplog: pytest.LogCaptureFixture) -> None:
+    """A reward that understands nothing says so, and in the trainer's log too."""
     with asked_of_the_counter() as perm:
         judged, empty = perm.score_now([*items(1), Item(reply="")])
 
         assert perm.caveat
+        assert perm.caveat in caplog.text
         assert (judged.parts.caveat, empty.parts.caveat) == (perm.caveat, perm.caveat)
 
 

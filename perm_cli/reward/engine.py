@@ -82,6 +82,8 @@ class Engine:
         self._room = asyncio.Semaphore(default_concurrency(settings.judge))
         self._scoring: set[asyncio.Task[object]] = set()
         self._guard, self._ended = threading.Lock(), False
+        if self.caveat:
+            _log.warning("%s", self.caveat)
         self._thread = threading.Thread(target=self._loop.run_forever, name="perm-reward", daemon=True)
         self._thread.start()
 
