@@ -187,7 +187,7 @@ class _Route(APIRoute):
 
 
 def make_app(settings: RewardSettings, limits: Limits, token: str | None = None) -> FastAPI:
-    """Return the application (ASGI); its judge is opened by the first request and closed when the server ends."""
+    """Return the application (ASGI), its judge open until the server ends; raise `PermError` if it could not serve."""
     desk = _Desk(settings, limits)
 
     @asynccontextmanager
