@@ -7,14 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from perm_cli.integrations import openrlhf, slime, trl, verl
-from perm_cli.reward import Item, Perm
+from perm_cli.reward import Item, Perm, reward_settings
+from perm_cli.serving.app import Limits, make_app
 from tests.commands import runner
 from tests.loopback import Loopback, loopback
 from tests.makers import written
 from tests.rewarding import DIMENSIONS, JUDGE
+from tests.serving import NO_TLS, listening
 
 QUERY = "I failed my exam again, and my parents don't know yet."
 ABOUT = {
@@ -112,6 +115,19 @@ async def from_verl(text: str) -> list[float]:
     return [each["score"] for each in found]
 
 
+def from_server(text: str) -> list[float]:
+    """Return what `perm serve` answers, to everybody, to OpenRLHF and to slime."""
+    label = {"query": QUERY, **ABOUT}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("/score", {"items": [{"reply": text, **label}]}),
+        ("/get_reward", {"query": [f"P{text}</s>"], "prompts": ["P"], "labels": [json.dumps(label)]}),
+        ("/remote_rm", {"prompt": "p", "response": text, "label": label}),
+    ]
+    with listening(make_app(reward_settings(), Limits())) as url, httpx.Client(base_url=url, verify=NO_TLS) as client:
+        score, get_reward, remote_rm = (client.post(path, json=body).json() for path, body in asked)
+    return [score["results"][0]["reward"], *get_reward["rewards"], remote_rm]
+
+
 @pytest.mark.parametrize(("reply", "recipe"), CASES)
 def test_a_reply_is_worth_the_same_in_every_trainer_and_offline(
     reply: str,
@@ -134,6 +150,7 @@ def test_a_reply_is_worth_the_same_in_every_trainer_and_offline(
     assert [each.reward for each in own] == [offline["reward"]] * 2
     assert shaped["rewards"] == [offline["reward"]]
     assert trained == [offline["reward"]] * len(trained)
+    assert from_server(text) == [offline["reward"]] * 3
     assert isinstance(offline["reward"], float)
 
 
