@@ -1,5 +1,6 @@
 """What tests of trainers start from: adapters that have read no settings yet, and a judge that answers."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from perm_cli.integrations import openrlhf, slime, verifiers, verl
 from perm_cli.reward.settings import Wishes
 from tests.loopback import Loopback, loopback
+
+# Read when trainers are imported: they would look for a hub, and tell it of themselves from a thread.
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 @pytest.fixture(autouse=True)

@@ -29,9 +29,8 @@ STEPS = 25
 
 
 @pytest.fixture
-def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
+def recipe() -> Any:
     """Return the recipe's module."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return recipe_module("train")
 
 
@@ -141,7 +140,7 @@ def test_the_command_line_of_trl_takes_it_by_its_name(tmp_path: Path) -> None:
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         done = subprocess.run(
             [str(Path(sys.executable).with_name("trl")), "grpo", "--use_cpu", *arguments],
-            env=os.environ | {"PERM_JUDGE": "openai/m", "PERM_BASE_URL": server.url, "HF_HUB_OFFLINE": "1"},
+            env=os.environ | {"PERM_JUDGE": "openai/m", "PERM_BASE_URL": server.url},
             capture_output=True,
             text=True,
             check=False,
