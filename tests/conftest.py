@@ -13,8 +13,8 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Have two workers more than there are cores: many tests wait for a judge, a browser or a program."""
-    return (os.cpu_count() or 1) + 2
+    """Have one worker more than there are cores: many tests wait for a judge, a browser or a program."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
