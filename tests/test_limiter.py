@@ -73,6 +73,19 @@ async def queued(gate: Limiter, *worst: Use) -> "list[asyncio.Task[Turn]]":
     return tasks
 
 
+async def test_a_wait_that_ends_while_it_is_looked_at_is_no_budget() -> None:
+    """The clock moves between two readings of it; without a budget none can be reached."""
+    times = iter([0.0, 0.0, 0.5, 1.0, 1.5, 2.0])
+
+    async def no_time(_: float) -> None:
+        """Ring at once, as timers do that ring early."""
+
+    gate = Limiter(Pace(1, rpm=60), None, clock=lambda: next(times), sleep=no_time)
+    (await gate.turn(ONE)).failed(billed=False)
+
+    assert await asyncio.wait_for(gate.turn(ONE), STUCK_S)
+
+
 async def test_calls_go_in_the_order_in_which_they_came() -> None:
     """Nobody starves, and the first dialogues are finished first."""
     gate = limiter(Clock())

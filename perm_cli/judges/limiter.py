@@ -93,23 +93,28 @@ class Limiter:
         if self._ended:
             first.turn.set_exception(self._ended)
             return 0.0
-        turn = self._let_through(first.worst)
-        if turn:
-            first.turn.set_result(turn)
-            return 0.0
-        wait_s = self.pace.wait_s(self.clock(), self._planned(first.worst))
+        # Read once: between two readings a wait may end, and would be taken for a budget that is used up.
+        now = self.clock()
+        wait_s = self.pace.wait_s(now, self._planned(first.worst))
         if wait_s > 0:
             return wait_s
-        if self.pace.in_flight:  # which may turn out cheaper than the budget fears
-            return float("inf")
-        first.turn.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
+        if self.budget and not self.budget.fits(first.worst):
+            if self.pace.in_flight:  # which may turn out cheaper than the budget fears
+                return float("inf")
+            first.turn.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
+        else:
+            first.turn.set_result(self._begun(now, first.worst))
         return 0.0
 
     def _let_through(self, worst: Use) -> "Turn | None":
         """Begin a call now, or return None if pace or budget are against it."""
-        now, planned = self.clock(), self._planned(worst)
-        if self.pace.wait_s(now, planned) > 0 or (self.budget and not self.budget.fits(worst)):
+        now = self.clock()
+        if self.pace.wait_s(now, self._planned(worst)) > 0 or (self.budget and not self.budget.fits(worst)):
             return None
+        return self._begun(now, worst)
+
+    def _begun(self, now: float, worst: Use) -> "Turn":
+        planned = self._planned(worst)
         self.pace.begin(now, planned)
         if self.budget:
             self.budget.reserve(worst)
