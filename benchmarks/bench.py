@@ -83,7 +83,7 @@ async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
     from perm_cli.judges.settings import JudgeSettings
     from perm_cli.progress import shown_progress
     from perm_cli.runs import open_run
-    from perm_cli.scoring import Order, Stop, make_ratings, prepare
+    from perm_cli.scoring import Order, Stop, entered, make_ratings, prepare
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "d.jsonl")
@@ -103,6 +103,7 @@ async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
         ):
             async with open_judge(settings) as judge:
                 taken = stopwatch()
+                entered(job, run, "bench")
                 await make_ratings(job, judge, run, progress, Stop())
                 done = taken()
         assert progress.spending.statuses["scored"] == calls  # noqa: S101 - else the numbers mean nothing

@@ -49,7 +49,7 @@ async def run_perm(path: Path) -> dict[str, float]:
     from perm_cli.judges import open_judge
     from perm_cli.progress import shown_progress
     from perm_cli.runs import open_run
-    from perm_cli.scoring import Stop, make_ratings
+    from perm_cli.scoring import Stop, entered, make_ratings
 
     job = job_of(path)
     with (
@@ -59,6 +59,7 @@ async def run_perm(path: Path) -> dict[str, float]:
     ):
         async with open_judge(job.order.judge) as judge:
             started = perf_counter()
+            entered(job, run, "bench")
             await make_ratings(job, judge, run, progress, Stop())
             taken = perf_counter() - started
     tokens = progress.spending.tokens

@@ -52,7 +52,7 @@ def run(path: Path, out: Path) -> dict[str, float]:
     from perm_cli.progress import shown_progress
     from perm_cli.rewards import Recipe
     from perm_cli.runs import open_run
-    from perm_cli.scoring import Order, Stop, make_ratings, prepare
+    from perm_cli.scoring import Order, Stop, entered, make_ratings, prepare
 
     class Instant:
         calls = 0
@@ -77,6 +77,7 @@ def run(path: Path, out: Path) -> dict[str, float]:
         phases["kept"] = peak_mb()
         summary = fused_before(folder, job, Recipe())
         if summary is None:
+            entered(job, folder, "bench")
             asyncio.run(make_ratings(job, judge, folder, progress, Stop()))
             phases["rated"] = peak_mb()
             summary = fuse_once(folder, job, Recipe())

@@ -53,7 +53,7 @@ from perm_cli.ratings import (
 )
 from perm_cli.rubrics import Dimension, Pack, load_rubrics
 from perm_cli.runs import RunFolder
-from perm_cli.scoring import Job, calls_of, lacks_chances, no_chances, rules_of
+from perm_cli.scoring import Job, lacks_chances, no_chances, pending_calls, rules_of
 
 State = Literal["sending", "open", "exported", "collected", "cancelled"]
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
@@ -153,7 +153,7 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
             rating = await rate(judge, call, job.book.prompt(call.question), rules_of(job))
         except NotAsked as error:
             raise RunError(str(error)) from error
-        folder.append(rating, call.rank)
+        folder.append(rating)
         if not is_settled(rating.status, rating.error):
             said = (rating.error or {}).get("message") or rating.note
             raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
@@ -258,18 +258,19 @@ class Collection:
                 if row.key not in calls:
                     continue
                 may_be_empty = True
-                made = None if self._has(row.key) else self._rated(row, calls[row.key], pack, rules, price)
+                has = self._has(row.key, batch.settings)
+                made = None if has else self._rated(row, calls[row.key], pack, rules, price)
                 if made:
-                    self._folder.append(made, 0)
+                    self._folder.append(made)
                     self._made.add(made.key)
                     counts[made.status] += 1
         if not may_be_empty:
             return None
         _enter(self._folder, batch, state="collected")
-        return Collected(counts, sum(not self._has(key) for key in calls))
+        return Collected(counts, sum(not self._has(key, batch.settings) for key in calls))
 
-    def _has(self, key: str) -> bool:
-        return key in self._made or self._folder.ledger.holds(key)
+    def _has(self, key: str, settings: str) -> bool:
+        return key in self._made or self._folder.ledger.holds(key, settings)
 
     def _rated(self, row: Row, rating: Rating, pack: Pack, rules: RatingRules, price: Price | None) -> Rating | None:
         """Return the rating that a row makes, None if it is to do again."""
@@ -339,7 +340,7 @@ def _pending(job: Job, folder: RunFolder) -> Iterator[Call]:
     on_the_way = {
         rating.key for batch in batches_of(folder) if batch.state in _ON_THE_WAY for rating in _unmade(folder, batch)
     }
-    return (call for call in calls_of(job) if call.key not in on_the_way and not folder.ledger.holds(call.key))
+    return (call for call in pending_calls(job, folder) if call.key not in on_the_way)
 
 
 def _write(job: Job, folder: RunFolder, lines: list[bytes], ratings: list[Rating], *, exported: bool) -> Batch:

@@ -1,6 +1,6 @@
 """The dialogue: what a seeker and a supporter said to each other, and what is known around it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,5 +36,10 @@ class Dialogue:
 
 def judged_turns(dialogue: Dialogue, which: Turns) -> Iterator[int]:
     """Yield the places, counted from 1, of the supporter turns to judge."""
-    places = [place for place, turn in enumerate(dialogue.turns, 1) if turn.role == "supporter"]
+    return judged_places((turn.role for turn in dialogue.turns), which)
+
+
+def judged_places(roles: Iterable[Role], which: Turns) -> Iterator[int]:
+    """Yield the places, counted from 1, of the turns to judge among turns of these roles."""
+    places = [place for place, role in enumerate(roles, 1) if role == "supporter"]
     yield from places if which == "all" else places[-1:]

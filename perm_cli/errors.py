@@ -3,6 +3,7 @@ What can go wrong, drawn by who can mend it.
 
     PermError                 the user can mend it: one line on standard error, exit code 1
     ├── InputError            dialogues that cannot be read; carries every problem found
+    ├── InputChanged          dialogues that are not what was checked: the file changed meanwhile
     ├── AssetError            a rubric or a prompt template is broken
     ├── SettingsError         an option, perm.toml or an environment variable is wrong or missing
     ├── RunError              the run folder is in use, unwritable or not a run folder
@@ -52,6 +53,10 @@ class InputError(PermError):
         found = "1 problem" if count == 1 else f"{count} problems"
         lines.append(f"{found} found; no call was made and nothing was written")
         super().__init__("\n".join(lines))
+
+
+class InputChanged(PermError):  # noqa: N818 - the name says what happened to it
+    """Dialogues that are not what was checked, since their file changed while it was read."""
 
 
 class AssetError(PermError):

@@ -6,7 +6,7 @@ The rating: what one judge gives on one dimension of one supporter turn, or the 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
@@ -327,10 +327,18 @@ def read_rating(line: bytes) -> Rating | None:
 
 
 def is_rating(row: object) -> bool:
-    """Tell whether a row from outside has the fields of a rating, each of its type and within its bounds."""
+    """
+    Tell whether a row from outside has the fields of a rating, each of its type and within its bounds.
+
+    A column that another release did not write gets its default, and one that only another release writes is taken
+    out: what was paid for stays readable.
+    """
     if not isinstance(row, dict):
         return False
-    row.setdefault("reused", "")  # which the first releases did not write
+    if row.keys() != _TYPES.keys():
+        for name in row.keys() - _TYPES.keys():
+            del row[name]
+        row |= {name: value for name, value in _DEFAULTS.items() if name not in row}
     if row.keys() != _TYPES.keys() or not _fits(tuple(map(type, _fields_of(row)))):
         return False
     score, counts = row["score"], _counts_of(row)
@@ -364,5 +372,6 @@ _TYPES: Mapping[str, frozenset[type]] = {
     **dict.fromkeys(("items", "distribution", "error"), frozenset({dict, NoneType})),
     "latency_s": frozenset({float, int}),
 }
+_DEFAULTS = {each.name: each.default for each in fields(Rating) if each.default is not MISSING}
 _fields_of = itemgetter(*_TYPES)
 _counts_of = itemgetter(*_COUNTS)

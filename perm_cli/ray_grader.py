@@ -44,7 +44,6 @@ from perm_cli.scoring import (
     Job,
     Stop,
     Watch,
-    calls_of,
     is_made,
     lacks_chances,
     no_chances,
@@ -222,14 +221,6 @@ def make_ratings_on_ray(
             take_away(todo.parent)
 
 
-def want_all(job: Job, folder: RunFolder) -> None:
-    """Have the folder's ledger want all of the job's ratings; what is missing is `skipped`."""
-    rules = rules_of(job)
-    for call in calls_of(job):
-        if not folder.ledger.keep(call, unsettled=True):
-            folder.ledger.miss(call, rules)
-
-
 def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watch, stop: Stop) -> None:
     problem, halt = "", _stop_file(shards[0].parent)
     pool = ray.data.ActorPoolStrategy(size=workers, max_concurrent_calls_per_actor=_OVERLAP)
@@ -251,7 +242,7 @@ def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watc
 
 def _rows(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[tuple[Dialogue, list[str]]]:
     """Yield the dialogues that have something to rate, with the keys."""
-    dialogues = enumerate(job.read())
+    dialogues = enumerate(folder.dialogues(folder.record["commands"][-1]["lines"]))
     for rank, calls in groupby(pending_calls(job, folder, watch, reserve), lambda call: call.rank):
         dialogue = next(dialogue for place, dialogue in dialogues if place == rank)
         yield dialogue, [call.key for call in calls]

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -21,11 +22,17 @@ from perm_cli.words import DIMENSIONS, ScoreMode
 
 REWARD = "reward"
 _Rater = tuple[str, str]  # judge and settings
+Command = Mapping[str, Any]
+"""The entry of a command in the record of a run."""
 
 
 @dataclass(kw_only=True)
 class Health:
-    """Hold how the ratings of one rater went; `caveat` is what its judge is known not to be worth."""
+    """
+    How the ratings of one rater went.
+
+    `caveat` is what its judge is known not to be worth, `stopped` why the making of its ratings ended early.
+    """
 
     rater: str
     judge: str
@@ -33,60 +40,71 @@ class Health:
     spending: Spending = field(default_factory=Spending)
     latencies_s: list[float] = field(default_factory=list)
     caveat: str | None = None
+    stopped: str | None = None
 
     @property
     def coverage(self) -> float:
-        """Return the share of the ratings that have a score."""
+        """Return the share of the ratings asked for that have a score."""
         return self.spending.statuses["scored"] / self.spending.rated if self.spending.rated else 0.0
+
+    @property
+    def shortfall(self) -> str | None:
+        """Return how many of its ratings are missing, of which kinds, and why; None if none is."""
+        if self.coverage == 1:
+            return None
+        return "; ".join(filter(None, (f"{self.rater}: {self.spending.said()}", self.stopped)))
 
     def latency_s(self, quantile: float) -> float | None:
         """Return a quantile of the seconds that a rating took, None if none was made here."""
         return float(np.quantile(self.latencies_s, quantile)) if self.latencies_s else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Name what of a run folder was asked for: ratings under these settings, of dialogues by id and system."""
-
-    settings: str
-    places: frozenset[tuple[str, str]]
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunScores:
     """
-    Hold the scores of one run or several, the health of their raters, and what kept items from being compared.
+    The scores of one run or several, the health of their raters, and what kept items from being compared.
 
-    `asked` says what of a run was asked for, if that was not all of it.
+    `asked` has the command of each run whose ratings these are, if that is not all of them.
     """
 
     runs: Sequence[Path]
     scores: Scores
     health: Sequence[Health]
     remarks: Sequence[str] = ()
-    asked: Mapping[Path, Asked] = field(default_factory=dict)
+    asked: Mapping[Path, Command] = field(default_factory=dict)
+
+    def shortfalls(self) -> Iterator[str]:
+        """Yield what is missing of the ratings that were asked for, and which systems have no reward at all."""
+        yield from filter(None, (each.shortfall for each in self.health))
+        names, codes = self.scores.systems
+        for column, rater in enumerate(self.scores.raters):
+            given = ~np.isnan(self.scores.tables[REWARD][:, column])
+            lost = [repr(name) for code, name in enumerate(names) if not given[codes == code].any()]
+            if lost:
+                yield f"{rater}: no reward of {', '.join(lost)}"
 
     def dialogues(self) -> Iterator[Dialogue]:
         """Yield the dialogues of all runs, each from one run; of one that was edited, the last version comes last."""
         seen: set[tuple[str, str]] = set()
         for run in self.runs:
             own = set()
-            only = self.asked.get(run)
-            for dialogue in RunFolder(run).dialogues():
+            lines = self.asked[run]["lines"] if run in self.asked else None
+            for dialogue in RunFolder(run).dialogues(lines):
                 place = (dialogue.id, dialogue.system)
-                if place not in seen and (only is None or place in only.places):
+                if place not in seen:
                     own.add(place)
                     yield dialogue
             seen |= own
 
 
 def read_runs(
-    runs: Sequence[Path], recipe: Recipe | None = None, asked: Mapping[Path, Asked] | None = None
+    runs: Sequence[Path], recipe: Recipe | None = None, asked: Mapping[Path, Command] | None = None
 ) -> RunScores:
     """
     Return the scores in run folders, on the four dimensions and fused into `reward`.
 
-    What several samples come to is as the last command on the run has said.
+    What was asked for and not made has no score. What several samples come to is as the last command on the run has
+    said.
     Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run.
     """
     health: dict[_Rater, Health] = {}
@@ -129,26 +147,27 @@ def _opened(run: Path) -> RunFolder:
 
 
 def _rewards(
-    folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health], only: Asked | None
+    folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health], only: Command | None
 ) -> list[Reward]:
     commands = folder.record["commands"]
     mode: ScoreMode = commands[-1]["score"] if commands else "mode"
-    folder.ledger.keep_latest(folder.dialogue_names())
     recipe = replace(recipe or Recipe(), score=mode)
     with lengths_in(folder, recipe) as lengths:
         return list(rewards_of(_watched(folder, health, only), recipe, lengths))
 
 
-def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Asked | None) -> Iterator[Outcome]:
-    for outcome in folder.ledger.wanted():
-        place = (outcome.dialogue_id, outcome.system)
-        if only and (outcome.settings != only.settings or place not in only.places):
-            continue
+def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Command | None) -> Iterator[Outcome]:
+    for outcome in folder.outcomes([only] if only else None):
         key = (outcome.judge, outcome.settings)
         of = health.get(key)
         if of is None:
-            caveat = folder.record["settings"].get(outcome.settings, {}).get("caveat")
-            of = health[key] = Health(rater="", judge=outcome.judge, settings=outcome.settings, caveat=caveat)
+            of = health[key] = Health(
+                rater="",
+                judge=outcome.judge,
+                settings=outcome.settings,
+                caveat=folder.record["settings"].get(outcome.settings, {}).get("caveat"),
+                stopped=folder.stopped(outcome.settings),
+            )
         of.spending.add(outcome)
         if outcome.attempts and not outcome.reused:
             of.latencies_s.append(outcome.latency_s)

@@ -19,26 +19,26 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import orjson
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import RunError, RunInUse
 from perm_cli.files import rewriting
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.formats.rows import RowError
-from perm_cli.ledger import Ledger
+from perm_cli.ledger import Ask, Kept, Ledger, LineRanges, Outcome
 from perm_cli.ratings import Rating, rating_line, read_row
 from perm_cli.scratch import scratch
 from perm_cli.shards import read_shard
 from perm_cli.terminal import one_line
-from perm_cli.words import ScoreMode
+from perm_cli.words import DIMENSIONS, ScoreMode, Turns
 
 _FORMAT = 1
 _KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl", "ratings"})
@@ -47,15 +47,34 @@ _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 @dataclass(frozen=True)
+class _AskedFor:
+    turns: Turns = "all"
+    samples: Annotated[int, Field(ge=1)] = 1
+
+
+@dataclass(frozen=True)
 class _Command:
     settings: str
     ratings: int
     score: ScoreMode
+    asked: _AskedFor = field(default_factory=_AskedFor)
+    lines: list[tuple[int, int]] | None = None
+
+
+@dataclass(frozen=True)
+class _Judge:
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    judge: _Judge = field(default_factory=_Judge)
+    rubrics: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Record:
-    settings: dict[str, dict[str, Any]]
+    settings: dict[str, _Settings]
     commands: list[_Command]
     batches: list[dict[str, Any]] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
@@ -109,9 +128,9 @@ class RunFolder:
             self._appending = os.open(self.path / "ratings.jsonl", _APPENDING, 0o644)
         return self._appending
 
-    def append(self, rating: Rating, rank: int) -> None:
+    def append(self, rating: Rating) -> None:
         """
-        Put a rating of the dialogue with this rank on disk, and into the ledger.
+        Put a rating on disk, and into the ledger.
 
         It is one write, so that a crash loses at most the line being written.
         """
@@ -124,33 +143,43 @@ class RunFolder:
         if written != len(line):
             os.ftruncate(stream, os.fstat(stream).st_size - written)  # or the next line would be joined to it
             raise RunError(f"{self.path}/ratings.jsonl: a line was written in part only: is the disk full?")
-        self.ledger.note(rating, rank)
+        self.ledger.note(rating)
 
     @property
     def has_dialogues(self) -> bool:
         """Tell whether dialogues were kept here."""
         return (self.path / "dialogues.jsonl").exists()
 
-    def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
-        """Add the dialogues that the folder does not hold yet."""
+    def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> LineRanges:
+        """Add the dialogues that the folder does not hold yet; return the lines on which all of them stand."""
         path = self.path / "dialogues.jsonl"
         with path.open("a+b") as stream, closing(scratch()) as held:
             stream.seek(0)
-            held.execute("CREATE TABLE lines (digest BLOB PRIMARY KEY) WITHOUT ROWID")
-            held.executemany("INSERT OR IGNORE INTO lines VALUES (?)", ((_digest(line),) for line in stream))
+            held.execute("CREATE TABLE lines (digest BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID")
+            lines = ((_digest(line), number) for number, line in enumerate(stream))
+            held.executemany("INSERT OR IGNORE INTO lines VALUES (?, ?)", lines)
+            (end,) = held.execute("SELECT ifnull(max(number), -1) + 1 FROM lines").fetchone()
+            ranges: list[tuple[int, int]] = []
             for dialogue in dialogues:
                 line = orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE)
-                if held.execute("INSERT OR IGNORE INTO lines VALUES (?)", (_digest(line),)).rowcount:
+                if held.execute("INSERT OR IGNORE INTO lines VALUES (?, ?)", (_digest(line), end)).rowcount:
                     stream.write(line)
+                    end += 1
+                (number,) = held.execute("SELECT number FROM lines WHERE digest = ?", (_digest(line),)).fetchone()
+                if ranges and ranges[-1][1] == number - 1:
+                    ranges[-1] = (ranges[-1][0], number)
+                else:
+                    ranges.append((number, number))
+        return sorted(ranges)
 
     def add_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
         """Add dialogues that the folder is known not to hold."""
         with (self.path / "dialogues.jsonl").open("ab") as stream:
             stream.writelines(orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE) for dialogue in dialogues)
 
-    def dialogues(self) -> Iterator[Dialogue]:
-        """Yield the dialogues of the run; of one that was edited, the last version comes last."""
-        for row in self._dialogue_rows():
+    def dialogues(self, lines: LineRanges | None = None) -> Iterator[Dialogue]:
+        """Yield the dialogues of the run, or those on some lines; the last text of one that was edited comes last."""
+        for row in self._dialogue_rows(lines):
             try:
                 yield to_dialogue(row, ROLES, "")
             except RowError as error:
@@ -160,18 +189,53 @@ class RunFolder:
         """Yield id and system of the dialogues."""
         return ((row["id"], row["system"]) for row in self._dialogue_rows())
 
-    def _dialogue_rows(self) -> Iterator[dict[str, Any]]:
+    def outcomes(self, commands: Sequence[Mapping[str, Any]] | None = None) -> Iterator[Outcome]:
+        """
+        Yield what came of the ratings that some commands on the folder asked for, or all of them.
+
+        What stands together in this order is fused together; a rating that was not made is `skipped`.
+        """
+        commands = self.record["commands"] if commands is None else commands
+        asks = list(dict.fromkeys(self._ask_of(command) for command in reversed(commands)))[::-1]
+        return self.ledger.outcomes(asks, self._kept)
+
+    def stopped(self, settings: str) -> str | None:
+        """Return why the last command under these settings ended before all was rated, None if it did not."""
+        last = next((each for each in reversed(self.record["commands"]) if each["settings"] == settings), None)
+        if last is None or not last.get("lines"):
+            return None
+        return str(last.get("stopped") or "") or (None if "ended" in last else "the command was killed, or still runs")
+
+    def _ask_of(self, command: Mapping[str, Any]) -> Ask:
+        settings, asked, lines = command["settings"], command.get("asked", {}), command.get("lines")
+        record = self.record["settings"].get(settings, {})
+        return Ask(
+            settings=settings,
+            judge=record.get("judge", {}).get("name", ""),
+            dimensions=tuple(record.get("rubrics", DIMENSIONS)),
+            turns=asked.get("turns", "all"),
+            samples=asked.get("samples", 1),
+            lines=None if lines is None else tuple(map(tuple, lines)),
+        )
+
+    def _kept(self) -> Iterator[Kept]:
+        for number, row in enumerate(self._dialogue_rows()):
+            yield Kept(number, row["id"], row["system"], [turn["role"] for turn in row["turns"]])
+
+    def _dialogue_rows(self, lines: LineRanges | None = None) -> Iterator[dict[str, Any]]:
         path = self.path / "dialogues.jsonl"
         if path.exists():
             with path.open("rb") as stream:
-                for number, line in enumerate(stream, 1):
+                numbered = enumerate(stream) if lines is None else _on_lines(stream, lines)
+                for number, line in numbered:
                     try:
                         row = orjson.loads(line)
                         named = type(row["id"]) is type(row["system"]) is str
+                        named = named and all(type(turn["role"]) is str for turn in row["turns"])
                     except (orjson.JSONDecodeError, KeyError, TypeError):
                         named = False
                     if not named:
-                        what = f"{path}:{number}: a damaged line found, expected a dialogue; remove the file"
+                        what = f"{path}:{number + 1}: a damaged line found, expected a dialogue; remove the file"
                         raise RunError(f"{what} and run perm score again, which writes it anew")
                     yield row
 
@@ -185,11 +249,12 @@ class RunFolder:
             made_of.update(path.name.encode())
         return made_of.hexdigest()
 
-    def expected_ratings(self) -> int:
-        """Return how many ratings the commands on this folder asked for, the largest of each settings."""
+    def unrecorded_ratings(self) -> int:
+        """Return how many ratings commands asked for of which no record tells more, the largest of each settings."""
         asked: dict[str, int] = {}
         for command in self.record["commands"]:
-            asked[command["settings"]] = max(asked.get(command["settings"], 0), command["ratings"])
+            if command.get("lines") is None:
+                asked[command["settings"]] = max(asked.get(command["settings"], 0), command["ratings"])
         return sum(asked.values())
 
     def write_record(self) -> None:
@@ -294,6 +359,14 @@ def _read_record(path: Path) -> dict[str, Any]:
         place = ".".join(map(str, detail["loc"]))
         raise RunError(f"{path}: {one_line(place)}: {detail['msg']}; expected the record of a run") from error
     return dict(record)
+
+
+def _on_lines(stream: BinaryIO, ranges: LineRanges) -> Iterator[tuple[int, bytes]]:
+    """Yield number and text of some lines."""
+    at = 0
+    for first, last in ranges:
+        yield from enumerate(islice(stream, first - at, last + 1 - at), first)
+        at = last + 1
 
 
 def _digest(line: bytes) -> bytes:

@@ -7,10 +7,12 @@ call goes alone, so that a wrong key or an unknown model costs one call and not 
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +20,7 @@ import orjson
 
 from perm_cli import __version__
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import JudgeUnusable, NotAsked, PermError, RunError, SettingsError
+from perm_cli.errors import InputChanged, JudgeUnusable, NotAsked, PermError, RunError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues
 from perm_cli.formats.sources import Source
 from perm_cli.judges import caveat_of, default_concurrency, identity_of
@@ -26,6 +28,7 @@ from perm_cli.judges.budget import BudgetReached
 from perm_cli.judges.local import is_local
 from perm_cli.judges.seam import Judge
 from perm_cli.judges.settings import JudgeSettings
+from perm_cli.ledger import LineRanges
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.reserve import Reserve
@@ -143,9 +146,9 @@ def settings_id(identity: bytes, book: PromptBook) -> str:
     return blake2b(identity + book.digest.encode(), digest_size=6).hexdigest()
 
 
-def calls_of(job: Job) -> Iterator[Call]:
+def calls_of(job: Job, read: Callable[[], Iterable[Dialogue]] | None = None) -> Iterator[Call]:
     """
-    Yield every call the job needs, whether made before or not.
+    Yield every call the job needs, whether made before or not; `read` gives the dialogues, else they come of the files.
 
     An embedded judge has one prompt cache, so it gets all questions of a dimension before the next dimension's.
     """
@@ -153,11 +156,59 @@ def calls_of(job: Job) -> Iterator[Call]:
     if is_local(job.order.judge.model):
         passes = tuple(job.book.pack.dimensions)
     for only in passes:
-        for rank, dialogue in enumerate(job.read()):
+        for rank, dialogue in enumerate((read or job.read)()):
             for question in job.book.questions(dialogue, job.order.reading.turns, only):
                 for sample in range(job.order.samples):
                     key = key_of(question, job.identity, sample)
                     yield Call(question=question, sample=sample, key=key, rank=rank)
+
+
+def entered(job: Job, folder: RunFolder, said: str) -> dict[str, Any]:
+    """
+    Enter a job into the record of a run before anything is paid for, and return its entry.
+
+    `said` is the command as it was typed. The dialogues are kept in the folder first and are rated from there, so
+    that what was checked is what is rated, whatever becomes of the files; raise `InputChanged` if they are not what
+    was checked, and `RunError` if the folder cannot be written.
+    """
+    settings = folder.record["settings"]
+    settings[job.settings] = settings.get(job.settings, {}) | settings_record(job.order.judge, job.book)
+    try:
+        command = {
+            "command": said,
+            "settings": job.settings,
+            "asked": job.asked,
+            "lines": _lines_before(job, folder) or _kept(job, folder),
+            "ratings": job.ratings,
+            "score": job.order.score,
+            "started": now(),
+        }
+        folder.record["commands"].append(command)
+        folder.write_record()
+        folder.open_ratings()
+    except OSError as error:
+        place = error.filename or folder.path
+        raise RunError(f"{place}: {error.strerror} found, expected a folder that can be written") from error
+    return command
+
+
+def _lines_before(job: Job, folder: RunFolder) -> LineRanges | None:
+    """Return where the dialogues of the job stand, if the same was asked before and they are there."""
+    before = (each.get("lines") for each in folder.record["commands"] if each.get("asked") == job.asked)
+    return next(filter(None, before), None) if folder.has_dialogues else None
+
+
+def _kept(job: Job, folder: RunFolder) -> LineRanges:
+    lines = folder.keep_dialogues(job.read())
+    for census in job.censuses:
+        if census.source.digest() != census.digest:
+            raise InputChanged(f"{census.source.name}: changed while it was read; no call was made: run it again")
+    return lines
+
+
+def now() -> str:
+    """Return the time as it is put on record."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def settings_record(judge: JudgeSettings, book: PromptBook) -> dict[str, Any]:
@@ -176,22 +227,21 @@ async def make_ratings(
     job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop, reserve: Reserve | None = None
 ) -> str | None:
     """
-    Make the ratings that the folder lacks, each on disk as it arrives; its ledger then wants all of the job's.
+    Make the ratings that the folder lacks for the job that was entered last, each on disk as it arrives.
 
     What `reserve` has is taken from there. `stop` lets what is in flight finish. What a budget leaves undone is
     `skipped`, and the reason returned. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if a
     rating cannot be written.
     """
     if is_made(job, folder):
-        folder.ledger.keep_latest(folder.dialogue_names(), job.settings)
         watch.kept(job.ratings)
         return None
     crew = _Crew(job, judge, folder, watch, stop)
-    pending = pending_calls(job, folder, watch, reserve)
-    await crew.work(iter([call] if (call := next(pending, None)) else []))
-    async with asyncio.TaskGroup() as group:
-        for _ in range(default_concurrency(job.order.judge)):
-            group.create_task(crew.work(pending))
+    with closing(pending_calls(job, folder, watch, reserve)) as pending:
+        await crew.work(islice(pending, 1))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(default_concurrency(job.order.judge)):
+                group.create_task(crew.work(pending))
     if crew.fatal:
         raise crew.fatal
     return crew.full or crew.late
@@ -209,31 +259,26 @@ class _Crew:
         self._chances_seen = False
 
     async def work(self, calls: Iterator[Call]) -> None:
-        """Take call after call."""
-        for call in calls:
-            if self._stop.requested or self.fatal:
-                return
-            try:
+        """Take call after call; whatever ends the run for good is kept as `fatal`."""
+        try:
+            while not (self._stop.requested or self.fatal or self.full) and (call := next(calls, None)):
                 await self._rate(call)
-            except (JudgeUnusable, RunError) as error:
-                self.fatal = error
-            except NotAsked:  # the user stopped the run
-                return
+        except PermError as error:
+            self.fatal = error
+        except NotAsked:  # the user stopped the run
+            return
 
     async def _rate(self, call: Call) -> None:
-        if not self.full:
-            try:
-                rating = await rate(self._judge, call, self._job.book.prompt(call.question), self._rules)
-            except BudgetReached as reached:
-                self.full = str(reached)
-            else:
-                self._folder.append(rating, call.rank)
-                self._watch.rated(rating)
-                self._look_for_chances(rating)
-                if rating.status == "skipped" and not self._stop.requested:
-                    self.late = rating.note
-                return
-        self._folder.ledger.miss(call, self._rules)
+        try:
+            rating = await rate(self._judge, call, self._job.book.prompt(call.question), self._rules)
+        except BudgetReached as reached:
+            self.full = str(reached)
+            return
+        self._folder.append(rating)
+        self._watch.rated(rating)
+        self._look_for_chances(rating)
+        if rating.status == "skipped" and not self._stop.requested:
+            self.late = rating.note
 
     def _look_for_chances(self, rating: Rating) -> None:
         self._chances_seen = self._chances_seen or rating.distribution is not None
@@ -279,16 +324,29 @@ def is_made(job: Job, folder: RunFolder) -> bool:
     return bool(asked) and same and folder.ledger.settled(job.settings) == job.ratings
 
 
-def pending_calls(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[Call]:
-    """Yield the calls whose ratings are neither in the folder nor in reserve."""
-    for call in calls_of(job):
-        if folder.ledger.keep(call):
-            watch.kept()
-        elif reserve and (rating := reserve.get(call.key)):
-            folder.append(rating, call.rank)
-            watch.kept()
-        else:
-            yield call
+def pending_calls(
+    job: Job, folder: RunFolder, watch: Watch | None = None, reserve: Reserve | None = None
+) -> Generator[Call, None, None]:
+    """
+    Yield the calls of the job entered last whose ratings are neither in the folder nor in reserve.
+
+    A prompt that is the same under other settings of this run, since only another dimension's changed, was paid for:
+    its rating is entered for these settings too.
+    """
+    with ExitStack() as stack:
+        reserves = [reserve] if reserve else []
+        if folder.ledger.holds_others(job.settings):
+            reserves.append(stack.enter_context(closing(Reserve([folder.path]))))
+        lines = folder.record["commands"][-1]["lines"]
+        for call in calls_of(job, lambda: folder.dialogues(lines)):
+            if not folder.ledger.holds(call.key, job.settings):
+                rating = next(filter(None, (each.get(call.key) for each in reserves)), None)
+                if rating is None:
+                    yield call
+                    continue
+                folder.append(replace(rating, settings=job.settings, judge=job.order.judge.name))
+            if watch:
+                watch.kept()
 
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -49,7 +49,7 @@ def read_shard(path: Path) -> Iterator[dict[str, Any] | None]:
 
 def _checked(row: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        row |= {name: orjson.loads(row[name]) for name in _AS_JSON}
-    except (KeyError, TypeError, orjson.JSONDecodeError):
+        row |= {name: orjson.loads(row[name]) for name in _AS_JSON if name in row}
+    except (TypeError, orjson.JSONDecodeError):
         return None
     return row if is_rating(row) else None

@@ -664,6 +664,9 @@ class TestSomeFail:
         assert "failed: 0 done, 0 failed of 0; token_limit_exceeded: Enqueued token limit reached." in status.out
         assert "batch 1: failed: token_limit_exceeded: Enqueued token limit reached." in refused.err
         assert f"batch 1: nothing new; {SENT} to do again" in refused.err
+        again = desk.collect()
+        assert (refused.code, again.code) == (3, 3)
+        assert "is below --min-coverage 95%" in again.err
         desk.server.max_enqueued = None
         desk.submit()
         assert desk.collect().code == 0

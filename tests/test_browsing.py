@@ -42,7 +42,7 @@ def written_run(path: Path, dialogues: Iterable[Dialogue], ratings: Sequence[Rat
     folder = RunFolder(path)
     folder.keep_dialogues(dialogues)
     for each in ratings:
-        folder.append(each, 0)
+        folder.append(each)
     command = {"command": "perm score", "settings": "x", "ratings": len(ratings), "score": "mode", "asked": ASKED}
     folder.record["settings"] = {each.settings: dict(SETTINGS) for each in ratings}
     folder.record["commands"] = [command]

@@ -176,7 +176,7 @@ def test_an_unreadable_reply_is_counted_and_not_guessed(perm: Perm) -> None:
     with loopback(answering) as server:
         result = perm("compare", tickets(Path("d.jsonl")), *judges(server, "fair", "kind"), "--reask", "0")
 
-    assert result.code == 0
+    assert result.code == 3
     assert "openai/kind gave a score for 88% of its ratings only." in result.out
     assert "8 unparseable" in result.out
 

@@ -21,7 +21,7 @@ from perm_cli.judges.pace import Pace
 from perm_cli.judges.seam import Answer
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.runs import open_run
-from perm_cli.scoring import Order, Stop, make_ratings, prepare
+from perm_cli.scoring import Order, Stop, entered, make_ratings, prepare
 from tests.makers import row, written
 from tests.simulation import fullest_minute
 from tests.test_judges import Time
@@ -415,7 +415,8 @@ async def rated(folder: Path, name: str, endpoint: Endpoint, clock: Clock | Time
     )
     judge, watch = ChatJudge(order.judge, endpoint, limiter(clock, 4)), Looking()
     with open_run(folder / name) as run:
-        await make_ratings(prepare(order), judge, run, watch, Stop())
+        entered(job := prepare(order), run, "perm score")
+        await make_ratings(job, judge, run, watch, Stop())
     return len(watch.ratings)
 
 

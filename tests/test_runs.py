@@ -18,7 +18,7 @@ DIALOGUE = Dialogue(id="d", turns=(Turn(role="seeker", text="é"), Turn(role="su
 def test_a_rating_is_on_disk_as_soon_as_it_is_appended(tmp_path: Path) -> None:
     """A process that is killed the next moment has lost nothing that was paid for."""
     with open_run(tmp_path / "run") as folder:
-        folder.append(rating(key="a"), 0)
+        folder.append(rating(key="a"))
 
         assert (tmp_path / "run" / "ratings.jsonl").read_bytes() == rating_line(rating(key="a"))
 
@@ -28,7 +28,7 @@ def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
     made = [rating(key=str(place), raw="line\u2028end\n", items={"clarity": 3}) for place in range(3)]
     with open_run(tmp_path) as folder:
         for each in made:
-            folder.append(each, 0)
+            folder.append(each)
 
     with open_run(tmp_path) as folder:
         assert list(folder.ratings()) == made
@@ -37,12 +37,12 @@ def test_what_was_appended_is_read_again(tmp_path: Path) -> None:
 def test_a_line_cut_by_a_crash_is_set_aside(tmp_path: Path) -> None:
     """The rest of the file stays good, and the cut rating is made again."""
     with open_run(tmp_path) as folder:
-        folder.append(rating(key="a"), 0)
+        folder.append(rating(key="a"))
     with (tmp_path / "ratings.jsonl").open("ab") as stream:
         stream.write(rating_line(rating(key="b"))[:20])
 
     with open_run(tmp_path) as folder:
-        folder.append(rating(key="c"), 0)
+        folder.append(rating(key="c"))
 
         assert [each.key for each in folder.ratings()] == ["a", "c"]
         assert folder.damaged == 0

@@ -16,7 +16,7 @@ from perm_cli.judges.seam import Reply, Request
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings import Rating
 from perm_cli.runs import open_run
-from perm_cli.scoring import Job, Order, Stop, calls_of, make_ratings, prepare
+from perm_cli.scoring import Job, Order, Stop, calls_of, entered, make_ratings, prepare
 from tests.makers import row, written
 
 ITEMS = '"effectiveness": 10, "clarity": 10, "efficiency": 10, "objectivity": 10, "accuracy": 10'
@@ -76,11 +76,12 @@ def order(tmp_path: Path) -> Order:
 
 
 def made(job: Job, judge: Fake, path: Path, stop: Stop | None = None) -> tuple[set[str], Looking]:
-    """Make the ratings of a job in a folder; return the keys that it then wants."""
+    """Make the ratings of a job in a folder; return the keys that then come of it."""
     watch = Looking()
     with open_run(path) as folder:
+        entered(job, folder, "perm score")
         asyncio.run(make_ratings(job, judge, folder, watch, stop or Stop()))
-        return {outcome.key for outcome in folder.ledger.wanted()}, watch
+        return {outcome.key for outcome in folder.outcomes() if outcome.key}, watch
 
 
 def changed(order: Order, **changes: Any) -> Order:

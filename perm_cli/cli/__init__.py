@@ -28,6 +28,7 @@ from perm_cli.cli.options import (
     JudgeOptions,
     Judges,
     LabelOptions,
+    MinCoverage,
     OptionalAddress,
     PanelOption,
     People,
@@ -125,9 +126,7 @@ def score(
         Path | None,
         typer.Option(help="Run folder.  [default: runs/ with a name of file, judge and time]", show_default=False),
     ] = None,
-    min_coverage: Annotated[
-        float, typer.Option(min=0, max=1, help="Exit with 3 if fewer of the ratings have a score.")
-    ] = 0.95,
+    min_coverage: MinCoverage = 0.95,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -160,11 +159,11 @@ def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json:
 
 @app.command()
 @with_options
-def reward(run: RunPath, reward: RewardOptions, as_json: AsJson = False) -> None:
+def reward(run: RunPath, reward: RewardOptions, min_coverage: MinCoverage = 0.95, as_json: AsJson = False) -> None:
     """Fuse the ratings of a run again, another way. Makes no call."""
     from perm_cli.cli.reward import run as body  # noqa: PLC0415 - see above
 
-    body(run, reward, as_json=as_json)
+    raise typer.Exit(body(run, reward, min_coverage, as_json=as_json))
 
 
 @app.command()
@@ -178,6 +177,7 @@ def compare(
     people: People = None,
     panel: PanelOption = None,
     out: RunsFolder = Path("runs/compare"),
+    min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -187,8 +187,10 @@ def compare(
     """
     from perm_cli.cli.compare import Wishes, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json)
-    run(inputs, dialogues, asking, reward, wishes)
+    wishes = Wishes(
+        judges=judge or (), people=people or (), panel=panel, out=out, min_coverage=min_coverage, as_json=as_json
+    )
+    raise typer.Exit(run(inputs, dialogues, asking, reward, wishes))
 
 
 @app.command()
@@ -223,6 +225,7 @@ def grade(
         Path | None, typer.Option(metavar="FILE", help="Write the checks as JUnit XML.", show_default=False)
     ] = None,
     out: RunsFolder = Path("runs/grade"),
+    min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -233,7 +236,15 @@ def grade(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.grade import Bars, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, as_json=as_json, file_systems=True)
+    wishes = Wishes(
+        judges=judge or (),
+        people=(),
+        panel=panel,
+        out=out,
+        min_coverage=min_coverage,
+        as_json=as_json,
+        file_systems=True,
+    )
     bars = Bars(baseline=baseline, fail_under=fail_under, fail_if_worse_than=fail_if_worse_than, junit=junit)
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, bars))
 
@@ -375,6 +386,7 @@ def validate_judges(
         ),
     ] = 0.2,
     out: RunsFolder = Path("runs/validate"),
+    min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -385,9 +397,11 @@ def validate_judges(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.validate import Against, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json)
+    wishes = Wishes(
+        judges=judge or (), people=people or (), panel=panel, out=out, min_coverage=min_coverage, as_json=as_json
+    )
     held = Against(labels=against.labels, mapped=against.map, epsilon=epsilon)
-    run(inputs, dialogues, asking, reward, wishes, held)
+    raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, held))
 
 
 @app.command()
@@ -402,6 +416,7 @@ def calibrate(
     judge: Judges = None,
     people: People = None,
     out: RunsFolder = Path("runs/calibrate"),
+    min_coverage: MinCoverage = 0.95,
 ) -> None:
     """
     Learn from labels how each judge's levels relate to people's, and keep that in a file for --calibration.
@@ -412,9 +427,11 @@ def calibrate(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.validate import Against  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=people or (), panel=None, out=out, as_json=False)
+    wishes = Wishes(
+        judges=judge or (), people=people or (), panel=None, out=out, min_coverage=min_coverage, as_json=False
+    )
     held = Against(labels=against.labels, mapped=against.map, epsilon=0.0)
-    run(inputs, dialogues, asking, reward, wishes, held, to)
+    raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, held, to))
 
 
 @app.command()
@@ -426,6 +443,7 @@ def report(
     people: People = None,
     title: Annotated[str | None, typer.Option(help="Title of the report.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
+    min_coverage: MinCoverage = 0.95,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """
@@ -436,8 +454,8 @@ def report(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.report import run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=(), people=people or (), panel=None, out=out, as_json=False)
-    run(runs, reward, against, wishes, title, force=force)
+    wishes = Wishes(judges=(), people=people or (), panel=None, out=out, min_coverage=min_coverage, as_json=False)
+    raise typer.Exit(run(runs, reward, against, wishes, title, force=force))
 
 
 @app.command()
@@ -546,6 +564,7 @@ def collect_batches(
         typer.Option("--from", help="File of answers to exported requests; may be repeated.", show_default=False),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all batches are over.")] = False,
+    min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -555,7 +574,7 @@ def collect_batches(
     """
     from perm_cli.cli.batch import collect  # noqa: PLC0415 - see above
 
-    raise typer.Exit(collect(run, reward, answers or [], wait=wait, as_json=as_json))
+    raise typer.Exit(collect(run, reward, answers or [], min_coverage, wait=wait, as_json=as_json))
 
 
 @batch_app.command("cancel")

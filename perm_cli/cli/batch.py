@@ -25,14 +25,14 @@ from perm_cli.batches import (
     cancel as cancel_batch,
 )
 from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.fusing import fuse, show
+from perm_cli.cli.fusing import enough_of, fuse, show
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
-from perm_cli.cli.score import announce_inputs, open_record, run_loop
+from perm_cli.cli.score import announce_inputs, command_line, run_loop
 from perm_cli.errors import PermError, RunError, SettingsError
 from perm_cli.judges.batch_apis import BatchApi
 from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, prepare
+from perm_cli.scoring import Job, entered, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0
@@ -50,7 +50,7 @@ def submit(
         job = prepare(order)
         announce_inputs(job, console)
         with open_run(out) as folder:
-            open_record(job, folder)
+            entered(job, folder, command_line())
             if api:
                 _send_left(job, folder, api, console)
             dialect = run_loop(first_call(job, folder)) if api else None
@@ -80,8 +80,10 @@ def status(path: Path) -> None:
         raise trouble
 
 
-def collect(path: Path, reward: RewardOptions, answers: Sequence[Path], *, wait: bool, as_json: bool) -> int:
-    """Do what the command says; return its exit code."""
+def collect(
+    path: Path, reward: RewardOptions, answers: Sequence[Path], min_coverage: float, *, wait: bool, as_json: bool
+) -> int:
+    """Turn the answers of batches that are over into ratings and fuse them; return the exit code."""
     console = messages()
     with open_run(path, create=False) as folder:
         collecting = _Collecting(folder, console)
@@ -89,14 +91,14 @@ def collect(path: Path, reward: RewardOptions, answers: Sequence[Path], *, wait:
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
         recipe = recipe_of(reward, commands[-1]["score"] if commands else "mode")
-        folder.ledger.keep_latest(folder.dialogue_names())
-        summary = fuse(folder, recipe, folder.expected_ratings())
+        summary = fuse(folder, recipe)
     show(summary, as_json=as_json)
     if collecting.left:
         say(console, f"{collecting.left} batches are not over; collect again later, or now with --wait")
     if collecting.trouble:
         raise collecting.trouble
-    return COVERAGE_TOO_LOW if collecting.left or collecting.put_back else DONE
+    is_enough = enough_of(summary, min_coverage)
+    return DONE if is_enough and not (collecting.left or collecting.put_back) else COVERAGE_TOO_LOW
 
 
 def cancel(path: Path) -> None:

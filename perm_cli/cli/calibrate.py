@@ -7,6 +7,7 @@ from pathlib import Path
 from perm_cli.calibration import Calibration, write_calibration
 from perm_cli.cli.compare import WIDTH, Wishes
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.inputs import enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import Against, judged_table, labelled
@@ -15,6 +16,7 @@ from perm_cli.learning import learn
 from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import number
 from perm_cli.terminal import one_line
+from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
 def run(
@@ -25,8 +27,8 @@ def run(
     wishes: Wishes,
     against: Against,
     to: Path,
-) -> None:
-    """Do what the command says."""
+) -> int:
+    """Learn each judge's curves from the labels and write them; return the exit code."""
     if to.exists():
         raise SettingsError(f"--to: {to} is there already, expected a new file")
     if reward.calibration:
@@ -41,6 +43,7 @@ def run(
     for line in refused:
         say(messages(), f"not learned: {line}")
     _show(calibration, to)
+    return DONE if enough(table, wishes.min_coverage) else COVERAGE_TOO_LOW
 
 
 def _show(calibration: Calibration, to: Path) -> None:

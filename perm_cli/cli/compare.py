@@ -9,7 +9,7 @@ import orjson
 
 from perm_cli.biases import feature_table
 from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.inputs import Table, read_table, table_of_runs
+from perm_cli.cli.inputs import Table, enough, read_table, table_of_runs
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.rating import rate_all
@@ -29,7 +29,7 @@ from perm_cli.rewards import Recipe
 from perm_cli.run_scores import rationales, read_runs
 from perm_cli.scores import Item, Scores
 from perm_cli.statistics.resampling import Resamples
-from perm_cli.words import PanelName
+from perm_cli.words import COVERAGE_TOO_LOW, DONE, PanelName
 
 SHOWN_DISPUTES = 5
 WIDTH = 150  # of tables with intervals
@@ -43,14 +43,15 @@ class Wishes:
     people: Sequence[str]
     panel: PanelName | None
     out: Path
+    min_coverage: float
     as_json: bool
     file_systems: bool = False
 
 
 def run(
     inputs: Sequence[str], dialogues: DialogueOptions, asking: JudgeOptions, reward: RewardOptions, wishes: Wishes
-) -> None:
-    """Do what the command says."""
+) -> int:
+    """Compare the judges of the inputs and print how they differ; return the exit code."""
     recipe = recipe_of(reward, asking.score)
     table = rated_table(inputs, dialogues, asking, recipe, wishes)
     if not table.scores.judges:
@@ -63,6 +64,7 @@ def run(
         sys.stdout.write(comparison_json(comparison, table, panel).decode())
     else:
         _show(comparison, table, panel)
+    return DONE if enough(table, wishes.min_coverage) else COVERAGE_TOO_LOW
 
 
 def with_panel(scores: Scores, how: PanelName, recipe: Recipe) -> tuple[Panel, Scores]:

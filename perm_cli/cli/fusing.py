@@ -1,13 +1,13 @@
 """Fuse the ratings of a run into rewards, write them, and show what they come to."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, BinaryIO
 
 import orjson
 
-from perm_cli.cli.console import output, say
+from perm_cli.cli.console import messages, output, say
 from perm_cli.ledger import Outcome
 from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
@@ -18,21 +18,26 @@ from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job
 
 
-def fuse(folder: RunFolder, recipe: Recipe, expected: int = 0) -> Summary:
-    """Fuse the ratings that the folder's ledger wants, and write rewards and summary."""
-    spending = Spending()
-    with lengths_in(folder, recipe) as lengths, folder.rewriting("rewards.jsonl") as stream:
-        rewards = rewards_of(_counted(folder, spending), recipe, lengths, _caveats(folder))
-        summary = summarise(_written(rewards, stream), spending, expected, str(folder.path), recipe)
+def fuse(folder: RunFolder, recipe: Recipe) -> Summary:
+    """Fuse all that was asked of a run into rewards and summary, and write them."""
+    with folder.rewriting("rewards.jsonl") as stream:
+        summary = _fused(folder, recipe, None, lambda rewards: _written(rewards, stream))
     folder.write("summary.json", summary_json(summary))
     folder.write("summary.csv", summary_csv(summary))
     return summary
 
 
 def fuse_once(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
-    """Fuse the ratings of a job, and keep on record of what, so that `fused_before` knows."""
+    """
+    Fuse a run and return what the job entered last comes to, which need not be all of the run.
+
+    What it was made of is kept on record, so that `fused_before` knows.
+    """
     summary = fuse(folder, recipe)
-    if summary.spending.rated == job.ratings and folder.ledger.all_settled():
+    commands = folder.record["commands"]
+    if any((each["settings"], each.get("asked")) != (job.settings, job.asked) for each in commands):
+        return _fused(folder, recipe, commands[-1:])
+    if summary.coverage == 1:
         folder.record["fused"] = _state(folder, job, recipe)
         folder.write_record()
     return summary
@@ -45,27 +50,49 @@ def fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> Summary | None:
     return read_summary((folder.path / "summary.json").read_bytes())
 
 
+def _fused(
+    folder: RunFolder,
+    recipe: Recipe,
+    commands: Sequence[Mapping[str, Any]] | None,
+    through: Callable[[Iterator[Reward]], Iterator[Reward]] = iter,
+) -> Summary:
+    """Fuse what some commands asked for, or all; every reward goes `through` a function on its way."""
+    spending = Spending()
+    expected = folder.unrecorded_ratings() if commands is None else 0
+    with lengths_in(folder, recipe) as lengths:
+        outcomes = _counted(folder.outcomes(commands), spending)
+        rewards = rewards_of(outcomes, recipe, lengths, _caveats(folder))
+        return summarise(through(rewards), spending, expected, str(folder.path), recipe)
+
+
 def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
     made_of = orjson.dumps([job.settings, job.asked, recipe, _caveats(folder), str(folder.path), folder.digest()])
     return blake2b(made_of, digest_size=16).hexdigest()
 
 
-def show(summary: Summary, *, as_json: bool) -> None:
-    """Print a summary on standard output."""
+def show(summary: Summary, *, as_json: bool, made: Spending | None = None) -> None:
+    """Print a summary on standard output; `made` is what this command made of the ratings."""
     if as_json:
         sys.stdout.write(summary_json(summary).decode())
         return
     console = output()
     console.print(curve_table(summary.curves, summary.curves_left_out))
     console.print(summary_table(summary))
-    for line in closing_lines(summary):
+    for line in closing_lines(summary, made):
         say(console, line)
     for caveat in summary.caveats:
         say(console, caveat, "bold")
 
 
-def _counted(folder: RunFolder, spending: Spending) -> Iterator[Outcome]:
-    for outcome in folder.ledger.wanted():
+def enough_of(summary: Summary, min_coverage: float) -> bool:
+    """Return whether enough of the ratings asked for have a score, and say so if not."""
+    if summary.coverage < min_coverage:
+        say(messages(), f"coverage {summary.coverage:.1%} is below --min-coverage {min_coverage:.0%}")
+    return summary.coverage >= min_coverage
+
+
+def _counted(outcomes: Iterator[Outcome], spending: Spending) -> Iterator[Outcome]:
+    for outcome in outcomes:
         spending.add(outcome)
         yield outcome
 

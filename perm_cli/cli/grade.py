@@ -11,7 +11,7 @@ import orjson
 
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table, with_panel
 from perm_cli.cli.console import output, say
-from perm_cli.cli.inputs import Table
+from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.errors import SettingsError
@@ -25,7 +25,7 @@ from perm_cli.runs import is_run
 from perm_cli.scores import Scores
 from perm_cli.systems import Leaderboard, leaderboard
 from perm_cli.terminal import one_line
-from perm_cli.words import CHECK_FAILED, DIMENSIONS, DONE
+from perm_cli.words import CHECK_FAILED, COVERAGE_TOO_LOW, DIMENSIONS, DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,8 @@ def run(
         _show(table, boards, checks, bars)
     if bars.junit:
         write_whole(bars.junit, junit(checks, "perm grade"))
+    if not enough(table, wishes.min_coverage):
+        return COVERAGE_TOO_LOW
     return CHECK_FAILED if failed(checks) else DONE
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from perm_cli.cli.console import messages, say
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import SettingsError
 from perm_cli.labels import is_ratings_file, read_ratings
@@ -11,6 +12,7 @@ from perm_cli.rewards import Recipe
 from perm_cli.run_scores import Health, RunScores, read_runs
 from perm_cli.runs import is_run
 from perm_cli.scores import Scores
+from perm_cli.terminal import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,18 @@ class Table:
     def dialogues(self) -> Iterable[Dialogue]:
         """Return the dialogues, as far as runs hold them."""
         return self.runs.dialogues() if self.runs else ()
+
+
+def enough(table: Table, min_coverage: float) -> bool:
+    """Say what is missing of the ratings that were asked for; return whether there are enough to go by."""
+    if table.runs is None:
+        return True
+    for line in table.runs.shortfalls():
+        say(messages(), one_line(line, 500))
+    lowest = min((each.coverage for each in table.health), default=1.0)
+    if lowest < min_coverage:
+        say(messages(), f"coverage {lowest:.1%} is below --min-coverage {min_coverage:.0%}")
+    return lowest >= min_coverage
 
 
 def table_of_runs(runs: RunScores) -> Table:

@@ -67,6 +67,9 @@ class ReadingOptions:
     ] = None
 
 
+MinCoverage = Annotated[float, Option(min=0, max=1, help="Exit with 3 if fewer of the ratings asked for have a score.")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueOptions(ReadingOptions):
     """Say how dialogues are read, and what is asked about them."""

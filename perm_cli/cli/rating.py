@@ -13,15 +13,15 @@ from perm_cli.cli.console import messages, say
 from perm_cli.cli.fusing import fuse_once, fused_before
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
 from perm_cli.cli.orders import opened_sources, order_of
-from perm_cli.cli.score import announce_inputs, close_record, finishing, open_record, run_loop
+from perm_cli.cli.score import INTERRUPTION, announce_inputs, close_record, command_line, finishing, run_loop
 from perm_cli.errors import NotAsked, PermError
 from perm_cli.judges import check_judge, open_judge
 from perm_cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.ratings import Rating
 from perm_cli.rewards import Recipe
-from perm_cli.run_scores import Asked
+from perm_cli.run_scores import Command
 from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, Order, Stop, interruptible, is_made, make_ratings, prepare
+from perm_cli.scoring import Job, Order, Stop, entered, interruptible, is_made, make_ratings, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def rate_all(
     out: Path,
     *,
     file_systems: bool = False,
-) -> dict[Path, Asked]:
+) -> dict[Path, Command]:
     """
-    Rate dialogues with every judge and return the run folders, one a judge, in `out`, with what was asked of each.
+    Rate dialogues with every judge; return the run folders in `out`, one per judge, and the command on each.
 
     With `file_systems`, files are systems where rows name none. A judge that cannot be used is said and left out;
     raise its error if none is left, and `KeyboardInterrupt` when the user has stopped the run.
@@ -62,15 +62,11 @@ def rate_all(
                 # Typer ends a KeyboardInterrupt without a word.
                 say(console, "stopped; what is rated is kept, the same command goes on")
                 raise KeyboardInterrupt from None
-        done = {work.path: _asked(work.job) for work in works if work.path not in failures}
-        if not done:
+        if len(failures) == len(works):
             raise next(iter(failures.values()))
         for path, failure in failures.items():
             say(console, f"{path.name}: left out: {failure}")
-        for work in works:
-            if work.path in done:
-                _fuse(work, recipe)
-    return done
+        return {work.path: _fused(work, recipe) for work in works if work.path not in failures}
 
 
 def _order(order: Order, *, file_systems: bool) -> Order:
@@ -105,19 +101,24 @@ async def _rate_one(work: _Work, stop: Stop, progress: ProgressLine, failures: d
 
 async def _ask(job: Job, folder: RunFolder, stop: Stop, progress: ProgressLine) -> None:
     own = ProgressLine(job.ratings, None)
-    record = open_record(job, folder)
+    record = entered(job, folder, command_line())
     if is_made(job, folder):
         progress.kept(job.ratings)
         close_record(record, folder, own.spending)
         return
     async with open_judge(job.order.judge) as judge:
         stop.notify = lambda: judge.stop(NotAsked("the run was stopped"))
+        stopped: str | None = INTERRUPTION
         try:
-            await make_ratings(job, judge, folder, _Both(own, progress), stop)
+            stopped = await make_ratings(job, judge, folder, _Both(own, progress), stop)
+            stopped = INTERRUPTION if stop.requested else stopped
             if own.spending.rated:
                 folder.record["settings"][job.settings]["effective"] = judge.effective()
+        except PermError as error:
+            stopped = str(error)
+            raise
         finally:
-            close_record(record, folder, own.spending)
+            close_record(record, folder, own.spending, stopped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +138,12 @@ class _Both:
         self.whole.kept(ratings)
 
 
-def _asked(job: Job) -> Asked:
-    return Asked(settings=job.settings, places=frozenset((dialogue.id, dialogue.system) for dialogue in job.read()))
-
-
-def _fuse(work: _Work, recipe: Recipe) -> None:
+def _fused(work: _Work, recipe: Recipe) -> Command:
+    """Fuse what was rated, and return the command that rated it."""
     with open_run(work.path) as folder:
         if fused_before(folder, work.job, recipe) is None:
-            folder.ledger.keep_latest(folder.dialogue_names(), work.job.settings)
             fuse_once(folder, work.job, recipe)
+        return dict(folder.record["commands"][-1])
 
 
 def _folders(names: Sequence[str]) -> list[str]:

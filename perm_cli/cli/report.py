@@ -5,7 +5,7 @@ from pathlib import Path
 
 from perm_cli.cli.compare import Wishes
 from perm_cli.cli.console import messages, say
-from perm_cli.cli.inputs import Table
+from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.options import LabelOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import labelled_if_any
@@ -14,6 +14,7 @@ from perm_cli.files import write_whole
 from perm_cli.reports.page import render
 from perm_cli.reports.report import report_of
 from perm_cli.run_scores import read_runs
+from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
 def run(
@@ -24,8 +25,8 @@ def run(
     title: str | None,
     *,
     force: bool,
-) -> None:
-    """Do what the command says."""
+) -> int:
+    """Write the report of some runs; return the exit code."""
     if wishes.out.exists() and not force:
         raise SettingsError(f"--out: {wishes.out} is there already, expected a new file, or --force")
     found = read_runs(runs, recipe_of(reward))
@@ -37,3 +38,4 @@ def run(
     content = render(page)
     write_whole(wishes.out, content)
     say(messages(), f"{wishes.out}: {len(content) / 1e6:.1f} MB, open it in a browser")
+    return DONE if enough(table, wishes.min_coverage) else COVERAGE_TOO_LOW

@@ -3,19 +3,20 @@
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
-from perm_cli.cli.fusing import fuse, show
+from perm_cli.cli.fusing import enough_of, fuse, show
 from perm_cli.cli.options import RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.runs import open_run
+from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
-def run(path: Path, options: RewardOptions, *, as_json: bool) -> None:
-    """Do what the command says."""
+def run(path: Path, options: RewardOptions, min_coverage: float, *, as_json: bool) -> int:
+    """Fuse the ratings of a run and print the summary; return the exit code."""
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
-        folder.ledger.keep_latest(folder.dialogue_names())
         recipe = recipe_of(options, commands[-1]["score"] if commands else "mode")
-        summary = fuse(folder, recipe, folder.expected_ratings())
+        summary = fuse(folder, recipe)
         if folder.damaged:
             say(messages(), f"{path}/ratings.jsonl: {folder.damaged} damaged lines passed over")
     show(summary, as_json=as_json)
+    return DONE if enough_of(summary, min_coverage) else COVERAGE_TOO_LOW

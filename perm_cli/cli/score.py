@@ -7,7 +7,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, SpendingOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
-from perm_cli.errors import NotAsked, RunError, SettingsError
+from perm_cli.errors import NotAsked, PermError, SettingsError
 from perm_cli.judges import check_judge, open_judge
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.prices import price_of
@@ -26,7 +26,7 @@ from perm_cli.reports.spending import Spending
 from perm_cli.reserve import Reserve
 from perm_cli.rewards import Recipe
 from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, Stop, interruptible, make_ratings, prepare, settings_record
+from perm_cli.scoring import Job, Stop, entered, interruptible, make_ratings, now, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -66,16 +66,13 @@ def run(
     if summary is None:
         say(console, f"stopped; what is rated is kept. To go on: {_same_command(path, output.out)}")
         return INTERRUPTED
-    from perm_cli.cli.fusing import show  # noqa: PLC0415 - arrays and frames, once the calls are made
+    from perm_cli.cli.fusing import enough_of, show  # noqa: PLC0415 - arrays and frames, once the calls are made
 
-    show(summary, as_json=output.as_json)
+    show(summary, as_json=output.as_json, made=ended.made)
     if ended.full:
         say(console, f"{ended.full}: what is left is skipped. To go on: the same command with a larger --budget")
         return COVERAGE_TOO_LOW
-    if summary.coverage < output.min_coverage:
-        say(console, f"coverage {summary.coverage:.1%} is below --min-coverage {output.min_coverage:.0%}")
-        return COVERAGE_TOO_LOW
-    return DONE
+    return DONE if enough_of(summary, output.min_coverage) else COVERAGE_TOO_LOW
 
 
 def _limit(judge: JudgeSettings, spending: SpendingOptions, output: Output) -> tuple[float, str] | None:
@@ -100,7 +97,7 @@ def _rated_and_fused(
     with closing(Reserve(reuse or ())) as reserve, open_run(path) as folder:
         for name in folder.cut:
             say(console, f"{path}/{name}.jsonl: the last line was cut; it is set aside in {name}.damaged")
-        record = open_record(job, folder)
+        record = entered(job, folder, command_line())
         if summary := _fused_before(folder, job, recipe):
             close_record(record, folder, Spending())
             return _Ended(), summary
@@ -110,9 +107,6 @@ def _rated_and_fused(
         if not ray:
             return ended, _fused(folder, job, recipe, console)
     with open_run(path) as folder:  # opened again, it knows what the workers have written
-        from perm_cli.ray_grader import want_all  # noqa: PLC0415 - only where it is asked for
-
-        want_all(job, folder)
         return ended, _fused(folder, job, recipe, console)
 
 
@@ -151,6 +145,7 @@ class _Ended:
 
     interrupted: bool = False
     full: str | None = None
+    made: Spending = field(default_factory=Spending)
     effective: dict[str, Any] = field(default_factory=dict)
 
 
@@ -159,9 +154,15 @@ def _budget(folder: RunFolder, limit: tuple[float, str] | None) -> Budget | None
     if not limit:
         return None
     calls, tokens, usd = folder.ledger.spent()
-    budget = Budget(*limit, Use(calls=calls, tokens=tokens, usd=usd))
-    # Calls that came to no rating are on record here only.
-    budget.spent = max(budget.spent, folder.record.get("spent", {}).get(budget.unit, 0.0))
+    unit = limit[1]
+
+    def keep(amount: float) -> None:
+        folder.record["spent"] = folder.record.get("spent", {}) | {unit: amount}
+        folder.write_record()
+
+    budget = Budget(*limit, Use(calls=calls, tokens=tokens, usd=usd), keep)
+    # Calls that came to no rating, or to one without usage, are on record here only.
+    budget.spent = max(budget.spent, folder.record.get("spent", {}).get(unit, 0.0))
     return budget
 
 
@@ -169,14 +170,20 @@ def _rate(job: Job, means: _Means, record: dict[str, Any]) -> _Ended:
     """Make the ratings, and keep on record how that went."""
     folder = means.folder
     with shown_progress(means.console, job.ratings) as progress:
+        stopped: str | None = INTERRUPTION
         try:
             ended = _make_on_ray(job, means, progress) if means.ray else run_loop(_make(job, means, progress))
+            stopped = INTERRUPTION if ended.interrupted else ended.full
         except (KeyboardInterrupt, asyncio.CancelledError):
             ended = _Ended(interrupted=True)
+        except PermError as error:
+            stopped = str(error)
+            raise
         finally:
             if means.budget:
                 folder.record["spent"] = folder.record.get("spent", {}) | {means.budget.unit: means.budget.spent}
-            close_record(record, folder, progress.spending)
+            close_record(record, folder, progress.spending, stopped)
+    ended.made = progress.spending
     if ended.effective:
         folder.record["settings"][job.settings]["effective"] = ended.effective
         folder.write_record()
@@ -219,35 +226,14 @@ def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(coroutine)
 
 
-def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
-    """Enter the settings and this command into the run's record before anything is paid for."""
-    entry = settings_record(job.order.judge, job.book)
-    folder.record["settings"][job.settings] = folder.record["settings"].get(job.settings, {}) | entry
-    command: dict[str, Any] = {
-        "command": shlex.join(["perm", *sys.argv[1:]]),
-        "settings": job.settings,
-        "asked": job.asked,
-        "ratings": job.ratings,
-        "score": job.order.score,
-        "started": _now(),
-    }
-    try:
-        if not folder.has_dialogues or not any(each.get("asked") == job.asked for each in folder.record["commands"]):
-            folder.keep_dialogues(job.read())
-        folder.record["commands"].append(command)
-        folder.write_record()
-        folder.open_ratings()
-    except OSError as error:
-        place = error.filename or folder.path
-        raise RunError(f"{place}: {error.strerror} found, expected a folder that can be written") from error
-    return command
-
-
-def close_record(record: dict[str, Any], folder: RunFolder, spending: Spending) -> None:
-    """Enter what a command has made into its record."""
-    record |= {"ended": _now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
-    record |= {"cost_usd": spending.cost_usd}
+def close_record(record: dict[str, Any], folder: RunFolder, spending: Spending, stopped: str | None = None) -> None:
+    """Enter what a command has made into its record, and why it `stopped` before all was rated."""
+    record |= {"ended": now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
+    record |= {"cost_usd": spending.cost_usd, "stopped": stopped}
     folder.write_record()
+
+
+INTERRUPTION = "the run was interrupted"
 
 
 def announce_inputs(job: Job, console: Console) -> None:
@@ -266,9 +252,9 @@ def _default_out(job: Job) -> Path:
 
 
 def _same_command(path: Path, out: Path | None) -> str:
-    added = [] if out else ["--out", str(path)]
-    return shlex.join(["perm", *sys.argv[1:], *added])
+    return " ".join([command_line(), *([shlex.join(["--out", str(path)])] if out is None else [])])
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def command_line() -> str:
+    """Return the command as it was typed."""
+    return shlex.join(["perm", *sys.argv[1:]])

@@ -12,7 +12,7 @@ from perm_cli.biases import feature_table
 from perm_cli.calibration import Calibration, calibrated, read_calibration
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table
 from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.inputs import Table
+from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, LabelOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.constructs import mapping, read_map
@@ -26,6 +26,7 @@ from perm_cli.scores import Scores
 from perm_cli.statistics.resampling import Resamples
 from perm_cli.terminal import one_line
 from perm_cli.validation import DimensionValidation, Mapped, validate
+from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ def run(
     reward: RewardOptions,
     wishes: Wishes,
     against: Against,
-) -> None:
-    """Do what the command says."""
+) -> int:
+    """Hold the judges of the inputs against people and print how they do; return the exit code."""
     recipe = recipe_of(reward, asking.score)
     table = judged_table(inputs, dialogues, asking, recipe, wishes, against)
     scores, mapped = labelled(table, wishes.people, against)
@@ -64,6 +65,7 @@ def run(
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
     else:
         _show(table, found)
+    return DONE if enough(table, wishes.min_coverage) else COVERAGE_TOO_LOW
 
 
 def judged_table(

@@ -1,13 +1,12 @@
 """Check all dialogues before the first call, then read them again, one at a time."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from sqlite3 import Connection
 
 from perm_cli.dialogues import Dialogue, judged_turns
-from perm_cli.errors import SHOWN_PROBLEMS, InputError, PermError, Problem
+from perm_cli.errors import SHOWN_PROBLEMS, InputChanged, InputError, Problem
 from perm_cli.formats.containers import kind_of
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Found, Made
@@ -41,13 +40,15 @@ def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]
 
     An id that one system uses twice is found with a table on disk, so that memory does not grow with the files.
     """
+    # Hashed before it is read: what is read later and has this hash is what was checked.
+    digests = {source.name: source.digest() for source in sources}
     with closing(scratch()) as seen:
         seen.execute("CREATE TABLE ids (id TEXT, system TEXT, place TEXT, PRIMARY KEY (id, system))")
         check = _Check(reading, seen)
         tallies = {source.name: tally for batch in batches(sources, reading) for source, tally in check.tallied(batch)}
     if check.count:
         raise InputError(check.problems, check.count)
-    return [tallies[source.name].census(source) for source in sources]
+    return [tallies[source.name].census(source, digests[source.name]) for source in sources]
 
 
 def read_dialogues(sources: Sequence[Source], reading: Reading) -> Iterator[Dialogue]:
@@ -55,7 +56,7 @@ def read_dialogues(sources: Sequence[Source], reading: Reading) -> Iterator[Dial
     for batch in batches(sources, reading):
         for _, made in read_made(batch, reading):
             if isinstance(made, Problem):
-                raise PermError(f"{made} (the file changed while it was read); what is rated so far is kept")
+                raise InputChanged(f"{made} (the file changed while it was read)")
             if isinstance(made, Found):
                 yield made.dialogue
 
@@ -67,9 +68,7 @@ class _Tally:
     turns: int = 0
     remarks: list[Remark] = field(default_factory=list)
 
-    def census(self, source: Source) -> Census:
-        with source.path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    def census(self, source: Source, digest: str) -> Census:
         return Census(
             source=source,
             format=self.format,

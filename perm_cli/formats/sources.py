@@ -1,6 +1,7 @@
 """Where dialogues come from: files, gzipped too, and standard input, each readable more than once."""
 
 import gzip
+import hashlib
 import shutil
 import sys
 import tempfile
@@ -28,6 +29,14 @@ class Source:
     def stem(self) -> str:
         """Return the name without folder and endings, as runs and generated ids use it."""
         return Path(self.name).name.split(".")[0] or "dialogues"
+
+    def digest(self) -> str:
+        """Return a hash over the bytes of the file, nothing if it cannot be read."""
+        try:
+            with self.path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

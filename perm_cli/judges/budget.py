@@ -1,6 +1,7 @@
 """What a run may cost: a limit in US dollars, tokens or calls, which is never passed."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from perm_cli.errors import NotAsked, SettingsError
@@ -8,6 +9,7 @@ from perm_cli.terminal import one_line
 
 _AMOUNT = re.compile(r"\$?(\d+(?:\.\d+)?)([kKmM]?)[\s-]*(usd|dollars?|tokens?|calls?)?", re.IGNORECASE)
 _MOST = 1e12
+_AHEAD = 0.02  # of the limit, which a kill may cost and which few writes go through
 _TIMES = {"": 1.0, "k": 1e3, "m": 1e6}
 
 
@@ -26,17 +28,22 @@ class Use:
 
 class Budget:
     """
-    Hold a limit against what is spent and what calls in flight may come to at worst.
+    A limit, against what is spent and what calls in flight may come to at worst.
 
-    `unit` is a field of `Use`. Calls whose bill nobody saw, since the connection was lost or time ran out, count with
-    their worst case.
+    `unit` is a field of `Use`. Calls whose bill nobody saw, since the connection was lost, time ran out or the judge
+    names no usage, count with their worst case. `keep` is told ahead how much may be spent until it is told again:
+    what it has kept is then never less than what a process that is killed has spent.
     """
 
-    def __init__(self, limit: float, unit: str, spent: Use | None = None) -> None:
+    def __init__(
+        self, limit: float, unit: str, spent: Use | None = None, keep: Callable[[float], None] | None = None
+    ) -> None:
         self.limit = limit
         self.unit = unit
         self.spent = self._of(spent or Use())
         self.reserved = 0.0
+        self._keep = keep
+        self._kept = 0.0
 
     def fits(self, worst: Use) -> bool:
         """Tell whether a call may begin."""
@@ -45,6 +52,10 @@ class Budget:
     def reserve(self, worst: Use) -> None:
         """Set aside what a call may come to."""
         self.reserved += self._of(worst)
+        in_use = self.spent + self.reserved
+        if self._keep and in_use > self._kept:
+            self._kept = min(in_use + self.limit * _AHEAD, max(self.limit, in_use))
+            self._keep(self._kept)
 
     def settle(self, worst: Use, actual: Use) -> None:
         """Put what it did come to in its place."""

@@ -32,5 +32,13 @@ class Spending:
 
     @property
     def rated(self) -> int:
-        """Return the number of ratings."""
+        """Return the number of ratings, those included that were asked for and not made."""
         return sum(self.statuses.values())
+
+    def said(self, expected: int = 0) -> str:
+        """Return how many of the ratings have a score, and what became of the others."""
+        asked, scored = max(expected, self.rated), self.statuses["scored"]
+        others = ", ".join(f"{count:,} {name}" for name, count in sorted(self.statuses.items()) if name != "scored")
+        return f"{scored:,} of {asked:,} ratings scored ({scored / asked if asked else 0:.1%})" + f"; {others}" * bool(
+            others
+        )

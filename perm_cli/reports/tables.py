@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import Curve, Measure, Summary, SystemSummary
 from perm_cli.terminal import one_line
 
@@ -58,24 +59,34 @@ def curve_table(curves: Sequence[Curve], left_out: int = 0) -> RenderableType:
     return Group(table, Text(f"… and {left:,} more in rewards.jsonl")) if left > 0 else table
 
 
-def closing_lines(summary: Summary) -> list[str]:
-    """Return what must be known about the numbers: what is missing, what it cost, and whether to believe them."""
+def closing_lines(summary: Summary, made: Spending | None = None) -> list[str]:
+    """
+    Return what must be known about the numbers: what is missing and what they cost.
+
+    `made` is what this command made of the ratings; without it, what all of them have cost is said.
+    """
     spending = summary.spending
-    failures = ", ".join(f"{count} {name}" for name, count in sorted(spending.statuses.items()) if name != "scored")
-    scored = spending.statuses["scored"]
-    lines = [
-        f"{scored:,} of {summary.expected:,} ratings scored ({summary.coverage:.1%})"
-        + (f"; {failures}" * bool(failures))
-    ]
-    cost = "cost unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
-    tokens = spending.tokens
-    cached = (
-        f", {tokens['cached'] / tokens['in']:.0%} of the prompt from cache" if tokens["cached"] and tokens["in"] else ""
-    )
-    used = f"{tokens['in']:,} tokens in, {tokens['out']:,} out{cached}, {cost}"
-    lines.append(f"{tokens['calls']:,} calls for these ratings, {used}")
+    lines = [spending.said(summary.expected)]
+    there = spending.rated - spending.statuses["skipped"] - (made.rated if made else 0)
+    if made and not made.rated and there:
+        lines.append(f"all {there:,} ratings were there; 0 calls")
+    elif made and there > 0:
+        lines.append(f"{there:,} ratings were there; {_use(made, 'the others')}")
+    else:
+        lines.append(_use(spending, "these ratings"))
     lines.append(f"run: {summary.run}")
     return lines
+
+
+def _use(spending: Spending, what: str) -> str:
+    """Return the calls, tokens and US dollars that ratings cost."""
+    tokens = spending.tokens
+    cost = "cost unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
+    cached = tokens["cached"] / tokens["in"] if tokens["in"] else 0
+    from_cache = f", {cached:.0%} of the prompt from cache" if cached else ""
+    return (
+        f"{tokens['calls']:,} calls for {what}, {tokens['in']:,} tokens in, {tokens['out']:,} out{from_cache}, {cost}"
+    )
 
 
 def _name(system: SystemSummary) -> str:

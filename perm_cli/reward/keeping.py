@@ -51,7 +51,7 @@ class Keeper:
 
     def append(self, rating: Rating) -> None:
         """Put a rating on disk."""
-        self._folder.append(rating, len(self._seen))
+        self._folder.append(rating)
         self._command["ratings"] += 1
 
     def note(self, signs: Signs, step: int | None) -> None:
