@@ -13,7 +13,12 @@ from perm_cli.ratings import Rating
 from perm_cli.reports.spending import Spending
 
 _PLAIN_EVERY_S = 10.0
+_AT_FIRST_EVERY_S = 4.0
+_AT_FIRST_S = 60.0  # while somebody looks on who wants to know that it works at all
 _REFRESH_HZ = 4
+# From fewer ratings, or after less time, nothing can be said of how long the others will take.
+_GROUND = 10
+_GROUND_S = 5.0
 
 
 class ProgressLine:
@@ -25,7 +30,7 @@ class ProgressLine:
         self._kept = 0
         self._write = write
         self._started = monotonic()
-        self._next = self._started + _PLAIN_EVERY_S
+        self._next = self._started + _AT_FIRST_EVERY_S
 
     def rated(self, rating: Rating) -> None:
         """Take note of a rating."""
@@ -34,8 +39,9 @@ class ProgressLine:
 
     def tick(self) -> None:
         """Write a plain line if it is time for one."""
-        if self._write and monotonic() >= self._next:
-            self._next = monotonic() + _PLAIN_EVERY_S
+        now = monotonic()
+        if self._write and now >= self._next:
+            self._next = now + (_AT_FIRST_EVERY_S if now - self._started < _AT_FIRST_S else _PLAIN_EVERY_S)
             self._write(str(self))
 
     def kept(self, ratings: int = 1) -> None:
@@ -43,20 +49,20 @@ class ProgressLine:
         self._kept += ratings
 
     def __str__(self) -> str:
-        elapsed = max(monotonic() - self._started, 1e-6)
+        elapsed = monotonic() - self._started
         made = self.spending.rated
-        rate = made / elapsed
         left = max(self._expected - self._kept - made, 0)
+        grounded = made >= _GROUND and elapsed >= _GROUND_S
         failed = ", ".join(f"{n} {name}" for name, n in sorted(self.spending.statuses.items()) if name != "scored")
         tokens = self.spending.tokens
         cost = self.spending.cost_usd
         parts = [
             f"{self._kept + made:,}/{self._expected:,} ratings",
-            f"{rate:.1f}/s",
-            f"{(tokens['in'] + tokens['out']) / 1000:,.0f}k tokens",
+            _speed(made, elapsed) if made and elapsed else f"{elapsed:.0f} s",
+            f"{(tokens['in'] + tokens['out']) / 1000:,.0f}k tokens" if made else "",
             "" if not cost else f"{cost:.4f} USD",
             failed,
-            f"{_duration(left / rate)} left" if made and left else "",
+            f"{_duration(left * elapsed / made)} left" if left and grounded else "",
         ]
         return " · ".join(part for part in parts if part)
 
@@ -82,7 +88,7 @@ async def beating(line: ProgressLine) -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(_PLAIN_EVERY_S)
+            await asyncio.sleep(_AT_FIRST_EVERY_S)
             line.tick()
 
     task = asyncio.create_task(beat())
@@ -90,6 +96,10 @@ async def beating(line: ProgressLine) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
+
+
+def _speed(made: int, elapsed: float) -> str:
+    return f"{made / elapsed:.1f}/s" if made >= elapsed else f"{elapsed / made:.1f} s each"
 
 
 def _duration(seconds: float) -> str:
