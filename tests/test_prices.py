@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from perm_cli.judges.prices import price_of
+from perm_cli.judges.prices import price_list, price_of, retirement_note
 from perm_cli.judges.settings import JudgeSettings, Price
 
 OWN = Price(input=1.0, output=2.0)
@@ -81,3 +82,30 @@ def test_a_price_is_found_without_importing_litellm() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.fixture
+def retired() -> date:
+    """Return the day on which the list has a model taken away."""
+    return date.fromisoformat(price_list()["gpt-4o-mini"]["deprecation_date"])
+
+
+@pytest.mark.parametrize(("days", "words"), [(-1, "is retired on"), (0, "was retired on"), (1, "was retired on")])
+def test_a_judge_that_is_taken_away_is_named(retired: date, days: int, words: str) -> None:
+    """Numbers of a judge that is gone cannot be made again."""
+    note = retirement_note(settings("openai/gpt-4o-mini"), retired + timedelta(days=days))
+
+    assert (note or "").startswith(f"openai/gpt-4o-mini {words} {retired.day} ")
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        pytest.param(settings("openai/gpt-4o-mini", base_url="http://127.0.0.1:8000/v1"), id="own-address"),
+        pytest.param(settings("baseline"), id="of-ours"),
+        pytest.param(settings("nobody/knows"), id="unknown"),
+    ],
+)
+def test_nothing_is_said_where_no_day_is_known(retired: date, judge: JudgeSettings) -> None:
+    """A server of one's own keeps its model as long as one likes."""
+    assert retirement_note(judge, retired) is None

@@ -3,25 +3,30 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import date
 
 import orjson
 
-from perm_cli.cli.console import output, say
+from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
 from perm_cli.cli.orders import opened_sources, order_of
+from perm_cli.judges.prices import retirement_note
 from perm_cli.plans import CACHED_FROM, Plan, plan_of
 from perm_cli.scoring import prepare
 
 
 def run(files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, *, as_json: bool) -> None:
-    """Do what the command says."""
+    """Print what rating the dialogues would cost."""
     with opened_sources(files) as sources:
-        plan = plan_of(prepare(order_of(sources, dialogues, judge)))
+        order = order_of(sources, dialogues, judge)
+        plan = plan_of(prepare(order))
     if as_json:
         sys.stdout.write(orjson.dumps(asdict(plan), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
         return
     for line in _lines(plan):
         say(output(), line)
+    if note := retirement_note(order.judge, date.today()):  # noqa: DTZ011 - the user's own day
+        say(messages(), note)
 
 
 def _lines(plan: Plan) -> list[str]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,7 @@ def price_of(settings: JudgeSettings) -> Price | None:
         return settings.price
     if is_local(settings.model) or settings.model == BASELINE:
         return Price(input=0.0, output=0.0)
-    prices = _price_list()
-    entry = prices.get(settings.model, {})
-    if settings.provider == "openai" and os.environ.get("OPENAI_BASE_URL"):
-        return None
-    # Many are listed without the provider's name.
-    if not entry and prices.get(settings.model.partition("/")[2], {}).get("litellm_provider") == settings.provider:
-        entry = prices[settings.model.partition("/")[2]]
+    entry = _listed(settings)
     listed, output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if listed is None or output is None:
         return None
@@ -44,8 +39,35 @@ def price_of(settings: JudgeSettings) -> Price | None:
     )
 
 
+def retirement_of(settings: JudgeSettings) -> date | None:
+    """Return the day on which the judge's provider takes it away, None if none is known."""
+    try:
+        return date.fromisoformat(_listed(settings).get("deprecation_date", ""))
+    except (TypeError, ValueError):
+        return None
+
+
+def retirement_note(settings: JudgeSettings, today: date) -> str | None:
+    """Return a warning of a judge that is taken away, None if no day for that is known."""
+    day = retirement_of(settings)
+    if day is None:
+        return None
+    when = "was retired" if day <= today else "is retired"
+    return f"{settings.model} {when} on {day:%-d %B %Y}: numbers that are to be compared later need another judge"
+
+
+def _listed(settings: JudgeSettings) -> dict[str, Any]:
+    """Return what LiteLLM's list has on a judge, nothing about one at an address of one's own."""
+    if settings.base_url or (settings.provider == "openai" and os.environ.get("OPENAI_BASE_URL")):
+        return {}
+    prices = price_list()
+    bare = prices.get(settings.model.partition("/")[2], {})  # many are listed without the provider's name
+    return prices.get(settings.model) or (bare if bare.get("litellm_provider") == settings.provider else {})
+
+
 @cache
-def _price_list() -> dict[str, Any]:
+def price_list() -> dict[str, Any]:
+    """Return LiteLLM's price list by the names of models."""
     found = importlib.util.find_spec("litellm")
     if found is None or not found.origin:
         return {}
