@@ -461,6 +461,11 @@ def test_who_comes_after_close_does_not_wait_for_ever() -> None:
         pytest.param("<think>Sad.</think>That hurts.", "That hurts.", id="thinking"),
         pytest.param("Sad.</think>\n\nThat hurts.", "That hurts.", id="thinking begun in the template"),
         pytest.param(
+            "analysisShe is sad.assistantfinalThat hurts.", "That hurts.", id="harmony as a trainer decodes it"
+        ),
+        pytest.param("[THINK]Sad.[/THINK]That hurts.", "That hurts.", id="thinking in brackets"),
+        pytest.param("**Response:** That hurts.", "That hurts.", id="a response in bold"),
+        pytest.param(
             "<think># Response\nNo.</think># Analysis\nA.\n# Response\nThat hurts.",
             "# Analysis\nA.\n# Response\nThat hurts.",
             id="thinking about headings",
@@ -489,6 +494,11 @@ def test_forms_of_the_same_reply_are_worth_the_same(reply: str, same: str) -> No
         pytest.param("# Analysis\nShe is sad.\n# Response\n", id="an empty response"),
         pytest.param("<think>She is sad. What do I say", id="thinking without end"),
         pytest.param("<think>Sad.</think>", id="thinking only"),
+        pytest.param("[THINK]She is sad. That hurts.", id="thinking in brackets without end"),
+        pytest.param("<|channel|>analysis<|message|>She is sad.<|end|>", id="thinking in harmony, nothing final"),
+        pytest.param("analysisShe is sad. That hurts.", id="thinking in harmony as a trainer decodes it"),
+        pytest.param("◁think▷She is sad. That hurts.", id="thinking in triangles without end"),
+        pytest.param("**Analysis**\nShe is sad.", id="an analysis in bold only"),
     ],
 )
 def test_a_reply_that_says_nothing_has_the_lowest_reward_and_costs_nothing(reply: str) -> None:
