@@ -44,6 +44,8 @@ _FRAME = re.compile(
     r"|\A\s*<(?:answer|response|output)>|</(?:answer|response|output)>\s*\Z",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"(?:thought|analysis<\|message\|>)\Z")  # behind the mark of Gemma, of Harmony
+_LONGEST = 120  # characters of a mark, the label behind it and white space
 
 
 def without_thinking(text: str, filler: str = "", *, opened: bool = False) -> str | None:
@@ -55,7 +57,8 @@ def without_thinking(text: str, filler: str = "", *, opened: bool = False) -> st
     """
     parts: list[str] = []
     said = 0
-    begun, form = (0, None) if opened else (None, None)
+    begun: int | None = 0 if opened else None
+    form = ""
     for mark in _MARK.finditer(text):
         side, _, name = (mark.lastgroup or "").partition("_")
         if side == "open":
@@ -65,7 +68,7 @@ def without_thinking(text: str, filler: str = "", *, opened: bool = False) -> st
             if name.startswith("words"):
                 continue
             parts = [filler * mark.end()]
-        elif form in {None, name}:
+        elif form in {"", name}:
             parts += [text[said:begun], filler * (mark.end() - begun)]
         else:
             continue
@@ -73,3 +76,15 @@ def without_thinking(text: str, filler: str = "", *, opened: bool = False) -> st
     if begun is not None:
         return None
     return _FRAME.sub(lambda frame: filler * len(frame.group()), "".join([*parts, text[said:]]))
+
+
+def begins_thinking(prompt: str) -> bool:
+    """Return whether a prompt ends by beginning the model's thinking, as many chat templates do."""
+    end = _LABEL.sub("", prompt[-_LONGEST:].rstrip())
+    return any(mark.end() == len(end) for mark in _MARK.finditer(end) if (mark.lastgroup or "").startswith("open"))
+
+
+def ends_alone(text: str) -> bool:
+    """Return whether a text ends thinking that it has not begun."""
+    first = next((mark for mark in _MARK.finditer(text) if "words" not in (mark.lastgroup or "")), None)
+    return first is not None and (first.lastgroup or "").startswith("end")

@@ -2,12 +2,13 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from perm_cli.errors import PermError, SettingsError
-from perm_cli.reward import Item, Perm, reward_settings
+from perm_cli.reward import Item, Perm, _warn_of_thinking, reward_settings
 from perm_cli.rewards import Recipe
 from tests.loopback import loopback
 from tests.rewarding import asking
@@ -65,6 +66,7 @@ def test_every_setting_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "FUSION": "weighted-mean",
         "LENGTH_PENALTY": "0.001",
         "TOKENIZER": "policy",
+        "THINKING": "opened",
         "ON_MISSING": "floor",
         "BUDGET": "10calls",
         "RUN": "runs/train",
@@ -79,6 +81,7 @@ def test_every_setting_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (judge.concurrency, judge.rpm, judge.patience_s, judge.structured) == (7, 60.5, 1.0, "text")
     assert (found.samples, recipe.score, found.on_missing, found.budget) == (3, "mean", "floor", "10calls")
     assert recipe.weights == {"resonation": 1.0, "expression": 2.0, "reception": 3.0}
+    assert found.thinking == "opened"
     assert (recipe.length_penalty, recipe.tokenizer, found.run) == (0.001, "policy", Path("runs/train").absolute())
 
 
@@ -241,6 +244,73 @@ def test_files_that_are_not_there_are_told_before_a_call(wishes: dict[str, str],
             perm.score_now([Item(query="q", reply="r")])
 
         assert server.requests == []
+
+
+OPENS = "{{ messages[0].content }}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+LEAVES = "{% if enable_thinking %}<think>{% endif %}"
+
+
+def tokenizer(template: object, name: str = "policy") -> str:
+    """Write a tokenizer's folder with this chat template and return its name."""
+    Path(name).mkdir()
+    Path(name, "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    Path(name, "tokenizer.json").write_text("{}")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("template", "opened"),
+    [
+        pytest.param(OPENS, True, id="begun"),
+        pytest.param(LEAVES, False, id="left to choose"),
+        pytest.param(
+            [{"name": "tools", "template": ""}, {"name": "default", "template": OPENS}], True, id="of several"
+        ),
+    ],
+)
+def test_what_the_policys_chat_template_does_is_found_out(template: object, opened: bool) -> None:
+    """A completion that starts inside its thinking and never comes out would be judged as a reply otherwise."""
+    folder = tokenizer(template)
+    found = "opened" if opened else "auto"
+
+    assert reward_settings(thinking=folder).thinking == found
+    assert reward_settings(tokenizer=f"{folder}/tokenizer.json").thinking == found
+    assert reward_settings(tokenizer=f"{folder}/tokenizer.json", thinking="unopened").thinking == "unopened"
+    Path("chat_template.jinja").write_text(OPENS)
+    assert reward_settings(thinking="chat_template.jinja").thinking == "opened"
+    assert reward_settings(thinking=".").thinking == "opened"
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{% broken", "{{ raise_exception('no') }}", "{{ messages[7].content }}", "{{ 1 / 0 }}", None, [3]],
+)
+def test_a_template_that_cannot_be_read_is_said_where_it_was_named(template: object) -> None:
+    """And is passed over where it only stood beside the tokenizer."""
+    folder = tokenizer(template)
+
+    assert "thinking: 'policy' found, expected auto, opened, unopened, or a tokenizer's" in problem(thinking=folder)
+    assert reward_settings(tokenizer=f"{folder}/tokenizer.json").thinking == "auto"
+
+
+def test_thinking_that_the_template_began_and_the_reply_never_ends_is_no_reply() -> None:
+    """The same text is a reply where nothing has begun."""
+    said, unsaid = Item(query="q", reply="Sad.</think>That hurts."), Item(query="q", reply="Sad. That hurts.")
+    with loopback() as server, asking(server, thinking="opened") as perm:
+        assert [each.empty for each in perm.score_now([said, unsaid])] == [False, True]
+    with loopback() as server, asking(server, thinking="unopened") as perm:
+        assert not perm.score_now([replace(unsaid, opened=True)])[0].empty
+
+
+def test_a_reply_that_shows_what_the_template_does_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody reads settings before something is odd."""
+    _warn_of_thinking.cache_clear()
+    with loopback() as server, asking(server) as perm:
+        perm.score_now([Item(query="q", reply="<think>Sad.</think>That hurts.")])
+        assert "thinking" not in caplog.text
+        perm.score_now([Item(query="q", reply="Sad.</think>That hurts.")])
+
+    assert "a reply ends thinking that it has not begun" in caplog.text
 
 
 def test_a_calibration_levels_rewards() -> None:

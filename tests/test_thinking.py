@@ -2,7 +2,7 @@
 
 import pytest
 
-from perm_cli.thinking import without_thinking
+from perm_cli.thinking import begins_thinking, ends_alone, without_thinking
 
 SPOKEN = "That hurts."
 FORMS = [
@@ -119,3 +119,31 @@ def test_a_filler_keeps_every_place() -> None:
 
     assert len(said) == len(text)
     assert said.index("4") == text.index("4")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "begins"),
+    [
+        pytest.param("<|im_start|>assistant\n<think>\n", True, id="qwen"),
+        pytest.param("<\uff5cAssistant\uff5c><think>\n", True, id="deepseek"),
+        pytest.param("<|turn>model\n<|channel>thought\n", True, id="gemma"),
+        pytest.param("<|start|>assistant<|channel|>analysis<|message|>", True, id="harmony"),
+        pytest.param("<|start|>assistant<|channel|>final<|message|>", False, id="harmony-final"),
+        pytest.param("<|im_start|>assistant\n<think>\n\n</think>\n\n", False, id="thinking-switched-off"),
+        pytest.param("<|im_start|>assistant\n", False, id="nothing"),
+        pytest.param("What does <think> mean?", False, id="in-a-question"),
+        pytest.param("", False, id="empty"),
+    ],
+)
+def test_a_prompt_may_begin_the_thinking(prompt: str, begins: bool) -> None:
+    """It is the end of the prompt that the policy goes on from."""
+    assert begins_thinking(prompt) is begins
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [("Sad.</think>That hurts.", True), ("<think>Sad.</think>That hurts.", False), ("Here is my response: x", False)],
+)
+def test_an_end_without_a_beginning_is_noticed(text: str, alone: bool) -> None:
+    """It shows that the chat template begins the thinking."""
+    assert ends_alone(text) is alone

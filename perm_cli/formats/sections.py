@@ -22,14 +22,15 @@ class Answer:
     analysis: str | None
 
 
-def read_answer(text: str) -> Answer:
+def read_answer(text: str, *, opened: bool = False) -> Answer:
     """
     Take an answer apart at its headings.
 
     An answer without headings is all response. One with an analysis and no response section said nothing
-    to the seeker: its response is empty. Thinking belongs to neither, and one that never ends leaves nothing.
+    to the seeker: its response is empty. Thinking belongs to neither, and one that never ends leaves nothing; it is
+    `opened` where the chat template has begun it.
     """
-    text = without_thinking(text) or ""
+    text = without_thinking(text, opened=opened) or ""
     headings = list(_HEADING.finditer(text))
     if not headings:
         return Answer(text.strip(), None)

@@ -17,7 +17,8 @@ class Item:
     Hold one reply to judge: what the policy wrote, thinking and headings included, and what it answers.
 
     `turns` is the talk before the reply; `query` is short for one turn of the seeker. Items of one `group` answer the
-    same prompt. `tokens` is the length of what was written, where the policy's own tokeniser has counted it.
+    same prompt. `tokens` is the length of what was written, where the policy's own tokeniser has counted it. Thinking
+    is `opened` where the prompt ends by beginning it, so that the reply starts inside.
     """
 
     reply: str
@@ -27,6 +28,7 @@ class Item:
     persona: str = ""
     group: str = ""
     tokens: int | None = None
+    opened: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ def dialogue_of(item: Item) -> Dialogue | None:
     It says nothing if it has an analysis and no response, or thinks to its end. A reply without headings is all
     response. The dialogue is named after its content. Characters that no encoding holds become question marks.
     """
-    answer = read_answer(item.reply)
+    answer = read_answer(item.reply, opened=item.opened)
     if not answer.response:
         return None
     before = tuple(item.turns) or ((Turn(role="seeker", text=item.query),) if item.query.strip() else ())

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -21,9 +21,11 @@ from perm_cli.judges import check_judge
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.policy import generation_prompt
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
 from perm_cli.terminal import one_line
-from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured
+from perm_cli.thinking import begins_thinking
+from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured, Thinking
 
 POLICY_TOKENS = "policy"
 """As a tokeniser: the trainer has counted what the policy wrote."""
@@ -59,6 +61,7 @@ class Wishes:
     length_penalty: _NotNegative | None = None
     length_limit: Annotated[int, Field(ge=0)] | None = None
     tokenizer: str | None = None
+    thinking: str | None = None
     calibration: Path | None = None
     rubrics: Path | None = None
     prompts: Path | None = None
@@ -82,6 +85,7 @@ class RewardSettings:
 
     With a `run`, every rating is kept in a folder below it, one for each process, that all commands of perm read, and
     the signs that `perm watch` shows beside them. `budget` is the most that one process may spend, as in `perm score`.
+    `thinking` says whether the policy's chat template begins its thinking; `auto` goes by each prompt.
     """
 
     judge: JudgeSettings
@@ -90,6 +94,7 @@ class RewardSettings:
     prompts: Path
     samples: int = 1
     reask: int = 1
+    thinking: Thinking = "auto"
     on_missing: OnMissing = "none"
     budget: str | None = None
     run: Path | None = None
@@ -142,10 +147,34 @@ def reward_settings(
         prompts=found.get("prompts") or shipped("prompts"),
         samples=found.get("samples", 1),
         reask=found.get("reask", 1),
+        thinking=_thinking(found.get("thinking", "auto"), found.get("tokenizer", "")),
         on_missing=found.get("on_missing", otherwise),
         budget=found.get("budget"),
         run=found["run"].absolute() if "run" in found else None,  # whoever trains may change the folder
     )
+
+
+def _thinking(said: str, tokenizer: str) -> Thinking:
+    """Return what is said of the policy's thinking, or what the chat template there or beside the tokenizer does."""
+    if said == "auto" and tokenizer.endswith(".json"):
+        return template_thinking(Path(tokenizer).parent) or "auto"
+    if said in get_args(Thinking):
+        return cast("Thinking", said)
+    found = template_thinking(Path(said))
+    if found is None:
+        raise SettingsError(
+            f"thinking: {said!r} found, expected {', '.join(get_args(Thinking))}, or a tokenizer's folder or a chat "
+            "template that can be rendered"
+        )
+    return found
+
+
+def template_thinking(place: Path) -> Thinking | None:
+    """Return whether a chat template begins thinking by itself, None without one; `auto` leaves it to each prompt."""
+    prompt = generation_prompt(place)
+    if prompt is None:
+        return None
+    return "opened" if begins_thinking(prompt) else "auto"
 
 
 def _recipe(found: Mapping[str, Any]) -> Recipe:
