@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -185,8 +184,8 @@ def test_a_rollout_of_verifiers_is_judged_in_its_talk() -> None:
     (alone,) = perm.score_now([item_of("I failed.", "We look at it.", {})])
     perm.close()
 
-    assert in_line == replace(whole, latency_s=in_line.latency_s)
-    assert parted == replace(alone, latency_s=parted.latency_s)
+    assert (in_line.parts, parted.parts) == (whole.parts, alone.parts)
+    assert whole.parts != alone.parts
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,16 @@ def test_a_run_is_shown_sign_by_sign(perm: Any) -> None:
     assert "! 90% of the scores are at the top of the scale: little is left to win" in found.out
 
 
+def test_signs_of_an_earlier_release_are_read(perm: Any) -> None:
+    """It did not know how long training stood still."""
+    path = run_with([{name: value for name, value in line().items() if name not in {"longest_wait_s", "retries"}}])
+
+    found = perm("watch", path)
+
+    assert (found.code, found.err) == (0, "")
+    assert "longest_wait_s" not in found.out
+
+
 def test_what_training_writes_is_what_is_read(perm: Any) -> None:
     """From end to end, and the file itself can be named."""
     with loopback() as server, asking(server, run="train") as training:

@@ -56,7 +56,7 @@ def _lines(file: Path) -> list[_Step]:
     for place, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             row = orjson.loads(line)
-            signs = {name: row[name] for name in Signs.__dataclass_fields__}
+            signs = {name: row[name] for name in Signs.__dataclass_fields__ if name in row}
             rows.append(_STEP.validate_python((row["step"], _bounded(signs))))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError):
             if line.endswith(b"\n"):  # or it is being written

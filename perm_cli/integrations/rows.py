@@ -132,7 +132,8 @@ def rationale_of(result: Result) -> str:
     """Return in a line what the judge said, dimension by dimension, or what is missing."""
     if result.empty:
         return "nothing is said to the seeker"
-    said = {name: f"no score ({why})" for name, why in result.parts.missing.items()} | dict(result.rationales)
+    missing = {name: result.causes.get(name, why) for name, why in result.parts.missing.items()}
+    said = {name: f"no score ({why})" for name, why in missing.items()} | dict(result.rationales)
     return " | ".join(f"{name}: {said[name]}" for name in DIMENSIONS if name in said)
 
 

@@ -6,7 +6,7 @@ engine over the same client, and everything else over LiteLLM. The word counter 
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -143,12 +143,12 @@ def identity_of(settings: JudgeSettings) -> dict[str, object]:
 
 @asynccontextmanager
 async def open_judge(
-    settings: JudgeSettings, budget: Budget | None = None, *, lasting: bool = False
+    settings: JudgeSettings, budget: Budget | None = None, *, lasting: Callable[[str], None] | None = None
 ) -> AsyncIterator[ChatJudge | BaselineJudge]:
     """
     Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks.
 
-    A `lasting` one outlives its endpoint's outages, where any other is given up.
+    A `lasting` one outlives its endpoint's outages and tells of them, where any other is given up.
     """
     check_judge(settings)
     if settings.model == BASELINE:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from multiprocessing.util import Finalize
 from time import monotonic
 
@@ -38,6 +39,7 @@ from perm_cli.reward.watching import Watch
 from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of, unrated
 from perm_cli.rubrics import load_rubrics
 from perm_cli.scoring import lacks_chances, no_chances, settings_id
+from perm_cli.terminal import one_line
 
 _log = logging.getLogger("perm_cli.reward")
 _Judge = ChatJudge | BaselineJudge
@@ -119,6 +121,7 @@ class Engine:
         self, items: Sequence[Item], step: int | None, within_s: float | None, *, watched: bool
     ) -> Sequence[Result]:
         self._check_tokens(items)
+        started = monotonic()
         with self._noted():
             judge = await self._opened()
             self._check_not_ended()
@@ -139,6 +142,7 @@ class Engine:
                 self._result(item, dialogue, _ratings_in_time(own)) if dialogue else self._empty(item)
                 for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
             ]
+            results = [replace(each, waited_s=monotonic() - started) for each in results]
             if watched:
                 self.watch.note(items, results, step)
             return results
@@ -171,8 +175,14 @@ class Engine:
         caveats = {self.id: self.caveat} if self.caveat else None
         parts = next(rewards_of(ratings, self.settings.recipe, lengths, caveats), None) or self._unrated(lengths)
         rationales = {rating.dimension: rating.rationale for rating in reversed(ratings) if rating.rationale}
-        latency_s = max((rating.latency_s for rating in ratings), default=0.0)
-        return Result(reward=parts.reward, parts=parts, rationales=rationales, latency_s=latency_s)
+        return Result(
+            reward=parts.reward,
+            parts=parts,
+            rationales=rationales,
+            causes={rating.dimension: cause for rating in ratings if (cause := _cause(rating))},
+            latency_s=max((rating.latency_s for rating in ratings), default=0.0),
+            retries=sum(max(rating.attempts - 1, 0) for rating in ratings),
+        )
 
     def _empty(self, item: Item) -> Result:
         parts = self._unrated(self._lengths(item, item.reply))
@@ -213,7 +223,7 @@ class Engine:
     async def _rating(self, call: Call, judge: _Judge) -> Rating:
         if known := self._known.get(call.key):
             self._known.move_to_end(call.key)
-            return known
+            return replace(known, latency_s=0.0, attempts=0)  # it costs nothing again
         async with self._room:  # what must wait is not rendered yet
             rating = await self._first_made(call, judge) or await self._made(call, judge)
         if self._keeper:
@@ -261,7 +271,7 @@ class Engine:
                 self._unusable = self._judge = None  # it may have ended for good: another one asks anew
                 await self._judging.aclose()
             if self._judge is None:
-                opening = open_judge(self.settings.judge, self._budget, lasting=True)
+                opening = open_judge(self.settings.judge, self._budget, lasting=_log.warning)
                 self._judge = await self._judging.enter_async_context(opening)
             if self._keeper is None and self.settings.run:
                 self._keeper = self._stack.enter_context(keeping(self.settings.run, self.settings, self._book, self.id))
@@ -279,6 +289,13 @@ class Engine:
         self.watch.tell()
         await self._judging.aclose()
         await self._stack.aclose()
+
+
+def _cause(rating: Rating) -> str:
+    """Return why a rating has no score, as far as it says so."""
+    if rating.score is not None:
+        return ""
+    return one_line(str((rating.error or {}).get("message") or rating.note))
 
 
 def _raise_own(error: BaseException | None) -> None:

@@ -1,7 +1,7 @@
 """What is judged in training, and what comes of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import orjson
@@ -38,8 +38,9 @@ class Result:
 
     `reward` is None where a score it needs is missing and nothing was to stand in for it; `filled` says that something
     does. A reply that says nothing to the seeker is `empty`: it is not judged and has the lowest reward there is.
-    `parts` has the scores, the terms of the reward and, for each missing score, why; `latency_s` is how long its
-    slowest rating took, waiting for its turn included.
+    `parts` has the scores, the terms of the reward and, for each missing score, why; `causes` has the judge's words on
+    it. `latency_s` is how long its slowest rating took, waiting for its turn included, and `waited_s` how long the
+    trainer waited for all that it asked for at once; `retries` are the calls that had to be made again.
     """
 
     reward: float | None
@@ -47,7 +48,10 @@ class Result:
     rationales: Mapping[str, str]
     empty: bool = False
     filled: bool = False
+    causes: Mapping[str, str] = field(default_factory=dict)
     latency_s: float = 0.0
+    waited_s: float = 0.0
+    retries: int = 0
 
     @property
     def scores(self) -> dict[str, float | None]:
