@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import socket
 import threading
@@ -13,11 +14,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from perm_cli.assets import shipped
 from perm_cli.dialogues import Turn
 from perm_cli.errors import JudgeUnusable
 from perm_cli.reward import Item, Perm, Result, reward_settings
@@ -569,7 +572,7 @@ def test_every_process_keeps_a_run_that_all_commands_read(
     assert Path("r.html").stat().st_size > 10_000
     assert made["commands"][0]["ratings"] == 6 * DIMENSIONS
     assert made["commands"][0]["ended"]
-    assert len(kept("worker-*/ratings.jsonl")) == len(server.requests) == 12 * DIMENSIONS
+    assert len(kept("worker-*/ratings.jsonl")) == len(server.requests) == 9 * DIMENSIONS  # 3 were known
 
 
 def test_dialogues_are_kept_once_and_ratings_as_they_are_made() -> None:
@@ -586,6 +589,56 @@ def test_dialogues_are_kept_once_and_ratings_as_they_are_made() -> None:
     assert len(kept("worker-*/dialogues.jsonl")) == len({row["id"] for row in kept("worker-*/dialogues.jsonl")}) == 3
     assert len(kept("worker-*/ratings.jsonl")) == len(server.requests)
     assert len(json.loads((run / "worker-1/run.json").read_text())["commands"]) == 2
+
+
+def test_what_another_training_run_has_judged_is_not_paid_again() -> None:
+    """It is started again from a checkpoint, with other workers on the same replies."""
+    with loopback() as server:
+        with asking(server, run="train") as one:
+            (first, *_) = one.score_now(items(4))
+        with asking(server, run="train") as one, asking(server, run="train", patience_s=6) as two:
+            (again, *_) = one.score_now(items(5))
+            two.score_now(items(5))
+        made = json.loads(Path("train/worker-1/run.json").read_text())
+
+    assert again.parts == first.parts
+    assert (again.rationales, again.latency_s, again.retries) == (first.rationales, 0.0, 0)
+    assert len(kept("worker-*/ratings.jsonl")) == len(server.requests) == 5 * DIMENSIONS
+    assert len(kept("worker-*/dialogues.jsonl")) == 5
+    assert [command["ratings"] for command in made["commands"]] == [4 * DIMENSIONS, 5 * DIMENSIONS]
+
+
+def test_what_failed_in_another_training_run_is_asked_again() -> None:
+    """Its reason may be gone."""
+    asked, broken = count(), True
+
+    def failing(body: dict[str, Any]) -> Answer:
+        return refusal(500, "out of memory") if next(asked) and broken else verdict(body)
+
+    with loopback(failing) as server:
+        with asking(server, run="train", patience_s=0.01) as perm:
+            (first,) = perm.score_now(items(1))
+        broken = False
+        with asking(server, run="train") as perm:
+            (again,) = perm.score_now(items(1))
+
+    assert (first.reward is None, again.parts.missing) == (True, {})
+    assert len([row for row in kept("worker-*/ratings.jsonl") if row["status"] == "scored"]) == DIMENSIONS
+
+
+def test_after_one_rubric_was_changed_one_rating_is_paid_and_all_count() -> None:
+    """What the others were asked is the same, and so are their verdicts."""
+    shutil.copytree(shipped("rubrics"), "mine")
+    rubric = Path("mine/reception.yaml")
+    with loopback() as server:
+        with asking(server, run="train", rubrics="mine") as perm:
+            perm.score_now(items(1))
+        rubric.write_text(rubric.read_text().replace("question: How", "question: Say how", 1))
+        with asking(server, run="train", rubrics="mine") as perm:
+            (found,) = perm.score_now(items(1))
+
+    assert len(server.requests) == DIMENSIONS + 1
+    assert found.parts.missing == {}
 
 
 def test_failures_are_kept_with_their_reasons() -> None:

@@ -126,11 +126,9 @@ class Engine:
             judge = await self._opened()
             self._check_not_ended()
             dialogues = [dialogue_of(item) for item in items]
-            if self._keeper:
-                self._keeper.keep(filter(None, dialogues))
             tasks: list[list[tuple[str, asyncio.Task[Rating]]]] = [[] for _ in items]
-            for number, (place, question) in enumerate(self._questions(dialogues)):
-                tasks[place] += ((question.dimension.name, task) for task in self._asked(question, judge))
+            for number, (place, dialogue, question) in enumerate(self._questions(dialogues)):
+                tasks[place] += ((question.dimension.name, task) for task in self._asked(question, dialogue, judge))
                 if number % _AT_A_TIME == 0:
                     await asyncio.sleep(0)  # the first are sent while the last are worked out
             asked = {task for own in tasks for _, task in own}
@@ -158,16 +156,16 @@ class Engine:
         finally:
             self._scoring.discard(task)
 
-    def _questions(self, dialogues: Sequence[Dialogue | None]) -> Iterable[tuple[int, Question]]:
-        """Return what to ask, each with the place of its dialogue."""
+    def _questions(self, dialogues: Sequence[Dialogue | None]) -> Iterable[tuple[int, Dialogue, Question]]:
+        """Return what to ask, each with its dialogue and the place of that."""
         questions = (
-            (place, question)
+            (place, dialogue, question)
             for place, dialogue in enumerate(dialogues)
             if dialogue
             for question in self._book.questions(dialogue, "last")
         )
         if is_local(self.settings.judge.model):  # with one prompt cache, it gets all of a dimension in a row
-            return sorted(questions, key=lambda pair: pair[1].dimension.name)
+            return sorted(questions, key=lambda asked: asked[2].dimension.name)
         return questions
 
     def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating]) -> Result:
@@ -204,13 +202,15 @@ class Engine:
         if recipe.length_penalty and self._count is None and any(item.tokens is None for item in items):
             raise SettingsError(f"tokenizer: {POLICY_TOKENS} found, expected a trainer that counts the policy's tokens")
 
-    def _asked(self, question: Question, judge: _Judge) -> "list[asyncio.Task[Rating]]":
+    def _asked(self, question: Question, dialogue: Dialogue, judge: _Judge) -> "list[asyncio.Task[Rating]]":
         """Return the tasks that have the ratings, or will have; what is known or being asked is not asked again."""
         tasks = []
         for sample in range(self.settings.samples):
             call = Call(question=question, sample=sample, key=key_of(question, self._identity, sample))
             if call.key not in self._asking:
-                task = self._asking[call.key] = self._loop.create_task(self._rating(call, judge), name=call.key)
+                task = self._asking[call.key] = self._loop.create_task(
+                    self._rating(call, dialogue, judge), name=call.key
+                )
                 task.add_done_callback(self._answered)
             tasks.append(self._asking[call.key])
         return tasks
@@ -220,19 +220,28 @@ class Engine:
         if not task.cancelled():
             task.exception()  # seen, even if whoever asked has gone
 
-    async def _rating(self, call: Call, judge: _Judge) -> Rating:
-        if known := self._known.get(call.key):
-            self._known.move_to_end(call.key)
-            return replace(known, latency_s=0.0, attempts=0)  # it costs nothing again
+    async def _rating(self, call: Call, dialogue: Dialogue, judge: _Judge) -> Rating:
+        if known := self._recalled(call.key):
+            # It costs nothing again; and it may have been made in another run, under another name or with other rubrics
+            # for the other dimensions, which its key does not depend on.
+            name = self.settings.judge.name
+            return replace(known, settings=self.id, judge=name, latency_s=0.0, attempts=0)
         async with self._room:  # what must wait is not rendered yet
             rating = await self._first_made(call, judge) or await self._made(call, judge)
         if self._keeper:
-            self._keeper.append(rating)
-        if is_settled(rating.status, rating.error):
+            self._keeper.append(rating, dialogue)
+        elif is_settled(rating.status, rating.error):
             self._known[call.key] = rating
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return rating
+
+    def _recalled(self, key: str) -> Rating | None:
+        if self._keeper:
+            return self._keeper.known(key)
+        if key in self._known:
+            self._known.move_to_end(key)
+        return self._known.get(key)
 
     async def _first_made(self, call: Call, judge: _Judge) -> Rating | None:
         """Make the first rating while all others wait: a wrong key costs one call and not a thousand."""
