@@ -1,6 +1,7 @@
 """How a reward is asked for: what counts before what, and every mistake named with its place before a call is paid."""
 
 import json
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from perm_cli.errors import PermError, SettingsError
+from perm_cli.integrations.trl import make_reward
 from perm_cli.reward import Item, Perm, _warn_of_thinking, reward_settings
 from perm_cli.rewards import Recipe
 from tests.loopback import loopback
@@ -234,16 +236,21 @@ def test_without_a_penalty_nobody_counts() -> None:
         pytest.param({"tokenizer": "nope", "length_penalty": "0.1"}, "'nope' found, expected", id="tokeniser"),
         pytest.param({"rubrics": "nowhere"}, "nowhere", id="rubrics"),
         pytest.param({"prompts": "nowhere"}, "nowhere", id="prompts"),
-        pytest.param({"run": "perm.toml"}, "perm.toml", id="a file for a run"),
+        pytest.param({"run": "perm.toml"}, "run: .*perm.toml: a file found", id="a file for a run"),
+        pytest.param({"run": "perm.toml/train"}, "run: .*perm.toml: a file found", id="a run below a file"),
+        pytest.param({"run": "locked/train"}, "run: .*locked: no permission", id="a place of others"),
     ],
 )
-def test_files_that_are_not_there_are_told_before_a_call(wishes: dict[str, str], said: str) -> None:
-    """Whichever comes first: the making, or the first reply."""
-    with loopback() as server:
-        with pytest.raises(PermError, match=said), asking(server, **wishes) as perm:
-            perm.score_now([Item(query="q", reply="r")])
+def test_files_that_are_not_there_are_told_when_the_reward_is_made(
+    wishes: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the first reward, after a model was loaded and its replies were generated."""
+    Path("locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda place, _: place.name != "locked")  # root may write anywhere
 
-        assert server.requests == []
+    with pytest.raises(PermError, match=said):
+        make_reward(judge="baseline", **wishes)
+    assert not Path("locked/train").exists()
 
 
 OPENS = "{{ messages[0].content }}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any
 
 from perm_cli.errors import RewardMissing
-from perm_cli.reward.engine import Engine, close_engine, engine_of
+from perm_cli.reward.engine import Engine, check_settings, close_engine, engine_of
 from perm_cli.reward.filling import filled
 from perm_cli.reward.items import Item, Result
 from perm_cli.reward.settings import RewardSettings, reward_settings
@@ -39,11 +39,13 @@ class Perm:
     Score replies.
 
     Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; the fields of
-    `settings.Wishes` are their names. Raise `SettingsError` or `AssetError` for what cannot be used.
+    `settings.Wishes` are their names. Raise `SettingsError`, `AssetError` or `RunError` for what cannot be used: before
+    a policy is loaded.
     """
 
     def __init__(self, settings: RewardSettings | None = None, **wishes: Any) -> None:
         self.settings = settings or reward_settings(**wishes)
+        check_settings(self.settings)
 
     async def score(
         self,

@@ -33,7 +33,7 @@ from perm_cli.prompts import Answer, PromptBook, Question
 from perm_cli.ratings import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.reward.filling import Memory
 from perm_cli.reward.items import Item, Result, dialogue_of
-from perm_cli.reward.keeping import Keeper, keeping
+from perm_cli.reward.keeping import Keeper, check_place, keeping
 from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings
 from perm_cli.reward.watching import Watch
 from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of, unrated
@@ -57,8 +57,7 @@ class Engine:
         self.memory = Memory()
         self.watch = Watch()
         self.caveat = caveat_of(settings.judge)
-        answer: Answer = "lines" if settings.judge.structured == "text" else "json"
-        self._book = PromptBook(load_rubrics(settings.rubrics), settings.prompts, answer)
+        self._book = _book_of(settings)
         self._identity = orjson.dumps(identity_of(settings.judge), option=orjson.OPT_SORT_KEYS)
         self.id = settings_id(self._identity, self._book)
         self._rules = RatingRules(
@@ -376,6 +375,19 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def check_settings(settings: RewardSettings) -> None:
+    """Raise `SettingsError`, `AssetError` or `RunError` for what an engine would find out at the first reward."""
+    _book_of(settings)
+    _counter(settings.recipe)
+    if settings.run:
+        check_place(settings.run)
+
+
+def _book_of(settings: RewardSettings) -> PromptBook:
+    answer: Answer = "lines" if settings.judge.structured == "text" else "json"
+    return PromptBook(load_rubrics(settings.rubrics), settings.prompts, answer)
 
 
 def _counter(recipe: Recipe) -> Callable[[str], int] | None:

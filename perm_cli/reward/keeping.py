@@ -1,5 +1,6 @@
 """What training leaves behind: the ratings in a run folder for each process, and the signs that `perm watch` shows."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import orjson
 
 from perm_cli import __version__
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import RunInUse
+from perm_cli.errors import RunError, RunInUse
 from perm_cli.prompts import PromptBook
 from perm_cli.ratings import Rating, is_settled
 from perm_cli.reserve import Reserve
@@ -84,6 +85,15 @@ def keeping(run: Path, settings: RewardSettings, book: PromptBook, settings_id: 
         keeper = Keeper(_free_folder(run, stack), settings, book, settings_id)
         stack.callback(keeper.close)
         yield keeper
+
+
+def check_place(run: Path) -> None:
+    """Raise `RunError` if no folder can be kept at this place."""
+    place = next(path for path in (run, *run.parents) if path.exists())
+    if not place.is_dir():
+        raise RunError(f"run: {place}: a file found, expected a folder for what training leaves behind")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise RunError(f"run: {place}: no permission to write there, expected a folder of your own")
 
 
 def _free_folder(run: Path, stack: ExitStack) -> RunFolder:
