@@ -8,7 +8,7 @@ import orjson
 
 from perm_cli.errors import RunError
 from perm_cli.ratings import Rating, is_settled, rating_line
-from perm_cli.runs import RunFolder
+from perm_cli.runs import RunFolder, run_folders
 from perm_cli.scratch import scratch
 
 _PUT = "INSERT OR REPLACE INTO ratings VALUES (?, ?, ?)"
@@ -20,7 +20,7 @@ class Reserve:
     def __init__(self, runs: Iterable[Path]) -> None:
         self._database = scratch()
         self._database.execute("CREATE TABLE ratings (key TEXT PRIMARY KEY, run TEXT, line BLOB)")
-        for run in runs:
+        for run in run_folders(runs):
             if not (run / "ratings.jsonl").exists() and not (run / "ratings").is_dir():
                 raise RunError(f"--reuse: {run}: no ratings found, expected a folder that perm score has written")
             rows = (

@@ -575,6 +575,37 @@ def test_every_process_keeps_a_run_that_all_commands_read(
     assert len(kept("worker-*/ratings.jsonl")) == len(server.requests) == 9 * DIMENSIONS  # 3 were known
 
 
+COMMANDS = [
+    ["report", "train", "--out", "r.html"],
+    ["compare", "train"],
+    ["grade", "train", "--json"],
+    ["pairs", "train", "--format", "kto"],
+    ["best-of-n", "train"],
+    ["convert", "train", "--out", "out.csv"],
+    ["reward", "train"],
+    ["score", "dialogues.jsonl", "--judge", "baseline", "--reuse", "train", "--out", "run"],
+]
+
+
+def test_all_commands_take_the_folder_that_training_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which folders the processes keep in it is nothing a user has to know."""
+    command = runner(monkeypatch, capsys)
+    replies = [Item(query="I failed.", reply=f"Reply {number}, and {'why? ' * number}") for number in range(4)]
+    with asked_of_the_counter(run="train") as one, asked_of_the_counter(run="train", patience_s=6) as two:
+        one.score_now(replies[:2])
+        two.score_now(replies)
+    Path("dialogues.jsonl").write_bytes(Path("train/worker-2/dialogues.jsonl").read_bytes())
+
+    answers = {each[0]: command(*each) for each in COMMANDS}
+
+    assert [(name, each.err) for name, each in answers.items() if each.code] == []
+    assert json.loads(answers["best-of-n"].out)["n"] == 4
+    reused = [json.loads(line)["reused"] for line in Path("run/ratings.jsonl").read_text().splitlines()]
+    assert reused == ["worker-2"] * 2 * DIMENSIONS
+
+
 def test_dialogues_are_kept_once_and_ratings_as_they_are_made() -> None:
     """However often a reply comes back, and in whatever session."""
     with loopback() as server, asking(server, run="train") as perm:
@@ -684,9 +715,9 @@ def test_without_steps_signs_are_told_by_the_window() -> None:
         assert (perm.signs.replies, perm.signs.failures, perm.signs.empty) == (256, 0.0, 0.0)
 
 
-def asked_of_the_counter() -> Any:
+def asked_of_the_counter(**wishes: Any) -> Any:
     """Yield what scores with the word counter, which needs no server."""
-    return asking(Loopback(), judge="baseline", base_url=None)
+    return asking(Loopback(), judge="baseline", base_url=None, **wishes)
 
 
 def test_the_counters_caveat_is_in_every_result(caplog: pytest.LogCaptureFixture) -> None:
