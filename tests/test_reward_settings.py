@@ -125,14 +125,14 @@ def test_what_stands_in_is_the_trainers_to_say_unless_somebody_else_does(otherwi
 
 
 WRONG = {
-    "samples": ("0", "Input should be greater than 0"),
-    "reask": ("-1", "Input should be greater than or equal to 0"),
-    "temperature": ("warm", "Input should be a valid number"),
-    "rpm": ("inf", "Input should be a finite number"),
-    "length_limit": ("1.5", "Input should be a valid integer"),
-    "on_missing": ("guess", "Input should be 'none', 'floor', 'mean' or 'raise'"),
-    "fusion": ("sum", "Input should be 'harmonic', 'mean', 'weighted-mean' or 'geometric'"),
-    "structured": ("xml", "Input should be 'auto', 'schema', 'json' or 'text'"),
+    "samples": ("0", "'0' found, expected a number greater than 0"),
+    "reask": ("-1", "'-1' found, expected a number greater than or equal to 0"),
+    "temperature": ("warm", "'warm' found, expected a valid number"),
+    "rpm": ("inf", "'inf' found, expected a finite number"),
+    "length_limit": ("1.5", "'1.5' found, expected a valid integer"),
+    "on_missing": ("guess", "'guess' found, expected 'none', 'floor', 'mean' or 'raise'"),
+    "fusion": ("sum", "'sum' found, expected 'harmonic', 'mean', 'weighted-mean' or 'geometric'"),
+    "structured": ("xml", "'xml' found, expected 'auto', 'schema', 'json' or 'text'"),
 }
 
 
@@ -160,11 +160,66 @@ def problem(**wishes: str) -> str:
     return str(raised.value)
 
 
-def test_a_name_that_nobody_knows_is_told_with_those_there_are() -> None:
+def test_a_name_that_nobody_knows_is_told_with_the_nearest_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting misspelt and passed over would be another reward."""
-    assert problem(lenght_penalty="1").startswith("lenght_penalty: no such setting, expected one of judge, base_url,")
+    assert problem(lenght_penalty="1") == "lenght_penalty: no such setting, expected length_penalty"
+    assert problem(xyz="1").startswith("xyz: no such setting, expected one of judge, base_url,")
+    monkeypatch.setenv("PERM_RUBRIC", "mine")
+    assert problem() == "PERM_RUBRIC: no such variable, expected PERM_RUBRICS"
+    monkeypatch.setenv("PERM_RUBRIC", " ")
     say("fuse = 1")
-    assert f"{Path.cwd()}/perm.toml: reward.fuse: no such setting" in problem()
+    assert f"{Path.cwd()}/perm.toml: reward.fuse: no such setting, expected fusion" in problem()
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        pytest.param("[rewards]\nsamples = 2", "rewards: no such setting, expected reward", id="table"),
+        pytest.param('[judges.m]\nmodell = "baseline"', "judges.m.modell: no such setting, expected model", id="judge"),
+        pytest.param(
+            '[judges.m]\nmodel = "openai/m"\n[judges.m.price]\ninputs = 1',
+            "judges.m.price.inputs: no such setting, expected input",
+            id="price",
+        ),
+        pytest.param(
+            "[reward]\nbystander_coef = true", "reward.bystander_coef: true found, expected a number", id="true"
+        ),
+        pytest.param(
+            '[judges.m]\nmodel = "openai/m"\nmax_tokens = true',
+            "judges.m.max_tokens: true found, expected",
+            id="judge-true",
+        ),
+    ],
+)
+def test_a_slip_in_the_file_is_told_by_the_name_that_was_written(file: str, said: str) -> None:
+    """Where it stands, and what was meant."""
+    Path("perm.toml").write_text(f'judge = "baseline"\n{file}\n', encoding="utf-8")
+
+    assert problem().startswith(f"{Path.cwd()}/perm.toml: {said}")
+
+
+def test_true_is_no_number_as_an_argument_either() -> None:
+    """It would be read as 1."""
+    with pytest.raises(SettingsError, match="bystander_coef: true found, expected a number"):
+        reward_settings(bystander_coef=True)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        pytest.param({"judge": "openai/gpt-4o-mini"}, "judge openai/gpt-4o-mini: missing", id="judge"),
+        pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "weights: 'a=1' found", id="weights"),
+        pytest.param({"tokenizer": "no.json", "length_penalty": "0.1"}, "tokenizer: 'no.json' found", id="tokenizer"),
+        pytest.param({"calibration": "c.json"}, "calibration: c.json", id="calibration"),
+        pytest.param({"judge": "openai/m", "base_url": "http://a:b@c"}, "expected a key in api_key_env", id="address"),
+    ],
+)
+def test_messages_speak_of_settings_and_not_of_options(wishes: dict[str, str], said: str) -> None:
+    """Who trains has typed no command of ours."""
+    found = problem(**wishes)
+
+    assert said in found
+    assert "--" not in found
 
 
 def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +236,12 @@ def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pyt
         pytest.param({"judge": "openai/gpt-4o-mini"}, "export OPENAI_API_KEY=", id="no key"),
         pytest.param({"api_key_env": "MY_KEY", "judge": "openai/m", "base_url": URL}, "MY_KEY", id="no key of its own"),
         pytest.param({"judge": "openai/m", "base_url": "here"}, "the base URL: 'here' found", id="no address"),
+        pytest.param({"score": "expected"}, "baseline gives no log-probabilities", id="expectations of a counter"),
+        pytest.param(
+            {"score": "expected", "judge": "anthropic/claude-sonnet-4-5", "api_key_env": "HOME"},
+            "anthropic/claude-sonnet-4-5 gives no log-probabilities; use mode, or mean with samples",
+            id="expectations of a provider that has none",
+        ),
         pytest.param({"score": "mean"}, "score: mean of one sample found, expected samples of 2", id="mean of one"),
         pytest.param({"budget": "5"}, "'5' found, expected an amount such as 5usd", id="no budget"),
         pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "'a=1' found, expected resonation=", id="weights"),

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from perm_cli.dialogues import Turn
+from perm_cli.errors import SettingsError
 from perm_cli.integrations import verifiers
-from perm_cli.integrations.openrlhf import about_of, items_of, without_specials
+from perm_cli.integrations.openrlhf import _warn_of_label, about_of, items_of, without_specials
 from perm_cli.integrations.rows import _warn_of_nothing, finite, group_of, item_of, rationale_of, reply_in, turns_in
 from perm_cli.reward import Item, Perm, Result
 from perm_cli.reward.items import dialogue_of
@@ -292,6 +293,18 @@ def test_special_tokens_at_the_end_are_nobodys_words(text: str, left: str) -> No
 def test_a_label_that_is_no_object_says_nothing(label: object, row: dict[str, str]) -> None:
     """It may be another reward's."""
     assert about_of(label) == row
+
+
+def test_a_label_that_is_no_object_is_refused_or_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """What was meant to say who is answered would be passed over otherwise; some labels are for other rewards."""
+    _warn_of_label.cache_clear()
+
+    with pytest.raises(SettingsError, match=r"label: wrong JSON found .*, expected an object with query"):
+        about_of("{'query': 'q'}")
+    assert [about_of(label) for label in (None, "", "{}")] == [{}, {}, {}]
+    assert caplog.records == []
+    assert about_of("Paris") == {}
+    assert "a label that is no object found" in caplog.text
 
 
 def test_the_prompt_is_taken_off_the_front_only() -> None:

@@ -11,7 +11,7 @@ from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
 def run(path: Path, options: RewardOptions, min_coverage: float, *, as_json: bool) -> int:
-    """Fuse the ratings again, of a training run process by process, and print what they come to; return the exit code."""
+    """Fuse the ratings of a run and print the summary, of a training run one per process; return the exit code."""
     return max(_fuse(each, options, min_coverage, as_json=as_json) for each in run_folders([path]))
 
 

@@ -19,7 +19,7 @@ from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.local import EngineTransport, is_local, missing_parts, running_engine, weights_of
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.prices import price_of
-from perm_cli.judges.providers import LiteLLMTransport, missing_variables
+from perm_cli.judges.providers import LiteLLMTransport, missing_variables, supports_logprobs
 from perm_cli.judges.settings import JudgeSettings, read_key
 
 _TIMEOUT_S = 120.0
@@ -124,6 +124,15 @@ def check_judge(settings: JudgeSettings) -> None:
 def default_concurrency(settings: JudgeSettings) -> int:
     """Return how many calls may be in flight."""
     return settings.concurrency or (1 if is_local(settings.model) else _CONCURRENCY)
+
+
+def gives_logprobs(settings: JudgeSettings) -> bool:
+    """Return whether the judge may give log-probabilities, which of an OpenAI-compatible server only a call shows."""
+    if settings.model == BASELINE:
+        return False
+    if is_local(settings.model) or route_of(settings).url:
+        return True
+    return supports_logprobs(settings.model)
 
 
 def caveat_of(settings: JudgeSettings) -> str | None:

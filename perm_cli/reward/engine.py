@@ -34,7 +34,7 @@ from perm_cli.ratings import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.reward.filling import Memory
 from perm_cli.reward.items import Item, Result, dialogue_of
 from perm_cli.reward.keeping import Keeper, check_place, keeping
-from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings
+from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings, in_settings
 from perm_cli.reward.watching import Watch
 from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of, unrated
 from perm_cli.rubrics import load_rubrics
@@ -269,6 +269,7 @@ class Engine:
         return rating
 
     def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
+        error = JudgeUnusable(in_settings(str(error)))
         self._proven.clear()
         self._unusable = (monotonic() + _RESTS_S, str(error))
         return error
@@ -380,7 +381,10 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 def check_settings(settings: RewardSettings) -> None:
     """Raise `SettingsError`, `AssetError` or `RunError` for what an engine would find out at the first reward."""
     _book_of(settings)
-    _counter(settings.recipe)
+    try:
+        _counter(settings.recipe)
+    except SettingsError as error:
+        raise SettingsError(in_settings(str(error))) from error
     if settings.run:
         check_place(settings.run)
 

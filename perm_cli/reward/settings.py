@@ -6,7 +6,9 @@ in capitals: `PERM_JUDGE`, `PERM_ON_MISSING`; `PERM_CONFIG` names the file.
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -17,10 +19,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.assets import shipped
 from perm_cli.errors import SettingsError
-from perm_cli.judges import check_judge
+from perm_cli.judges import check_judge, gives_logprobs
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.nearest import expected_name, misspelt
 from perm_cli.policy import generation_prompt
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
 from perm_cli.terminal import one_line
@@ -76,6 +79,7 @@ _JUDGES = (
 )  # fmt: skip
 _RECIPES = ("fusion", "bystander_coef", "length_penalty", "length_limit", "tokenizer", "score")
 _NAMES = tuple(each.name for each in fields(Wishes))
+_OPTION = re.compile(r"--([a-z][a-z-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,25 @@ class RewardSettings:
         return blake2b(orjson.dumps(content, default=str, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
+@contextmanager
+def _saying_settings() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(in_settings(str(error))) from error
+
+
+def in_settings(message: str) -> str:
+    """Return a message with settings as they are called here, where it speaks of the command line's options."""
+
+    def setting(option: re.Match[str]) -> str:
+        name = option[1].replace("-", "_")
+        return next((each for each in (name, f"{name}_s") if each in _NAMES), option[0])
+
+    return _OPTION.sub(setting, message)
+
+
+@_saying_settings()
 def reward_settings(
     config: Path | str | None = None, *, otherwise: OnMissing = "none", **wishes: Any
 ) -> RewardSettings:
@@ -116,6 +139,7 @@ def reward_settings(
     """
     chosen = config or os.environ.get("PERM_CONFIG")
     configuration = load_configuration(Path(chosen) if chosen else None)
+    _check_variables()
     variables = {name: value for name in _NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
     said = (
         _checked(configuration.reward, f"{configuration.path}: reward."),
@@ -133,6 +157,10 @@ def reward_settings(
         logprobs=score == "expected" or None,
     )
     check_judge(judge)
+    if score == "expected" and not gives_logprobs(judge):
+        raise SettingsError(
+            f"score: expected found, and {judge.name} gives no log-probabilities; use mode, or mean with samples"
+        )
     if score == "mean" and found.get("samples", 1) == 1:
         raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
     if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
@@ -191,12 +219,27 @@ def _recipe(found: Mapping[str, Any]) -> Recipe:
     return Recipe(**given)
 
 
+def _check_variables() -> None:
+    """Raise `SettingsError` for a variable that is surely meant for a setting and misspelt; others may be anybody's."""
+    for name in os.environ:
+        said = name.removeprefix("PERM_").lower()
+        if name.startswith("PERM_") and os.environ[name].strip() and (meant := misspelt(said, (*_NAMES, "config"))):
+            raise SettingsError(f"{one_line(name, 60)}: no such variable, expected PERM_{meant.upper()}")
+
+
 def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> Wishes:
+    for name, value in values.items():
+        where = f"{place}{name.upper() if upper else one_line(name, 60)}"
+        if name not in _NAMES:
+            raise SettingsError(f"{where}: no such setting, expected {expected_name(name, _NAMES)}")
+        if isinstance(value, bool):  # which would be read as 1 or 0
+            raise SettingsError(f"{where}: {str(value).lower()} found, expected a number or text")
     try:
         return TypeAdapter(Wishes).validate_python(dict(values))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        name = one_line(".".join(map(str, detail["loc"])))
-        if detail["type"] == "unexpected_keyword_argument":
-            raise SettingsError(f"{place}{name}: no such setting, expected one of {', '.join(_NAMES)}") from error
-        raise SettingsError(f"{place}{name.upper() if upper else name}: {detail['msg']}") from error
+        name = ".".join(map(str, detail["loc"]))
+        expected = detail["msg"].removeprefix("Input should be ").partition(", unable")[0]
+        expected = f"a number {expected}" if expected.startswith(("greater", "less")) else expected
+        said = f"{one_line(repr(detail['input']), 60)} found, expected {expected}"
+        raise SettingsError(f"{place}{name.upper() if upper else name}: {said}") from error
