@@ -7,9 +7,11 @@ from pathlib import Path
 import orjson
 
 from perm_cli.errors import RunError
-from perm_cli.ratings import Rating, is_settled
-from perm_cli.runs import RunFolder
+from perm_cli.ratings import Rating, is_settled, rating_line
+from perm_cli.runs import RunFolder, run_folders
 from perm_cli.scratch import scratch
+
+_PUT = "INSERT OR REPLACE INTO ratings VALUES (?, ?, ?)"
 
 
 class Reserve:
@@ -18,7 +20,7 @@ class Reserve:
     def __init__(self, runs: Iterable[Path]) -> None:
         self._database = scratch()
         self._database.execute("CREATE TABLE ratings (key TEXT PRIMARY KEY, run TEXT, line BLOB)")
-        for run in runs:
+        for run in run_folders(runs):
             if not (run / "ratings.jsonl").exists() and not (run / "ratings").is_dir():
                 raise RunError(f"--reuse: {run}: no ratings found, expected a folder that perm score has written")
             rows = (
@@ -26,7 +28,11 @@ class Reserve:
                 for row in RunFolder(run).rows()
                 if is_settled(row["status"], row["error"])
             )
-            self._database.executemany("INSERT OR REPLACE INTO ratings VALUES (?, ?, ?)", rows)
+            self._database.executemany(_PUT, rows)
+
+    def put(self, rating: Rating, run: str) -> None:
+        """Add a rating that has just been made in a run."""
+        self._database.execute(_PUT, (rating.key, run, rating_line(rating)))
 
     def get(self, key: str) -> Rating | None:
         """Return the rating with this key, marked with the run that paid for it."""

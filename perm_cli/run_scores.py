@@ -16,7 +16,7 @@ from perm_cli.ledger import Outcome
 from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward, rewards_of
-from perm_cli.runs import RunFolder, is_run
+from perm_cli.runs import RunFolder, is_run, run_folders
 from perm_cli.scores import Given, Item, Scores, table_of
 from perm_cli.words import DIMENSIONS, ScoreMode
 
@@ -103,12 +103,14 @@ def read_runs(
     """
     Return the scores in run folders, on the four dimensions and fused into `reward`.
 
+    The folder of a training run stands for those of its processes.
     What was asked for and not made has no score. What several samples come to is as the last command on the run has
     said.
     Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run.
     """
     health: dict[_Rater, Health] = {}
     rewards: list[Reward] = []
+    runs = run_folders(runs)
     for run in runs:
         folder = _opened(run)
         with closing(folder):

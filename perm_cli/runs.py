@@ -309,8 +309,19 @@ def take_away(work: Path) -> None:
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether this is a run folder."""
-    return (path / "run.json").exists()
+    """Return whether this is a run folder, or the folder of a training run, which holds some."""
+    return (path / "run.json").exists() or bool(workers_of(path))
+
+
+def workers_of(path: Path) -> list[Path]:
+    """Return the run folders of the processes in the folder of a training run, none if it is no such folder."""
+    found = [each.parent for each in path.glob("worker-*/run.json")]
+    return sorted(found, key=lambda each: (len(each.name), each.name))
+
+
+def run_folders(runs: Iterable[Path]) -> list[Path]:
+    """Return run folders, those of its processes in place of the folder of a training run."""
+    return [each for run in runs for each in (workers_of(run) or [run])]
 
 
 def _check(path: Path, *, create: bool) -> None:

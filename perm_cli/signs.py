@@ -37,6 +37,8 @@ class Seen:
     features: Features
     empty: bool
     latency_s: float
+    waited_s: float = 0.0
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,8 @@ class Signs:
     `rho_…` is the rank correlation of the reward with what can be counted, within groups where there are any. Of the
     groups of two replies or more, `tied` is the share in which all have the same reward; `saturated` is the share of
     empathy scores at the top of their scale, `failures` that of replies without a reward, `empty` that of replies that
-    say nothing to the seeker.
+    say nothing to the seeker. `latency_s` is the median of their slowest ratings, `longest_wait_s` the longest that the
+    trainer stood still for rewards, `retries` the calls that had to be made again: those two tell of an outage.
     """
 
     replies: int
@@ -66,6 +69,8 @@ class Signs:
     failures: float
     empty: float
     latency_s: float | None
+    longest_wait_s: float | None = None
+    retries: int | None = None
 
     def metrics(self) -> dict[str, float]:
         """Return what is known as a trainer logs it, by name."""
@@ -93,6 +98,8 @@ def signs_of(seen: Sequence[Seen]) -> Signs:
         failures=1 - len(given) / len(judged) if judged else 0.0,
         empty=1 - len(judged) / len(seen) if seen else 0.0,
         latency_s=float(np.median(latencies)) if latencies else None,
+        longest_wait_s=max((each.waited_s for each in seen), default=None),
+        retries=sum(each.retries for each in seen) if seen else None,
     )
 
 

@@ -6,16 +6,16 @@ the scale is `out_of_range`, never clamped; a number in the rationale is no verd
 whatever the text.
 """
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from perm_cli.rubrics import Dimension
 from perm_cli.thinking import without_thinking
+from perm_cli.verdict_objects import Object, objects_in, parsed, whole_object
 
 VerdictStatus = Literal["scored", "refused", "truncated", "unparseable", "out_of_range"]
 
@@ -25,8 +25,9 @@ _MARKUP = rf"(?:{_BLANK}|[*_#>`~\"'|•-])*+"
 _MARKUP_AFTER = rf"(?:{_BLANK}|[*_#>`~\"'|•])*+"  # a minus sign behind the label belongs to the number
 _LABEL_WORDS = rf"(?:(?:my|the|your|final|overall|total|empathy|resonation|expression|reception){_BLANK}++)*+"
 _NUMBERED = rf"(?:\d{{1,2}}[.)]{_MARKUP})?"
+_SCORE_WORDS = r"(?:score|rating|(?:最[终終]|[综綜]合|[总總整][体體]|我的|共情)*+(?:[评評打得]分|分[数數]))"
 _SCORE_LABEL = re.compile(
-    rf"^{_MARKUP}{_NUMBERED}{_LABEL_WORDS}(?:score|rating)(?![^\W_])(?P<gap>{_MARKUP_AFTER}(?:\([^()\n]{{0,20}}\){_MARKUP_AFTER})?)"
+    rf"^{_MARKUP}{_NUMBERED}{_LABEL_WORDS}{_SCORE_WORDS}(?![^\W_])(?P<gap>{_MARKUP_AFTER}(?:\([^()\n]{{0,20}}\){_MARKUP_AFTER})?)"
     rf"(?P<sign>[:：=]{_MARKUP_AFTER}\n{{0,2}}|is{_BLANK}+(?=\d)|\n{{1,2}}(?={_MARKUP_AFTER}\d))?"
     rf"{_MARKUP_AFTER}(?P<value>[^\n]*)",
     re.IGNORECASE | re.MULTILINE,
@@ -34,16 +35,22 @@ _SCORE_LABEL = re.compile(
 _SCORE_TAG = re.compile(r"<score>(?P<value>[^<]{0,40})</score>|\\boxed\{(?P<boxed>[^}]{0,40})\}", re.IGNORECASE)
 _OPEN, _CLOSE = r"[\s*_`\"'(\[<{]*+", r"[\s*_`\"')\]>}]*+"
 _VALUE = re.compile(
-    rf"^{_OPEN}(?P<number>[+\-−–]?\d{{1,9}}(?:[.,]\d{{1,9}})?+)(?![\d.,]*\d){_CLOSE}"
-    rf"(?:(?:/|out\s+of|of){_OPEN}(?P<top>\d{{1,9}})(?:\.0+)?+(?![\d.,]*\d))?{_CLOSE}(?P<rest>.*)$",
+    rf"^{_OPEN}(?P<number>[+\-−–]?\d{{1,9}}(?:[.,]\d{{1,9}})?+)(?![\d.,]*\d){_CLOSE}分?+"
+    rf"(?:(?:/|out\s+of|of){_OPEN}(?P<top>\d{{1,9}})(?:\.0+)?+(?![\d.,]*\d)分?+)?{_CLOSE}(?P<rest>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
 # What may follow a verdict though it holds numbers: a remark that is set off from it. Another number is none.
-_REMARK = re.compile(r"[\s.]*+(?:,\s|[(\[—–]|-\s|because\b|since\b|[:;]\s|\|)", re.IGNORECASE)
+_REMARK = re.compile(r"[\s.]*+(?:,\s|[(\[—–（，；。]|-\s|because\b|since\b|[:;]\s|\|)", re.IGNORECASE)
 _ANOTHER = re.compile(
     r"[\s.,(\[]*+(?:[-–—~/]?\d|(?:[-–—~]|to\b|or\b|maybe\b)\s*+\d+\s*+(?:$|[^\w\s]|of\b|out\b))", re.IGNORECASE
 )
-_REASON = re.compile(rf"^{_MARKUP}(?:reason(?:ing)?|rationale|理由)[*_]*{_BLANK}*[:：]", re.IGNORECASE | re.MULTILINE)
+_REASON_WORDS = r"(?:reason(?:ing)?|rationale|理由|原因|[评評][语語])"
+_REASON = re.compile(rf"^{_MARKUP}{_REASON_WORDS}[*_]*{_BLANK}*[:：]", re.IGNORECASE | re.MULTILINE)
+# A verdict that running text follows was a draft, if the reply was cut before its end: judges think aloud.
+_GOES_ON = re.compile(
+    rf"[\s*_#`\"')\]}}>|.~-]*+(?!{_REASON_WORDS}|explanation|justification|assessment|comment|summary|total|overall)\S",
+    re.IGNORECASE,
+)
 _REFUSAL = re.compile(
     r"^\W*(?:(?:i['’]?m|i am|we are|we['’]re)\s+(?:so\s+|very\s+)?sorry|sorry|i\s+apologi[sz]e|as\s+an\s+ai"
     r"|i\s+(?:must\s+)?(?:decline|refuse)"
@@ -51,11 +58,8 @@ _REFUSAL = re.compile(
     r"|i(?:\s+am|['’]m)\s+(?:not\s+able|unable))\b",
     re.IGNORECASE,
 )
-_RATIONALE_KEYS = ("rationale", "reason", "reasoning", "explanation", "assessment", "justification")
-_MAX_JSON_STARTS = 200
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]', re.DOTALL)
-_JSON_COLON = re.compile(r'\s*:\s*"?')
-_JSON = json.JSONDecoder(strict=False)
+_SCORE_KEYS = ("score", "评分", "得分", "分数")
+_RATIONALE_KEYS = ("理由", "rationale", "reason", "reasoning", "explanation", "assessment", "justification")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +93,14 @@ def read_verdict(reply: str, dimension: Dimension, finish_reason: str = "stop") 
     if finish_reason in {"content_filter", "refusal"}:
         return Verdict(status="refused", note=f"the provider ended the reply: {finish_reason}")
     cut = finish_reason in {"length", "max_tokens"}
-    whole = _parsed(reply.strip())
-    spoken = reply if isinstance(whole, dict) else without_thinking(reply, " ")  # the places of the rest stay true
+    encoded = parsed(reply.strip())
+    if isinstance(encoded, str) and whole_object(encoded):  # JSON in a JSON string
+        return replace(read_verdict(encoded, dimension, finish_reason), position=None)
+    whole = whole_object(reply)
+    spoken = reply if whole else without_thinking(reply, " ")  # the places of the rest stay true
     if spoken is None:
         return Verdict(status="truncated", note="the reply ends inside its thinking")
-    objects = [_Object(whole, 0, len(reply))] if isinstance(whole, dict) else list(_json_objects(spoken))
+    objects = [_unwrapped(each, spoken, dimension) for each in ([whole] if whole else objects_in(spoken))]
     read = _read_items if dimension.items else _read_scale
     verdict = read(spoken, objects, dimension, cut=cut)
     if verdict is None:
@@ -111,43 +118,22 @@ def _absent(spoken: str, *, cut: bool) -> Verdict:
     return Verdict(status="unparseable", note="no verdict in the reply")
 
 
-def _parsed(text: str) -> Any:
-    try:
-        return _JSON.decode(text)
-    except (ValueError, RecursionError):
-        return None
+def _unwrapped(found: Object, text: str, dimension: Dimension) -> Object:
+    """Return the object inside another that is its only field, if it is a whole verdict."""
+    inner = found.inner(text)
+    if not inner:
+        return found
+    if dimension.items:
+        return inner if {item.name for item in dimension.items} <= inner.fields.keys() else found
+    return inner if _score_key(inner) and not inner.fields.keys().isdisjoint(_RATIONALE_KEYS) else found
 
 
-class _Object:
-    """Hold a JSON object found in a reply, from `start` up to `end`; of keys that differ in case the last counts."""
-
-    def __init__(self, value: Mapping[str, Any], start: int, end: int) -> None:
-        self.fields = {key.strip().lower(): key for key in value}
-        self.value = value
-        self.start = start
-        self.end = end
-
-    def stated(self, name: str) -> Any:
-        """Return the value under a key called `name`, in any case."""
-        return self.value[self.fields[name]]
+def _score_key(found: Object) -> str | None:
+    return next((name for name in _SCORE_KEYS if name in found.fields), None)
 
 
-def _json_objects(text: str) -> Iterator[_Object]:
-    position = text.find("{")
-    for _ in range(_MAX_JSON_STARTS):
-        if position < 0:
-            return
-        try:
-            value, end = _JSON.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            end = position + 1
-        else:
-            yield _Object(value, position, end)
-        position = text.find("{", end)
-
-
-def _read_scale(text: str, objects: list[_Object], dimension: Dimension, *, cut: bool) -> Verdict | None:
-    stated = [(found.end, _stated_in(found, text, dimension)) for found in objects if "score" in found.fields]
+def _read_scale(text: str, objects: list[Object], dimension: Dimension, *, cut: bool) -> Verdict | None:
+    stated = [(each.end, _stated_in(each, key, text, dimension)) for each in objects if (key := _score_key(each))]
     outside = _blanked(text, objects)
     for match in _SCORE_LABEL.finditer(outside):
         if not match["sign"] and "|" not in match["gap"]:
@@ -158,15 +144,24 @@ def _read_scale(text: str, objects: list[_Object], dimension: Dimension, *, cut:
     for match in _SCORE_TAG.finditer(outside):
         group = "value" if match["value"] is not None else "boxed"
         stated.append((match.end(), _number(match[group], dimension, match.start(group))))
-    if not stated and not cut and _VALUE.match(text.strip()) and len(text.split()) <= _BARE_WORDS:
+    if not stated and not cut and _is_bare(text):
         stated.append((0, _number(text.strip(), dimension, len(text) - len(text.lstrip()))))
     if not stated:
         return None
-    last = max(stated, key=lambda pair: pair[0])[1]
+    end, last = max(stated, key=lambda pair: pair[0])
+    if cut and _GOES_ON.match(outside, end):
+        return _drafted()
     return Verdict(status=last.status, score=last.score, position=last.position, note=_why(last, dimension))
 
 
-_BARE_WORDS = 4  # "4 out of 5", and nothing that has room for a reason
+def _is_bare(text: str) -> bool:
+    """Return whether a text is a number and nothing that has room for a reason, such as `4 out of 5`."""
+    value = _VALUE.match(text.strip())
+    return value is not None and not re.search(r"\w", value["rest"])
+
+
+def _drafted() -> Verdict:
+    return Verdict(status="truncated", note="the reply ends in the middle of what follows a verdict")
 
 
 def _why(stated: _Stated, dimension: Dimension) -> str:
@@ -181,12 +176,15 @@ def _why(stated: _Stated, dimension: Dimension) -> str:
             return ""
 
 
-def _read_items(text: str, objects: list[_Object], dimension: Dimension, *, cut: bool) -> Verdict | None:
+def _read_items(text: str, objects: list[Object], dimension: Dimension, *, cut: bool) -> Verdict | None:
     names = [item.name for item in dimension.items]
     outside = _blanked(text, objects)
-    stated = {name: last for name in names if (last := _stated_item(name, outside, objects, dimension, cut=cut))}
-    if not stated:
+    found = {name: last for name in names if (last := _stated_item(name, outside, objects, dimension, cut=cut))}
+    if not found:
         return None
+    if cut and _GOES_ON.match(outside, max(end for end, _ in found.values())):
+        return _drafted()
+    stated = {name: last for name, (_, last) in found.items()}
     missing = [name for name in names if name not in stated]
     for status in ("truncated", "unparseable", "out_of_range"):
         wrong = [name for name in names if name in stated and stated[name].status == status]
@@ -199,8 +197,10 @@ def _read_items(text: str, objects: list[_Object], dimension: Dimension, *, cut:
     return Verdict(status="scored", score=total, items=items, note=_total_note(outside, objects, total))
 
 
-def _stated_item(name: str, outside: str, objects: list[_Object], dimension: Dimension, *, cut: bool) -> _Stated | None:
-    """Return what is stated last about one item, in an object or on a line."""
+def _stated_item(
+    name: str, outside: str, objects: list[Object], dimension: Dimension, *, cut: bool
+) -> tuple[int, _Stated] | None:
+    """Return what is stated last about one item, in an object or on a line, and where it ends."""
     stated: list[tuple[int, _Stated]] = []
     for found in objects:
         if name in found.fields:
@@ -210,7 +210,7 @@ def _stated_item(name: str, outside: str, objects: list[_Object], dimension: Dim
     for match in _item_label(name).finditer(outside):
         unfinished = cut and not outside[match.end() :].strip()
         stated.append((match.end(), _Stated("truncated") if unfinished else _number(match["value"], dimension)))
-    return max(stated, key=lambda pair: pair[0])[1] if stated else None
+    return max(stated, key=lambda pair: pair[0], default=None)
 
 
 @cache
@@ -224,7 +224,7 @@ def _item_label(name: str) -> re.Pattern[str]:
 _TOTAL = re.compile(rf"^{_MARKUP}total[^\n:：\d]{{0,20}}[:：][^\n\d]{{0,10}}(\d{{1,4}})", re.IGNORECASE | re.MULTILINE)
 
 
-def _total_note(text: str, objects: list[_Object], total: int) -> str:
+def _total_note(text: str, objects: list[Object], total: int) -> str:
     claimed: list[object] = [int(match.group(1)) for match in _TOTAL.finditer(text)]
     for found in objects:
         claimed += [found.stated(name) for name in ("total", "score") if name in found.fields][:1]
@@ -232,25 +232,9 @@ def _total_note(text: str, objects: list[_Object], total: int) -> str:
     return f"a total of {wrong[-1]} is claimed, the items sum to {total}" if wrong else ""
 
 
-def _stated_in(found: _Object, text: str, dimension: Dimension) -> _Stated:
-    stated = _value_of(found.stated("score"), dimension)
-    return (
-        replace(stated, position=_place_of(found.fields["score"], found, text)) if stated.score is not None else stated
-    )
-
-
-def _place_of(field: str, found: _Object, text: str) -> int | None:
-    """Return where the value of the object's own last `field` begins, passing over those of objects inside it."""
-    quoted = f'"{field}"'
-    if "\\" not in text and text.count(quoted, found.start, found.end) == 1:  # as nearly always
-        colon = _JSON_COLON.match(text, text.index(quoted, found.start) + len(quoted))
-        return colon.end() if colon else None
-    depth, place = 0, None
-    for token in _JSON_TOKEN.finditer(text, found.start, found.end):
-        depth += (token.group() in "{[") - (token.group() in "}]")
-        if depth == 1 and token.group() == quoted and (colon := _JSON_COLON.match(text, token.end())):
-            place = colon.end()
-    return place
+def _stated_in(found: Object, key: str, text: str, dimension: Dimension) -> _Stated:
+    stated = _value_of(found.stated(key), dimension)
+    return replace(stated, position=found.place_of(key, text)) if stated.score is not None else stated
 
 
 def _value_of(value: object, dimension: Dimension) -> _Stated:
@@ -280,7 +264,7 @@ def _placed(number: float, dimension: Dimension) -> _Stated:
     return _Stated("scored", int(number)) if number == int(number) else _Stated("unparseable")
 
 
-def _blanked(text: str, objects: list[_Object]) -> str:
+def _blanked(text: str, objects: list[Object]) -> str:
     """Return `text` with its JSON objects blanked out: a label inside one belongs to its rationale."""
     if objects and objects[0].start == 0 and objects[0].end == len(text):
         return ""
@@ -290,7 +274,7 @@ def _blanked(text: str, objects: list[_Object]) -> str:
     return text
 
 
-def _rationale(text: str, objects: list[_Object]) -> str:
+def _rationale(text: str, objects: list[Object]) -> str:
     for found in reversed(objects):
         for name in _RATIONALE_KEYS:
             if name in found.fields and isinstance(found.stated(name), str):

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import socket
 import threading
@@ -13,11 +14,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from perm_cli.assets import shipped
 from perm_cli.dialogues import Turn
 from perm_cli.errors import JudgeUnusable
 from perm_cli.reward import Item, Perm, Result, reward_settings
@@ -461,6 +464,11 @@ def test_who_comes_after_close_does_not_wait_for_ever() -> None:
         pytest.param("<think>Sad.</think>That hurts.", "That hurts.", id="thinking"),
         pytest.param("Sad.</think>\n\nThat hurts.", "That hurts.", id="thinking begun in the template"),
         pytest.param(
+            "analysisShe is sad.assistantfinalThat hurts.", "That hurts.", id="harmony as a trainer decodes it"
+        ),
+        pytest.param("[THINK]Sad.[/THINK]That hurts.", "That hurts.", id="thinking in brackets"),
+        pytest.param("**Response:** That hurts.", "That hurts.", id="a response in bold"),
+        pytest.param(
             "<think># Response\nNo.</think># Analysis\nA.\n# Response\nThat hurts.",
             "# Analysis\nA.\n# Response\nThat hurts.",
             id="thinking about headings",
@@ -489,6 +497,11 @@ def test_forms_of_the_same_reply_are_worth_the_same(reply: str, same: str) -> No
         pytest.param("# Analysis\nShe is sad.\n# Response\n", id="an empty response"),
         pytest.param("<think>She is sad. What do I say", id="thinking without end"),
         pytest.param("<think>Sad.</think>", id="thinking only"),
+        pytest.param("[THINK]She is sad. That hurts.", id="thinking in brackets without end"),
+        pytest.param("<|channel|>analysis<|message|>She is sad.<|end|>", id="thinking in harmony, nothing final"),
+        pytest.param("analysisShe is sad. That hurts.", id="thinking in harmony as a trainer decodes it"),
+        pytest.param("◁think▷She is sad. That hurts.", id="thinking in triangles without end"),
+        pytest.param("**Analysis**\nShe is sad.", id="an analysis in bold only"),
     ],
 )
 def test_a_reply_that_says_nothing_has_the_lowest_reward_and_costs_nothing(reply: str) -> None:
@@ -559,7 +572,38 @@ def test_every_process_keeps_a_run_that_all_commands_read(
     assert Path("r.html").stat().st_size > 10_000
     assert made["commands"][0]["ratings"] == 6 * DIMENSIONS
     assert made["commands"][0]["ended"]
-    assert len(kept("worker-*/ratings.jsonl")) == len(server.requests) == 12 * DIMENSIONS
+    assert len(kept("worker-*/ratings.jsonl")) == len(server.requests) == 9 * DIMENSIONS  # 3 were known
+
+
+COMMANDS = [
+    ["report", "train", "--out", "r.html"],
+    ["compare", "train"],
+    ["grade", "train", "--json"],
+    ["pairs", "train", "--format", "kto"],
+    ["best-of-n", "train"],
+    ["convert", "train", "--out", "out.csv"],
+    ["reward", "train"],
+    ["score", "dialogues.jsonl", "--judge", "baseline", "--reuse", "train", "--out", "run"],
+]
+
+
+def test_all_commands_take_the_folder_that_training_was_given(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which folders the processes keep in it is nothing a user has to know."""
+    command = runner(monkeypatch, capsys)
+    replies = [Item(query="I failed.", reply=f"Reply {number}, and {'why? ' * number}") for number in range(4)]
+    with asked_of_the_counter(run="train") as one, asked_of_the_counter(run="train", patience_s=6) as two:
+        one.score_now(replies[:2])
+        two.score_now(replies)
+    Path("dialogues.jsonl").write_bytes(Path("train/worker-2/dialogues.jsonl").read_bytes())
+
+    answers = {each[0]: command(*each) for each in COMMANDS}
+
+    assert [(name, each.err) for name, each in answers.items() if each.code] == []
+    assert json.loads(answers["best-of-n"].out)["n"] == 4
+    reused = [json.loads(line)["reused"] for line in Path("run/ratings.jsonl").read_text().splitlines()]
+    assert reused == ["worker-2"] * 2 * DIMENSIONS
 
 
 def test_dialogues_are_kept_once_and_ratings_as_they_are_made() -> None:
@@ -576,6 +620,56 @@ def test_dialogues_are_kept_once_and_ratings_as_they_are_made() -> None:
     assert len(kept("worker-*/dialogues.jsonl")) == len({row["id"] for row in kept("worker-*/dialogues.jsonl")}) == 3
     assert len(kept("worker-*/ratings.jsonl")) == len(server.requests)
     assert len(json.loads((run / "worker-1/run.json").read_text())["commands"]) == 2
+
+
+def test_what_another_training_run_has_judged_is_not_paid_again() -> None:
+    """It is started again from a checkpoint, with other workers on the same replies."""
+    with loopback() as server:
+        with asking(server, run="train") as one:
+            (first, *_) = one.score_now(items(4))
+        with asking(server, run="train") as one, asking(server, run="train", patience_s=6) as two:
+            (again, *_) = one.score_now(items(5))
+            two.score_now(items(5))
+        made = json.loads(Path("train/worker-1/run.json").read_text())
+
+    assert again.parts == first.parts
+    assert (again.rationales, again.latency_s, again.retries) == (first.rationales, 0.0, 0)
+    assert len(kept("worker-*/ratings.jsonl")) == len(server.requests) == 5 * DIMENSIONS
+    assert len(kept("worker-*/dialogues.jsonl")) == 5
+    assert [command["ratings"] for command in made["commands"]] == [4 * DIMENSIONS, 5 * DIMENSIONS]
+
+
+def test_what_failed_in_another_training_run_is_asked_again() -> None:
+    """Its reason may be gone."""
+    asked, broken = count(), True
+
+    def failing(body: dict[str, Any]) -> Answer:
+        return refusal(500, "out of memory") if next(asked) and broken else verdict(body)
+
+    with loopback(failing) as server:
+        with asking(server, run="train", patience_s=0.01) as perm:
+            (first,) = perm.score_now(items(1))
+        broken = False
+        with asking(server, run="train") as perm:
+            (again,) = perm.score_now(items(1))
+
+    assert (first.reward is None, again.parts.missing) == (True, {})
+    assert len([row for row in kept("worker-*/ratings.jsonl") if row["status"] == "scored"]) == DIMENSIONS
+
+
+def test_after_one_rubric_was_changed_one_rating_is_paid_and_all_count() -> None:
+    """What the others were asked is the same, and so are their verdicts."""
+    shutil.copytree(shipped("rubrics"), "mine")
+    rubric = Path("mine/reception.yaml")
+    with loopback() as server:
+        with asking(server, run="train", rubrics="mine") as perm:
+            perm.score_now(items(1))
+        rubric.write_text(rubric.read_text().replace("question: How", "question: Say how", 1))
+        with asking(server, run="train", rubrics="mine") as perm:
+            (found,) = perm.score_now(items(1))
+
+    assert len(server.requests) == DIMENSIONS + 1
+    assert found.parts.missing == {}
 
 
 def test_failures_are_kept_with_their_reasons() -> None:
@@ -621,9 +715,9 @@ def test_without_steps_signs_are_told_by_the_window() -> None:
         assert (perm.signs.replies, perm.signs.failures, perm.signs.empty) == (256, 0.0, 0.0)
 
 
-def asked_of_the_counter() -> Any:
+def asked_of_the_counter(**wishes: Any) -> Any:
     """Yield what scores with the word counter, which needs no server."""
-    return asking(Loopback(), judge="baseline", base_url=None)
+    return asking(Loopback(), judge="baseline", base_url=None, **wishes)
 
 
 def test_the_counters_caveat_is_in_every_result(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,18 +1,21 @@
 """What stands in for a reward that is missing: what was asked for, counted and said, and never in what is learned."""
 
 import logging
+from itertools import count
+from typing import Any
 
 import pytest
 
 from perm_cli.errors import RewardMissing
+from perm_cli.integrations.rows import rationale_of
 from perm_cli.reward import Item
 from perm_cli.reward.filling import Memory, filled
 from perm_cli.reward.items import Result
 from perm_cli.rewards import Recipe, rewards_of, unrated
 from perm_cli.words import OnMissing
-from tests.loopback import loopback
+from tests.loopback import Answer, loopback, refusal, verdict
 from tests.makers import rating
-from tests.rewarding import asking, garbled, items
+from tests.rewarding import DIMENSIONS, asking, garbled, items
 
 FLOOR = -0.3  # nothing known: 0.2 for three scores of 1, and all of the bystander's 0.5
 
@@ -154,3 +157,20 @@ def test_a_judge_that_mumbles_raises_where_that_was_asked_for() -> None:
         pytest.raises(RewardMissing, match=r"1 reply has no reward \(the first: resonation unparseable"),
     ):
         perm.score_now(items(1))
+
+
+def test_the_cause_of_a_missing_reward_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """That a score failed is seen anyway; what to do about it is in the endpoint's own words."""
+    asked = count()
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return refusal(500, "out of memory") if next(asked) else verdict(body)
+
+    with loopback(answering) as server, asking(server, patience_s=0.01) as perm:
+        (result,) = perm.score_now(items(1))
+
+    assert result.reward is None
+    assert len(result.causes) == DIMENSIONS - 1
+    assert all("out of memory" in cause for cause in result.causes.values())
+    assert caplog.text.count("out of memory") == 1
+    assert "out of memory" in rationale_of(result)

@@ -1,13 +1,16 @@
 """How a reward is asked for: what counts before what, and every mistake named with its place before a call is paid."""
 
 import json
+import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from perm_cli.errors import PermError, SettingsError
-from perm_cli.reward import Item, Perm, reward_settings
+from perm_cli.integrations.trl import make_reward
+from perm_cli.reward import Item, Perm, _warn_of_thinking, reward_settings
 from perm_cli.rewards import Recipe
 from tests.loopback import loopback
 from tests.rewarding import asking
@@ -65,6 +68,7 @@ def test_every_setting_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "FUSION": "weighted-mean",
         "LENGTH_PENALTY": "0.001",
         "TOKENIZER": "policy",
+        "THINKING": "opened",
         "ON_MISSING": "floor",
         "BUDGET": "10calls",
         "RUN": "runs/train",
@@ -79,6 +83,7 @@ def test_every_setting_has_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (judge.concurrency, judge.rpm, judge.patience_s, judge.structured) == (7, 60.5, 1.0, "text")
     assert (found.samples, recipe.score, found.on_missing, found.budget) == (3, "mean", "floor", "10calls")
     assert recipe.weights == {"resonation": 1.0, "expression": 2.0, "reception": 3.0}
+    assert found.thinking == "opened"
     assert (recipe.length_penalty, recipe.tokenizer, found.run) == (0.001, "policy", Path("runs/train").absolute())
 
 
@@ -120,14 +125,14 @@ def test_what_stands_in_is_the_trainers_to_say_unless_somebody_else_does(otherwi
 
 
 WRONG = {
-    "samples": ("0", "Input should be greater than 0"),
-    "reask": ("-1", "Input should be greater than or equal to 0"),
-    "temperature": ("warm", "Input should be a valid number"),
-    "rpm": ("inf", "Input should be a finite number"),
-    "length_limit": ("1.5", "Input should be a valid integer"),
-    "on_missing": ("guess", "Input should be 'none', 'floor', 'mean' or 'raise'"),
-    "fusion": ("sum", "Input should be 'harmonic', 'mean', 'weighted-mean' or 'geometric'"),
-    "structured": ("xml", "Input should be 'auto', 'schema', 'json' or 'text'"),
+    "samples": ("0", "'0' found, expected a number greater than 0"),
+    "reask": ("-1", "'-1' found, expected a number greater than or equal to 0"),
+    "temperature": ("warm", "'warm' found, expected a valid number"),
+    "rpm": ("inf", "'inf' found, expected a finite number"),
+    "length_limit": ("1.5", "'1.5' found, expected a valid integer"),
+    "on_missing": ("guess", "'guess' found, expected 'none', 'floor', 'mean' or 'raise'"),
+    "fusion": ("sum", "'sum' found, expected 'harmonic', 'mean', 'weighted-mean' or 'geometric'"),
+    "structured": ("xml", "'xml' found, expected 'auto', 'schema', 'json' or 'text'"),
 }
 
 
@@ -155,11 +160,66 @@ def problem(**wishes: str) -> str:
     return str(raised.value)
 
 
-def test_a_name_that_nobody_knows_is_told_with_those_there_are() -> None:
+def test_a_name_that_nobody_knows_is_told_with_the_nearest_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting misspelt and passed over would be another reward."""
-    assert problem(lenght_penalty="1").startswith("lenght_penalty: no such setting, expected one of judge, base_url,")
+    assert problem(lenght_penalty="1") == "lenght_penalty: no such setting, expected length_penalty"
+    assert problem(xyz="1").startswith("xyz: no such setting, expected one of judge, base_url,")
+    monkeypatch.setenv("PERM_RUBRIC", "mine")
+    assert problem() == "PERM_RUBRIC: no such variable, expected PERM_RUBRICS"
+    monkeypatch.setenv("PERM_RUBRIC", " ")
     say("fuse = 1")
-    assert f"{Path.cwd()}/perm.toml: reward.fuse: no such setting" in problem()
+    assert f"{Path.cwd()}/perm.toml: reward.fuse: no such setting, expected fusion" in problem()
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        pytest.param("[rewards]\nsamples = 2", "rewards: no such setting, expected reward", id="table"),
+        pytest.param('[judges.m]\nmodell = "baseline"', "judges.m.modell: no such setting, expected model", id="judge"),
+        pytest.param(
+            '[judges.m]\nmodel = "openai/m"\n[judges.m.price]\ninputs = 1',
+            "judges.m.price.inputs: no such setting, expected input",
+            id="price",
+        ),
+        pytest.param(
+            "[reward]\nbystander_coef = true", "reward.bystander_coef: true found, expected a number", id="true"
+        ),
+        pytest.param(
+            '[judges.m]\nmodel = "openai/m"\nmax_tokens = true',
+            "judges.m.max_tokens: true found, expected",
+            id="judge-true",
+        ),
+    ],
+)
+def test_a_slip_in_the_file_is_told_by_the_name_that_was_written(file: str, said: str) -> None:
+    """Where it stands, and what was meant."""
+    Path("perm.toml").write_text(f'judge = "baseline"\n{file}\n', encoding="utf-8")
+
+    assert problem().startswith(f"{Path.cwd()}/perm.toml: {said}")
+
+
+def test_true_is_no_number_as_an_argument_either() -> None:
+    """It would be read as 1."""
+    with pytest.raises(SettingsError, match="bystander_coef: true found, expected a number"):
+        reward_settings(bystander_coef=True)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        pytest.param({"judge": "openai/gpt-4o-mini"}, "judge openai/gpt-4o-mini: missing", id="judge"),
+        pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "weights: 'a=1' found", id="weights"),
+        pytest.param({"tokenizer": "no.json", "length_penalty": "0.1"}, "tokenizer: 'no.json' found", id="tokenizer"),
+        pytest.param({"calibration": "c.json"}, "calibration: c.json", id="calibration"),
+        pytest.param({"judge": "openai/m", "base_url": "http://a:b@c"}, "expected a key in api_key_env", id="address"),
+    ],
+)
+def test_messages_speak_of_settings_and_not_of_options(wishes: dict[str, str], said: str) -> None:
+    """Who trains has typed no command of ours."""
+    found = problem(**wishes)
+
+    assert said in found
+    assert "--" not in found
 
 
 def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +236,12 @@ def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pyt
         pytest.param({"judge": "openai/gpt-4o-mini"}, "export OPENAI_API_KEY=", id="no key"),
         pytest.param({"api_key_env": "MY_KEY", "judge": "openai/m", "base_url": URL}, "MY_KEY", id="no key of its own"),
         pytest.param({"judge": "openai/m", "base_url": "here"}, "the base URL: 'here' found", id="no address"),
+        pytest.param({"score": "expected"}, "baseline gives no log-probabilities", id="expectations of a counter"),
+        pytest.param(
+            {"score": "expected", "judge": "anthropic/claude-sonnet-4-5", "api_key_env": "HOME"},
+            "anthropic/claude-sonnet-4-5 gives no log-probabilities; use mode, or mean with samples",
+            id="expectations of a provider that has none",
+        ),
         pytest.param({"score": "mean"}, "score: mean of one sample found, expected samples of 2", id="mean of one"),
         pytest.param({"budget": "5"}, "'5' found, expected an amount such as 5usd", id="no budget"),
         pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "'a=1' found, expected resonation=", id="weights"),
@@ -231,16 +297,88 @@ def test_without_a_penalty_nobody_counts() -> None:
         pytest.param({"tokenizer": "nope", "length_penalty": "0.1"}, "'nope' found, expected", id="tokeniser"),
         pytest.param({"rubrics": "nowhere"}, "nowhere", id="rubrics"),
         pytest.param({"prompts": "nowhere"}, "nowhere", id="prompts"),
-        pytest.param({"run": "perm.toml"}, "perm.toml", id="a file for a run"),
+        pytest.param({"run": "perm.toml"}, "run: .*perm.toml: a file found", id="a file for a run"),
+        pytest.param({"run": "perm.toml/train"}, "run: .*perm.toml: a file found", id="a run below a file"),
+        pytest.param({"run": "locked/train"}, "run: .*locked: no permission", id="a place of others"),
     ],
 )
-def test_files_that_are_not_there_are_told_before_a_call(wishes: dict[str, str], said: str) -> None:
-    """Whichever comes first: the making, or the first reply."""
-    with loopback() as server:
-        with pytest.raises(PermError, match=said), asking(server, **wishes) as perm:
-            perm.score_now([Item(query="q", reply="r")])
+def test_files_that_are_not_there_are_told_when_the_reward_is_made(
+    wishes: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the first reward, after a model was loaded and its replies were generated."""
+    Path("locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda place, _: place.name != "locked")  # root may write anywhere
 
-        assert server.requests == []
+    with pytest.raises(PermError, match=said):
+        make_reward(judge="baseline", **wishes)
+    assert not Path("locked/train").exists()
+
+
+OPENS = "{{ messages[0].content }}{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+LEAVES = "{% if enable_thinking %}<think>{% endif %}"
+
+
+def tokenizer(template: object, name: str = "policy") -> str:
+    """Write a tokenizer's folder with this chat template and return its name."""
+    Path(name).mkdir()
+    Path(name, "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    Path(name, "tokenizer.json").write_text("{}")
+    return name
+
+
+@pytest.mark.parametrize(
+    ("template", "opened"),
+    [
+        pytest.param(OPENS, True, id="begun"),
+        pytest.param(LEAVES, False, id="left to choose"),
+        pytest.param(
+            [{"name": "tools", "template": ""}, {"name": "default", "template": OPENS}], True, id="of several"
+        ),
+    ],
+)
+def test_what_the_policys_chat_template_does_is_found_out(template: object, opened: bool) -> None:
+    """A completion that starts inside its thinking and never comes out would be judged as a reply otherwise."""
+    folder = tokenizer(template)
+    found = "opened" if opened else "auto"
+
+    assert reward_settings(thinking=folder).thinking == found
+    assert reward_settings(tokenizer=f"{folder}/tokenizer.json").thinking == found
+    assert reward_settings(tokenizer=f"{folder}/tokenizer.json", thinking="unopened").thinking == "unopened"
+    Path("chat_template.jinja").write_text(OPENS)
+    assert reward_settings(thinking="chat_template.jinja").thinking == "opened"
+    assert reward_settings(thinking=".").thinking == "opened"
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{% broken", "{{ raise_exception('no') }}", "{{ messages[7].content }}", "{{ 1 / 0 }}", None, [3]],
+)
+def test_a_template_that_cannot_be_read_is_said_where_it_was_named(template: object) -> None:
+    """And is passed over where it only stood beside the tokenizer."""
+    folder = tokenizer(template)
+
+    assert "thinking: 'policy' found, expected auto, opened, unopened, or a tokenizer's" in problem(thinking=folder)
+    assert reward_settings(tokenizer=f"{folder}/tokenizer.json").thinking == "auto"
+
+
+def test_thinking_that_the_template_began_and_the_reply_never_ends_is_no_reply() -> None:
+    """The same text is a reply where nothing has begun."""
+    said, unsaid = Item(query="q", reply="Sad.</think>That hurts."), Item(query="q", reply="Sad. That hurts.")
+    with loopback() as server, asking(server, thinking="opened") as perm:
+        assert [each.empty for each in perm.score_now([said, unsaid])] == [False, True]
+    with loopback() as server, asking(server, thinking="unopened") as perm:
+        assert not perm.score_now([replace(unsaid, opened=True)])[0].empty
+
+
+def test_a_reply_that_shows_what_the_template_does_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody reads settings before something is odd."""
+    _warn_of_thinking.cache_clear()
+    with loopback() as server, asking(server) as perm:
+        perm.score_now([Item(query="q", reply="<think>Sad.</think>That hurts.")])
+        assert "thinking" not in caplog.text
+        perm.score_now([Item(query="q", reply="Sad.</think>That hurts.")])
+
+    assert "a reply ends thinking that it has not begun" in caplog.text
 
 
 def test_a_calibration_levels_rewards() -> None:

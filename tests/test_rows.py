@@ -1,5 +1,6 @@
 """From what trainers hand over to items: every shape of prompt, completion and column that they are known to have."""
 
+import asyncio
 import uuid
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 
 from perm_cli.dialogues import Turn
-from perm_cli.integrations.openrlhf import about_of, items_of, without_specials
+from perm_cli.errors import SettingsError
+from perm_cli.integrations import verifiers
+from perm_cli.integrations.openrlhf import _warn_of_label, about_of, items_of, without_specials
 from perm_cli.integrations.rows import _warn_of_nothing, finite, group_of, item_of, rationale_of, reply_in, turns_in
-from perm_cli.reward import Item, Result
+from perm_cli.reward import Item, Perm, Result
 from perm_cli.reward.items import dialogue_of
 from perm_cli.rewards import Recipe, unrated
 
@@ -121,6 +124,88 @@ def test_a_whole_talk_can_stand_beside_the_prompt() -> None:
     assert item_of("p", "r", {"query": "  "}).turns == (Turn(role="seeker", text="p"),)
 
 
+SUPPORTER = Turn(role="supporter", text="Oh.")
+AND = Turn(role="seeker", text="And now?")
+ROLLOUT = [said("assistant", "Oh."), said("user", "And now?"), said("assistant", "<think>Hm.</think>We look.")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "about"),
+    [
+        pytest.param([said("system", "Be kind."), said("user", "I failed.")], {}, id="a chat"),
+        pytest.param("I failed.", {}, id="text"),
+        pytest.param("Instructions", {"query": "I failed."}, id="a query beside it"),
+        pytest.param("Instructions", {"turns": [{"role": "seeker", "text": "I failed."}]}, id="turns beside it"),
+    ],
+)
+def test_of_several_turns_the_last_reply_is_judged_in_the_whole_talk(prompt: object, about: dict[str, Any]) -> None:
+    """What a simulated seeker said during the rollout is what the reply answers."""
+    found = item_of(prompt, ROLLOUT, about)
+
+    assert (found.query, found.turns) == ("", (SEEKER, SUPPORTER, AND))
+    assert found.reply == "<think>Hm.</think>We look."
+
+
+def test_what_is_said_after_the_last_reply_and_by_tools_is_no_part_of_the_talk() -> None:
+    """The policy has not answered the one, and nobody has said the other."""
+    completion = [
+        said("assistant", "Let me look.", tool_calls=[{}]),
+        said("tool", "42"),
+        *ROLLOUT[:1],
+        said("user", "Bye."),
+    ]
+
+    found = item_of("I failed.", completion, {})
+
+    assert [turn.text for turn in found.turns] == ["I failed.", "Let me look."]
+    assert found.reply == "Oh."
+
+
+def test_a_prompt_that_has_grown_beyond_its_row_is_the_talk() -> None:
+    """Some trainers hand over all messages of a rollout as the prompt of its last reply."""
+    prompt = [said("system", "Be kind."), said("user", "I failed."), *ROLLOUT[:2]]
+
+    assert item_of(prompt, "We look.", {"query": "I failed."}).turns == (SEEKER, SUPPORTER, AND)
+    assert item_of(prompt, "We look.", {"query": "I lost."}).query == "I lost."
+
+
+def test_a_rollout_of_verifiers_is_judged_in_its_talk() -> None:
+    """A trace has its messages in nodes; those that were sampled from the policy begin the completion."""
+    chat = [said("user", "I failed."), *ROLLOUT]
+    nodes = [
+        SimpleNamespace(message=SimpleNamespace(**each), parent=place - 1 if place else None, sampled=bool(place))
+        for place, each in enumerate(chat)
+    ]
+    task = SimpleNamespace(prompt="I failed.", query="I failed.")
+    perm = Perm(judge="baseline")
+
+    in_line = asyncio.run(verifiers.scored(perm, task, SimpleNamespace(nodes=nodes, last_reply=ROLLOUT[-1]["content"])))
+    parted = asyncio.run(verifiers.scored(perm, task, SimpleNamespace(nodes=nodes, last_reply="We look at it.")))
+    (whole,) = perm.score_now([item_of("I failed.", ROLLOUT, {})])
+    (alone,) = perm.score_now([item_of("I failed.", "We look at it.", {})])
+    perm.close()
+
+    assert (in_line.parts, parted.parts) == (whole.parts, alone.parts)
+    assert whole.parts != alone.parts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opened"),
+    [
+        pytest.param("<|im_start|>assistant\n<think>\n", True, id="rendered text"),
+        pytest.param("<|im_start|>assistant\n", False, id="rendered text that does not"),
+        pytest.param([said("user", "Hi."), said("assistant", "<think>\n")], True, id="a reply begun for it"),
+        pytest.param([said("user", "<think>")], False, id="a user's words"),
+    ],
+)
+def test_a_prompt_that_begins_the_thinking_is_noticed(prompt: object, opened: bool) -> None:
+    """Then the completion starts inside, and says nothing if it does not come out."""
+    found = item_of(prompt, "She is sad. That hurts.", {"query": "I failed."})
+
+    assert found.opened is opened
+    assert (dialogue_of(found) is None) is opened
+
+
 def test_columns_that_say_nothing_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """A misnamed column would have every reply judged as if it were said into the void."""
     _warn_of_nothing.cache_clear()
@@ -208,6 +293,18 @@ def test_special_tokens_at_the_end_are_nobodys_words(text: str, left: str) -> No
 def test_a_label_that_is_no_object_says_nothing(label: object, row: dict[str, str]) -> None:
     """It may be another reward's."""
     assert about_of(label) == row
+
+
+def test_a_label_that_is_no_object_is_refused_or_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """What was meant to say who is answered would be passed over otherwise; some labels are for other rewards."""
+    _warn_of_label.cache_clear()
+
+    with pytest.raises(SettingsError, match=r"label: wrong JSON found .*, expected an object with query"):
+        about_of("{'query': 'q'}")
+    assert [about_of(label) for label in (None, "", "{}")] == [{}, {}, {}]
+    assert caplog.records == []
+    assert about_of("Paris") == {}
+    assert "a label that is no object found" in caplog.text
 
 
 def test_the_prompt_is_taken_off_the_front_only() -> None:

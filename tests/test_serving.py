@@ -192,7 +192,7 @@ class TestAnswers:
             pytest.param([{"role": "user", "content": SEEKER}], None, SEEKER, id="messages"),
             pytest.param("template", {"query": SEEKER, "persona": "A nurse."}, "A nurse.", id="label-object"),
             pytest.param("template", json.dumps({"query": SEEKER, "scenario": "At night."}), "At night.", id="json"),
-            pytest.param(SEEKER, "{no json", SEEKER, id="label-garbage"),
+            pytest.param(SEEKER, "no object", SEEKER, id="label-text"),
             pytest.param(SEEKER, [1, {"query": 2}], SEEKER, id="label-list"),
             pytest.param(SEEKER, {"query": {"a": 1}, "turns": 7, "persona": [None]}, SEEKER, id="label-wrong-types"),
             pytest.param([{"role": 1}, {"content": SEEKER, "role": "user"}], 1e300, SEEKER, id="message-garbage"),
@@ -211,6 +211,23 @@ class TestAnswers:
         assert len(judge.requests) == 4
         assert seen in json.dumps(judge.requests)
         assert "</s>" not in json.dumps(judge.requests)
+
+    def test_a_label_of_garbled_json_is_refused(self, client: httpx.Client, judge: Loopback) -> None:
+        """Passed over, a reply would be judged without what it answers."""
+        answer = client.post("/remote_rm", json={"prompt": SEEKER, "response": "I am sorry.", "label": "{no json"})
+
+        assert (answer.status_code, judge.requests) == (422, [])
+        assert "label: wrong JSON found" in answer.json()["detail"]
+
+    @pytest.mark.parametrize("about", [{}, {"query": " "}, {"turns": []}], ids=["nothing", "blank", "no-turns"])
+    def test_a_reply_to_nothing_is_refused(
+        self, client: httpx.Client, judge: Loopback, about: dict[str, object]
+    ) -> None:
+        """A misspelt program would have every reply judged as if it were said into the void."""
+        answer = client.post("/score", json={"items": [{"reply": "I am sorry.", **about}]})
+
+        assert (answer.status_code, judge.requests) == (422, [])
+        assert "neither query nor turns found, expected what the reply answers" in answer.text
 
     def test_health_names_the_judge(self, client: httpx.Client) -> None:
         """A supervisor asks before anybody has asked for a reward."""

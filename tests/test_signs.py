@@ -4,7 +4,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from statistics import fmean, stdev
 
@@ -42,6 +42,16 @@ def signs(**changes: float | None) -> Signs:
     """Return signs of nothing, but for some."""
     found = asdict(signs_of([reply(None)] * 100)) | {"failures": 0.0} | changes
     return Signs(**found)
+
+
+def test_an_outage_is_seen_in_the_longest_wait_and_the_retries() -> None:
+    """The median latency of a step shows nothing of one reply that waited for a minute."""
+    seen = [replace(reply(0.5), waited_s=waited_s, retries=retries) for waited_s, retries in ((2, 0), (47, 9), (3, 1))]
+
+    found = signs_of(seen)
+
+    assert (found.latency_s, found.longest_wait_s, found.retries) == (1.0, 47, 10)
+    assert (signs_of([]).longest_wait_s, signs_of([]).retries) == (None, None)
 
 
 def by_hand(seen: Sequence[Seen], name: str) -> float:

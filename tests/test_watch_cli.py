@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from perm_cli.cli.watch import run as watch
 from perm_cli.reward import Perm
 from perm_cli.signs import Signs, signs_of
 from tests.commands import runner
@@ -52,11 +53,22 @@ def test_a_run_is_shown_sign_by_sign(perm: Any) -> None:
     assert "! 90% of the scores are at the top of the scale: little is left to win" in found.out
 
 
+def test_signs_of_an_earlier_release_are_read(perm: Any) -> None:
+    """It did not know how long training stood still."""
+    path = run_with([{name: value for name, value in line().items() if name not in {"longest_wait_s", "retries"}}])
+
+    found = perm("watch", path)
+
+    assert (found.code, found.err) == (0, "")
+    assert "longest_wait_s" not in found.out
+
+
 def test_what_training_writes_is_what_is_read(perm: Any) -> None:
     """From end to end, and the file itself can be named."""
     with loopback() as server, asking(server, run="train") as training:
         train(training)
     by_folder, by_file = perm("watch", "train"), perm("watch", "train/signs.jsonl")
+    assert perm("watch", "train/worker-1").out == by_folder.out
 
     assert (by_folder.code, by_folder.err) == (0, "")
     assert "step 2, 24 replies so far" in by_folder.out
@@ -144,6 +156,40 @@ def test_a_file_that_is_not_there_is_one_line(name: str, perm: Any) -> None:
     assert (found.code, found.out) == (1, "")
     assert "No such file or directory found, expected the signs that training keeps in its run" in found.err
     assert len(found.err.strip().splitlines()) == 1
+
+
+def test_a_run_that_has_not_begun_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """One starts watching before the model is loaded."""
+    pauses: list[str] = []
+
+    def pause(_: float) -> None:
+        pauses.append(",".join(sorted(path.name for path in Path("train").glob("*"))))
+        match len(pauses):
+            case 1:
+                Path("train").mkdir()
+                Path("train/signs.jsonl").touch()
+            case 2:
+                Path("train/signs.jsonl").write_text(json.dumps(line(3)) + "\n", encoding="utf-8")
+            case _:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch(Path("train"), follow=True, pause=pause)
+
+    assert pauses == ["", "signs.jsonl", "signs.jsonl"]
+    assert "step 3, 8 replies so far" in capsys.readouterr().out
+
+
+def test_what_is_waited_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt name looks like a run that has not begun."""
+
+    def pause(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch(Path("train"), follow=True, pause=pause)
+
+    assert "waiting for train/signs.jsonl, which training writes" in capsys.readouterr().out
 
 
 def test_a_run_without_signs_is_one_line(perm: Any) -> None:

@@ -359,8 +359,12 @@ def serve(
 
 @app.command()
 def watch(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The `run` of a reward, or its signs.jsonl.")],
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The `run` of a reward, a folder in it, or its signs.jsonl.")
+    ],
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until Ctrl-C; wait for a run that has not begun.")
+    ] = False,
 ) -> None:
     """Show what the rewards of a training run go with, step by step, and warn of a reward that is being hacked."""
     from perm_cli.cli.watch import run as body  # noqa: PLC0415 - see above

@@ -1,7 +1,7 @@
 """`perm watch`: what the replies of a training run show, step by step."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,12 @@ from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import number, percent
 from perm_cli.reward.keeping import SIGNS
 from perm_cli.signs import Signs, warnings_of
+from perm_cli.terminal import one_line
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
 _REFRESH_S = 2.0
+_LONGEST = 200  # characters of a path
 _MOST = 1e12  # which no sign comes near
 _SHARES = frozenset({"tied", "saturated", "failures", "empty"})
 
@@ -34,17 +36,29 @@ class _Step(NamedTuple):
 _STEP = TypeAdapter(_Step)
 
 
-def run(path: Path, *, follow: bool) -> None:
-    """Do what the command says."""
-    file = path / SIGNS if path.is_dir() else path
+def run(path: Path, *, follow: bool, pause: Callable[[float], None] = time.sleep) -> None:
+    """Show the signs of a run, with `follow` again and again from whenever there are some."""
     console = output()
     if not follow:
-        console.print(_shown(_lines(file)))
+        console.print(_shown(_lines(_file(path))))
         return
-    with Live(_shown(_lines(file)), console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False) as live:
         while True:
-            time.sleep(_REFRESH_S)
-            live.update(_shown(_lines(file)), refresh=True)
+            live.update(_followed(_file(path)), refresh=True)
+            pause(_REFRESH_S)
+
+
+def _file(path: Path) -> Path:
+    """Return the file of signs in the folder of a training run, or beside the folder of one of its processes."""
+    if path.is_file():
+        return path
+    return path.parent / SIGNS if (path / "run.json").exists() else path / SIGNS
+
+
+def _followed(file: Path) -> RenderableType:
+    if not file.exists() or not file.stat().st_size:
+        return Text(f"waiting for {one_line(str(file), _LONGEST)}, which training writes when a step has ended")
+    return _shown(_lines(file))
 
 
 def _lines(file: Path) -> list[_Step]:
@@ -56,7 +70,7 @@ def _lines(file: Path) -> list[_Step]:
     for place, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             row = orjson.loads(line)
-            signs = {name: row[name] for name in Signs.__dataclass_fields__}
+            signs = {name: row[name] for name in Signs.__dataclass_fields__ if name in row}
             rows.append(_STEP.validate_python((row["step"], _bounded(signs))))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError):
             if line.endswith(b"\n"):  # or it is being written

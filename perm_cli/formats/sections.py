@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from perm_cli.thinking import without_thinking
 
-_HEADING = re.compile(r"^[ \t]*#{1,6}[ \t*]*(analysis|response)[ \t*:]*\r?$", re.IGNORECASE | re.MULTILINE)
+_BOLD = r"(?:\*\*|__)"
+_HEADING = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t*_]*(?P<marked>analysis|response)[ \t*_:：]*\r?$"
+    rf"|{_BOLD}[ \t]*(?P<bold>analysis|response)[ \t]*"
+    rf"(?:{_BOLD}[ \t]*\r?$|(?:[:：][ \t]*{_BOLD}|{_BOLD}[ \t]*[:：])))",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +22,20 @@ class Answer:
     analysis: str | None
 
 
-def read_answer(text: str) -> Answer:
+def read_answer(text: str, *, opened: bool = False) -> Answer:
     """
     Take an answer apart at its headings.
 
     An answer without headings is all response. One with an analysis and no response section said nothing
-    to the seeker: its response is empty. Thinking belongs to neither, and one that never ends leaves nothing.
+    to the seeker: its response is empty. Thinking belongs to neither, and one that never ends leaves nothing; it is
+    `opened` where the chat template has begun it.
     """
-    text = without_thinking(text) or ""
+    text = without_thinking(text, opened=opened) or ""
     headings = list(_HEADING.finditer(text))
     if not headings:
         return Answer(text.strip(), None)
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
-    parts = {h.group(1).lower(): text[h.end() : end].strip() for h, end in zip(headings, ends, strict=True)}
+    parts = {
+        (h["marked"] or h["bold"]).lower(): text[h.end() : end].strip() for h, end in zip(headings, ends, strict=True)
+    }
     return Answer(parts.get("response", ""), parts.get("analysis") or None)

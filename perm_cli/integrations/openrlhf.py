@@ -9,6 +9,7 @@ Settings are those of the environment and of `perm.toml`; `labels` are JSON or o
 the latest stands in and `perm_judge_ok` is 0.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -22,6 +23,7 @@ from perm_cli.reward import Item, Perm, Result, reward_settings
 from perm_cli.rewards import Recipe, Reward, unrated
 from perm_cli.signs import Signs
 
+_log = logging.getLogger("perm_cli.reward")
 _SPECIAL = re.compile(
     r"(?:<[|\uff5c][^|\uff5c<>\n]{1,40}[|\uff5c]>|</?s>|<(?:eos|pad|end_of_turn|turn\|)>|\[(?:EOS|PAD|/INST)\])\Z"
 )
@@ -86,13 +88,32 @@ def without_specials(text: str) -> str:
 
 
 def about_of(label: object) -> Mapping[str, Any]:
-    """Return the row that a label holds, as an object or as JSON; any other label says nothing."""
-    if isinstance(label, str):
+    """
+    Return the row that a label holds, as an object or as JSON; any other label says nothing, which is warned of.
+
+    Raise `SettingsError` for what begins as an object and is no JSON.
+    """
+    row = label
+    if isinstance(label, str) and label.strip():
         try:
-            label = orjson.loads(label)
-        except orjson.JSONDecodeError:
-            return {}
-    return label if isinstance(label, Mapping) else {}
+            row = orjson.loads(label)
+        except orjson.JSONDecodeError as error:
+            if label.lstrip().startswith("{"):
+                said = "expected an object with query or turns, persona and scenario"
+                raise SettingsError(f"label: wrong JSON found ({error}), {said}") from error
+    if isinstance(row, Mapping):
+        return row
+    if label is not None and label != "":
+        _warn_of_label()
+    return {}
+
+
+@cache
+def _warn_of_label() -> None:
+    _log.warning(
+        "a label that is no object found, which says nothing of the seeker; expected JSON with query or turns, "
+        "persona and scenario"
+    )
 
 
 @cache

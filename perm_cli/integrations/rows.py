@@ -7,7 +7,7 @@ too. Where neither query nor turns are there, the prompt itself is what was said
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -16,6 +16,7 @@ from perm_cli.dialogues import Turn
 from perm_cli.formats.sections import read_answer
 from perm_cli.reward import Item, Result
 from perm_cli.signs import Signs
+from perm_cli.thinking import begins_thinking
 from perm_cli.words import DIMENSIONS, Role
 
 _log = logging.getLogger("perm_cli.reward")
@@ -32,7 +33,11 @@ _TELLING = ("query", "turns", "dialogue", "scenario", "persona")
 
 
 def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens: int | None = None) -> Item:
-    """Return what one completion is judged as; `about` is the row it belongs to."""
+    """
+    Return what one completion is judged as; `about` is the row it belongs to.
+
+    Of a completion of several turns its last reply is judged, and the others belong to the talk before it.
+    """
     query, turns = _query(about).strip(), turns_in(about.get("turns"))
     if query and (not turns or [turn.text for turn in turns] == [query]):
         turns = ()
@@ -40,17 +45,40 @@ def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens
         query = ""  # the talk says more
     else:
         turns = turns_in(prompt)
+    before = turns or _asked(query)
+    earlier, reply = _last_reply(completion)
+    talk = (*_longer(before, turns_in(prompt)), *earlier)
+    if talk != before:
+        query, turns = "", talk
     if not query and not turns:
         _warn_of_nothing()
     return Item(
-        reply=reply_in(completion),
+        reply=reply,
         query=query,
         turns=turns,
         scenario=_text(about.get("scenario")),
         persona=_persona(about.get("persona")),
         group=group_of([prompt, *(about.get(name) for name in _TELLING)]),
         tokens=tokens,
+        opened=begins_thinking(_end_of(prompt)),
     )
+
+
+def _asked(query: str) -> tuple[Turn, ...]:
+    return (Turn(role="seeker", text=query),) if query else ()
+
+
+def _longer(before: tuple[Turn, ...], talk: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Return the talk of a prompt if it goes on from what its row says, as in a rollout of several turns."""
+    return talk if before and talk[: len(before)] == before else before
+
+
+def _end_of(prompt: object) -> str:
+    """Return the end of a prompt that the policy goes on from: of its text, or of a reply begun for it."""
+    if isinstance(prompt, str):
+        return prompt
+    last = _messages(prompt)[-1:]
+    return _text(_of(last[0], "content")) if last and _of(last[0], "role") == "assistant" else ""
 
 
 @cache
@@ -62,18 +90,30 @@ def _warn_of_nothing() -> None:
 
 def reply_in(completion: object) -> str:
     """Return what the policy wrote last: text as it is, or the last message of its own that says anything."""
+    return _last_reply(completion)[1]
+
+
+def _last_reply(completion: object) -> tuple[tuple[Turn, ...], str]:
+    """Return what was said in a completion before the last reply, and that reply as it was written."""
     if isinstance(completion, str):
-        return completion
-    said = [text for role, text in _spoken(completion) if role == "supporter" and text.strip()]
-    return said[-1] if said else ""
+        return (), completion
+    spoken = list(_spoken(completion))
+    last = max(
+        (place for place, (role, text) in enumerate(spoken) if role == "supporter" and text.strip()), default=None
+    )
+    return ((), "") if last is None else (_turns(spoken[:last]), spoken[last][1])
 
 
 def turns_in(prompt: object) -> tuple[Turn, ...]:
     """Return the talk that a prompt holds; instructions and tool traffic are nobody's turn."""
     if isinstance(prompt, str):
         return (Turn(role="seeker", text=prompt),) if prompt.strip() else ()
+    return _turns(_spoken(prompt))
+
+
+def _turns(spoken: Iterable[tuple[Role, str]]) -> tuple[Turn, ...]:
     turns = []
-    for role, text in _spoken(prompt):
+    for role, text in spoken:
         if role == "seeker":
             turns.append(Turn(role=role, text=text))
         else:
@@ -92,7 +132,8 @@ def rationale_of(result: Result) -> str:
     """Return in a line what the judge said, dimension by dimension, or what is missing."""
     if result.empty:
         return "nothing is said to the seeker"
-    said = {name: f"no score ({why})" for name, why in result.parts.missing.items()} | dict(result.rationales)
+    missing = {name: result.causes.get(name, why) for name, why in result.parts.missing.items()}
+    said = {name: f"no score ({why})" for name, why in missing.items()} | dict(result.rationales)
     return " | ".join(f"{name}: {said[name]}" for name in DIMENSIONS if name in said)
 
 
@@ -119,9 +160,13 @@ def finite(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: 0.0 if value is None else float(value) for name, value in values.items()}
 
 
-def _spoken(messages: object) -> Iterator[tuple[Role, str]]:
+def _messages(messages: object) -> Sequence[Any]:
     messages = messages.tolist() if hasattr(messages, "tolist") else messages  # as Parquet is read
-    for message in messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ():
+    return messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ()
+
+
+def _spoken(messages: object) -> Iterator[tuple[Role, str]]:
+    for message in _messages(messages):
         role = _ROLES.get(str(_of(message, "role") or _of(message, "from")))
         text = _of(message, "content") or _of(message, "text") or _of(message, "value")
         if role and text is not None:

@@ -9,12 +9,15 @@ reply whose reward is missing is None, which ms-swift leaves out.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from swift.rewards import AsyncORM, orms
 
 from perm_cli.integrations.rows import item_of
 from perm_cli.reward import Perm, reward_settings
+from perm_cli.reward.settings import template_thinking
 
 if __name__ != "perm_cli.integrations.swift":
     # ms-swift puts a plugin's folder first on the path, and would from then on take our trl.py for TRL.
@@ -29,7 +32,11 @@ class PermORM(AsyncORM):  # type: ignore[misc]  # ms-swift has no types
 
     def __init__(self, args: object = None, **wishes: Any) -> None:
         super().__init__(args) if args is not None else super().__init__()
-        self._perm = Perm(reward_settings(**wishes))
+        settings = reward_settings(**wishes)
+        policy = getattr(args, "model_dir", None)
+        if settings.thinking == "auto" and policy and template_thinking(Path(policy)) == "opened":
+            settings = replace(settings, thinking="opened")
+        self._perm = Perm(settings)
 
     async def __call__(self, completions: Sequence[str], **columns: Any) -> list[float | None]:
         """Return a reward for each completion."""

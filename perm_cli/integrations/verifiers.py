@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from perm_cli.integrations.rows import item_of
+from perm_cli.integrations.rows import item_of, reply_in
 from perm_cli.reward import Perm, Result, reward_settings
 
 _ABOUT = ("persona", "scenario", "query", "turns", "dialogue")
@@ -29,11 +29,20 @@ async def perm_reward(task: Any, trace: Any) -> float:
 
 
 async def scored(perm: Perm, task: Any, trace: Any) -> Result:
-    """Return the result for a trace's last reply."""
+    """Return the result for a trace's last reply, in the talk that led to it."""
     about = {name: value for name in _ABOUT if (value := getattr(task, name, None)) is not None}
     prompt = getattr(task, "prompt", None) or ""
-    (result,) = await perm.score([item_of(prompt, trace.last_reply, about)])
+    (result,) = await perm.score([item_of(prompt, _completion(trace), about)])
     return result
+
+
+def _completion(trace: Any) -> object:
+    """Return the messages from the first that was sampled on, or the last reply where they do not lead to it."""
+    nodes = getattr(trace, "nodes", ())
+    start = next((place for place, node in enumerate(nodes) if node.sampled), len(nodes))
+    in_line = all(node.parent == place for place, node in enumerate(nodes[1:]))
+    messages = [node.message for node in nodes[start:]] if in_line else []
+    return messages if reply_in(messages) == trace.last_reply else trace.last_reply
 
 
 def metrics_of(result: Result) -> dict[str, float]:

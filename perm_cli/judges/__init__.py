@@ -6,7 +6,7 @@ engine over the same client, and everything else over LiteLLM. The word counter 
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.local import EngineTransport, is_local, missing_parts, running_engine, weights_of
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.prices import price_of
-from perm_cli.judges.providers import LiteLLMTransport, missing_variables
+from perm_cli.judges.providers import LiteLLMTransport, missing_variables, supports_logprobs
 from perm_cli.judges.settings import JudgeSettings, read_key
 
 _TIMEOUT_S = 120.0
@@ -126,6 +126,15 @@ def default_concurrency(settings: JudgeSettings) -> int:
     return settings.concurrency or (1 if is_local(settings.model) else _CONCURRENCY)
 
 
+def gives_logprobs(settings: JudgeSettings) -> bool:
+    """Return whether the judge may give log-probabilities, which of an OpenAI-compatible server only a call shows."""
+    if settings.model == BASELINE:
+        return False
+    if is_local(settings.model) or route_of(settings).url:
+        return True
+    return supports_logprobs(settings.model)
+
+
 def caveat_of(settings: JudgeSettings) -> str | None:
     """Return what this judge's verdicts are known not to be worth."""
     if settings.model == BASELINE:
@@ -143,12 +152,12 @@ def identity_of(settings: JudgeSettings) -> dict[str, object]:
 
 @asynccontextmanager
 async def open_judge(
-    settings: JudgeSettings, budget: Budget | None = None, *, lasting: bool = False
+    settings: JudgeSettings, budget: Budget | None = None, *, lasting: Callable[[str], None] | None = None
 ) -> AsyncIterator[ChatJudge | BaselineJudge]:
     """
     Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks.
 
-    A `lasting` one outlives its endpoint's outages, where any other is given up.
+    A `lasting` one outlives its endpoint's outages and tells of them, where any other is given up.
     """
     check_judge(settings)
     if settings.model == BASELINE:

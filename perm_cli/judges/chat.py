@@ -6,7 +6,7 @@ within limits on attempts and time, as late as `Retry-After` asks, and only what
 its turn at the limiter; how fast an endpoint that says "too many" is asked again is the limiter's to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from perm_cli.judges.budget import Use
 from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of, softened
 from perm_cli.judges.headers import standings_of
 from perm_cli.judges.limiter import Limiter
+from perm_cli.judges.outages import Outage
 from perm_cli.judges.replies import read_reply
 from perm_cli.judges.seam import Answer, Reply, Request
 from perm_cli.judges.settings import JudgeSettings, Price
@@ -33,6 +34,7 @@ ATTEMPTS = 8
 ATTEMPTS_UNANSWERED = 3  # before anything ever answered, the address is the likelier mistake
 DEAD_AFTER = 8  # calls in a row that came to nothing, each after all its attempts
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
+_PROBE_S = 5.0  # at most, between two tries in an outage that is to be outlived
 _UNREACHED = frozenset({"connection", "not_json"})
 _FREE = frozenset({"connection", "rate_limited"})
 _UNBILLED = frozenset(
@@ -65,7 +67,7 @@ class ChatJudge:
         limiter: Limiter,
         price: Price | None = None,
         *,
-        lasting: bool = False,
+        lasting: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
         self.dialect = opening_dialect(settings)
@@ -73,12 +75,13 @@ class ChatJudge:
         self._limiter = limiter
         self._price = price
         self._lasting = lasting
+        self._outage = Outage(transport.where, settings.patience_s, lasting)
         self._answered = False
         self._fallen = 0
         self._weighs = bool(limiter.budget or settings.tpm)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.transient),
-            wait=_wait,
+            wait=self._wait_s,
             stop=self._gives_up,
             sleep=limiter.pause,
             reraise=True,
@@ -156,6 +159,7 @@ class ChatJudge:
         """Make one call when its turn comes, and let the limiter know what came of it."""
         worst = self._worst(payload)
         turn = await self._limiter.turn(worst)
+        begun = self._limiter.clock()
         try:
             body, headers = await self._transport.send(payload)
             reply = read_reply(body, self._price, attempt)
@@ -165,11 +169,15 @@ class ChatJudge:
                 self._look_at_wait(failure)
             else:
                 turn.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
+                if failure.transient:
+                    self._outage.failed(begun, self._limiter.clock(), failure)
             raise
         except BaseException:  # a call that is cancelled holds a place in the queue too
             turn.failed(billed=True)
             raise
         self._fallen = 0
+        if self._outage.answered(self._limiter.clock()):
+            self._limiter.wake()
         tokens = reply.tokens_in + reply.tokens_out
         used = Use(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0) if tokens else worst  # where no usage is named
         turn.answered(used, standings_of(headers))
@@ -213,18 +221,22 @@ class ChatJudge:
             return True
         if failure.kind in _UNREACHED and not self._answered:
             return stop_after_attempt(ATTEMPTS_UNANSWERED)(state)
+        if self._lasting and self._outage.lasts:
+            return False
         # Refusals and connections that fail cost nothing: a server may take minutes to start again.
         return failure.kind not in _FREE and stop_after_attempt(ATTEMPTS)(state)
 
+    def _wait_s(self, state: RetryCallState) -> float:
+        failure = _failure(state)
+        if failure.kind == "rate_limited":
+            return 0.0
+        wait_s = _BACKOFF(state)
+        if self._lasting and self._outage.lasts:
+            wait_s = min(wait_s, _PROBE_S)
+        return max(failure.retry_after_s or 0.0, wait_s)
+
 
 _ONE_CALL = Use(calls=1)
-
-
-def _wait(state: RetryCallState) -> float:
-    failure = _failure(state)
-    if failure.kind == "rate_limited":
-        return 0.0
-    return max(failure.retry_after_s or 0.0, _BACKOFF(state))
 
 
 def _failure(state: RetryCallState) -> CallFailed:

@@ -66,11 +66,15 @@ class Limiter:
         if self._ended:
             raise self._ended
 
+    def wake(self) -> None:
+        """End all pauses: what they waited for is there."""
+        for pause in self._pauses:
+            pause.cancel()
+
     def end(self, error: Exception) -> None:
         """Let nobody through any more, and raise `error` for all who wait."""
         self._ended = error
-        for pause in self._pauses:
-            pause.cancel()
+        self.wake()
         self.look()
 
     def learn(self, tokens: float) -> None:

@@ -90,6 +90,12 @@ class LiteLLMTransport:
         return one_line(text.replace(self._key, "***") if self._key else text, _SHOWN)
 
 
+def supports_logprobs(model: str) -> bool:
+    """Return whether LiteLLM asks a model's provider for log-probabilities, or does not know."""
+    known = _imported().get_supported_openai_params(model=model)
+    return not known or "logprobs" in known
+
+
 def missing_variables(model: str) -> list[str]:
     """Return the environment variables LiteLLM wants for `model` and does not find."""
     answer = _imported().validate_environment(model=model)

@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
+from perm_cli.nearest import expected_name
+from perm_cli.terminal import one_line
 from perm_cli.words import Structured
 
 # What a request holds already, and what would carry a secret into the record of a run.
@@ -123,6 +125,7 @@ def load_configuration(path: Path | None = None) -> Configuration:
     if found is None:
         return Configuration()
     file, table = found
+    _check_names(file, table)
     try:
         checked = TypeAdapter(_File).validate_python(table)
     except ValidationError as error:
@@ -134,6 +137,29 @@ def load_configuration(path: Path | None = None) -> Configuration:
     except SettingsError as error:
         raise SettingsError(f"{file}: {error}") from error
     return Configuration(path=file, judge=checked.judge, judges=judges, reward=checked.reward or {})
+
+
+def _check_names(file: Path, table: Any) -> None:
+    """Raise `SettingsError` for a name that nobody knows, and for true or false, which would be read as 1 or 0."""
+    for place, kind, found in _tables(table):
+        known = [each.name for each in fields(kind)]
+        for name, value in found.items():
+            where = f"{file}: {place}{one_line(name, 60)}"
+            if name not in known:
+                raise SettingsError(f"{where}: no such setting, expected {expected_name(name, known)}")
+            if isinstance(value, bool):
+                raise SettingsError(f"{where}: {str(value).lower()} found, expected a number or text")
+
+
+def _tables(table: Any) -> Iterator[tuple[str, type[_File | _JudgeTable | Price], dict[str, Any]]]:
+    """Yield the tables of a settings file that are tables, each with its place and with what its names are."""
+    places: list[tuple[str, type[_File | _JudgeTable | Price], Any]] = [("", _File, table)]
+    judges = table.get("judges") if isinstance(table, dict) else None
+    for name, judge in judges.items() if isinstance(judges, dict) else ():
+        place = f"judges.{one_line(name, 60)}."
+        places.append((place, _JudgeTable, judge))
+        places.append((f"{place}price.", Price, judge.get("price") if isinstance(judge, dict) else None))
+    yield from ((place, kind, found) for place, kind, found in places if isinstance(found, dict))
 
 
 def judge_settings(name: str | None, configuration: Configuration, **overrides: Any) -> JudgeSettings:

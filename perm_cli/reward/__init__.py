@@ -13,18 +13,23 @@ which add nothing to a reward, are in `perm_cli.integrations`.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from perm_cli.errors import RewardMissing
-from perm_cli.reward.engine import Engine, close_engine, engine_of
+from perm_cli.reward.engine import Engine, check_settings, close_engine, engine_of
 from perm_cli.reward.filling import filled
 from perm_cli.reward.items import Item, Result
 from perm_cli.reward.settings import RewardSettings, reward_settings
 from perm_cli.rewards import unrated
 from perm_cli.signs import Signs
+from perm_cli.thinking import ends_alone
 from perm_cli.words import OnMissing
+
+_log = logging.getLogger("perm_cli.reward")
 
 __all__ = ["Item", "OnMissing", "Perm", "Result", "RewardMissing", "RewardSettings", "reward_settings"]
 
@@ -34,11 +39,13 @@ class Perm:
     Score replies.
 
     Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; the fields of
-    `settings.Wishes` are their names. Raise `SettingsError` or `AssetError` for what cannot be used.
+    `settings.Wishes` are their names. Raise `SettingsError`, `AssetError` or `RunError` for what cannot be used: before
+    a policy is loaded.
     """
 
     def __init__(self, settings: RewardSettings | None = None, **wishes: Any) -> None:
         self.settings = settings or reward_settings(**wishes)
+        check_settings(self.settings)
 
     async def score(
         self,
@@ -55,7 +62,7 @@ class Perm:
         `watched`. What the judge has not said `within_s` seconds is missing. Raise `JudgeUnusable` if no call can
         succeed, and `RewardMissing` if `on_missing` says so.
         """
-        engine = engine_of(self.settings)
+        engine, items = engine_of(self.settings), self._marked(items)
         results = await asyncio.wrap_future(engine.submit(items, step, within_s, watched=watched))
         return self._filled(engine, items, results)
 
@@ -68,7 +75,7 @@ class Perm:
         within_s: float | None = None,
     ) -> list[Result]:
         """Do as `score`, from code that is not asynchronous."""
-        engine = engine_of(self.settings)
+        engine, items = engine_of(self.settings), self._marked(items)
         return self._filled(engine, items, engine.submit(items, step, within_s, watched=watched).result())
 
     def stand_ins(self, items: Sequence[Item], why: str) -> list[Result]:
@@ -92,5 +99,21 @@ class Perm:
         """End the judge's thread in this process; the next call starts another one."""
         close_engine(self.settings)
 
+    def _marked(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return the items with what the settings say of the policy's thinking."""
+        if self.settings.thinking == "auto":
+            if any(ends_alone(item.reply) and not item.opened for item in items):
+                _warn_of_thinking()
+            return items
+        return [replace(item, opened=self.settings.thinking == "opened") for item in items]
+
     def _filled(self, engine: Engine, items: Sequence[Item], results: Sequence[Result]) -> list[Result]:
         return filled(results, [item.group for item in items], self.settings.on_missing, engine.memory)
+
+
+@cache
+def _warn_of_thinking() -> None:
+    _log.warning(
+        "a reply ends thinking that it has not begun: if the chat template begins it, set thinking to opened or to the "
+        "tokenizer's folder, or a reply that never ends its thinking is judged as if it were said"
+    )

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from multiprocessing.util import Finalize
 from time import monotonic
 
@@ -32,12 +33,13 @@ from perm_cli.prompts import Answer, PromptBook, Question
 from perm_cli.ratings import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.reward.filling import Memory
 from perm_cli.reward.items import Item, Result, dialogue_of
-from perm_cli.reward.keeping import Keeper, keeping
-from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings
+from perm_cli.reward.keeping import Keeper, check_place, keeping
+from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings, in_settings
 from perm_cli.reward.watching import Watch
 from perm_cli.rewards import Lengths, Recipe, Reward, rewards_of, unrated
 from perm_cli.rubrics import load_rubrics
 from perm_cli.scoring import lacks_chances, no_chances, settings_id
+from perm_cli.terminal import one_line
 
 _log = logging.getLogger("perm_cli.reward")
 _Judge = ChatJudge | BaselineJudge
@@ -55,8 +57,7 @@ class Engine:
         self.memory = Memory()
         self.watch = Watch()
         self.caveat = caveat_of(settings.judge)
-        answer: Answer = "lines" if settings.judge.structured == "text" else "json"
-        self._book = PromptBook(load_rubrics(settings.rubrics), settings.prompts, answer)
+        self._book = _book_of(settings)
         self._identity = orjson.dumps(identity_of(settings.judge), option=orjson.OPT_SORT_KEYS)
         self.id = settings_id(self._identity, self._book)
         self._rules = RatingRules(
@@ -119,15 +120,14 @@ class Engine:
         self, items: Sequence[Item], step: int | None, within_s: float | None, *, watched: bool
     ) -> Sequence[Result]:
         self._check_tokens(items)
+        started = monotonic()
         with self._noted():
             judge = await self._opened()
             self._check_not_ended()
             dialogues = [dialogue_of(item) for item in items]
-            if self._keeper:
-                self._keeper.keep(filter(None, dialogues))
             tasks: list[list[tuple[str, asyncio.Task[Rating]]]] = [[] for _ in items]
-            for number, (place, question) in enumerate(self._questions(dialogues)):
-                tasks[place] += ((question.dimension.name, task) for task in self._asked(question, judge))
+            for number, (place, dialogue, question) in enumerate(self._questions(dialogues)):
+                tasks[place] += ((question.dimension.name, task) for task in self._asked(question, dialogue, judge))
                 if number % _AT_A_TIME == 0:
                     await asyncio.sleep(0)  # the first are sent while the last are worked out
             asked = {task for own in tasks for _, task in own}
@@ -139,6 +139,7 @@ class Engine:
                 self._result(item, dialogue, _ratings_in_time(own)) if dialogue else self._empty(item)
                 for item, dialogue, own in zip(items, dialogues, tasks, strict=True)
             ]
+            results = [replace(each, waited_s=monotonic() - started) for each in results]
             if watched:
                 self.watch.note(items, results, step)
             return results
@@ -154,16 +155,16 @@ class Engine:
         finally:
             self._scoring.discard(task)
 
-    def _questions(self, dialogues: Sequence[Dialogue | None]) -> Iterable[tuple[int, Question]]:
-        """Return what to ask, each with the place of its dialogue."""
+    def _questions(self, dialogues: Sequence[Dialogue | None]) -> Iterable[tuple[int, Dialogue, Question]]:
+        """Return what to ask, each with its dialogue and the place of that."""
         questions = (
-            (place, question)
+            (place, dialogue, question)
             for place, dialogue in enumerate(dialogues)
             if dialogue
             for question in self._book.questions(dialogue, "last")
         )
         if is_local(self.settings.judge.model):  # with one prompt cache, it gets all of a dimension in a row
-            return sorted(questions, key=lambda pair: pair[1].dimension.name)
+            return sorted(questions, key=lambda asked: asked[2].dimension.name)
         return questions
 
     def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating]) -> Result:
@@ -171,8 +172,14 @@ class Engine:
         caveats = {self.id: self.caveat} if self.caveat else None
         parts = next(rewards_of(ratings, self.settings.recipe, lengths, caveats), None) or self._unrated(lengths)
         rationales = {rating.dimension: rating.rationale for rating in reversed(ratings) if rating.rationale}
-        latency_s = max((rating.latency_s for rating in ratings), default=0.0)
-        return Result(reward=parts.reward, parts=parts, rationales=rationales, latency_s=latency_s)
+        return Result(
+            reward=parts.reward,
+            parts=parts,
+            rationales=rationales,
+            causes={rating.dimension: cause for rating in ratings if (cause := _cause(rating))},
+            latency_s=max((rating.latency_s for rating in ratings), default=0.0),
+            retries=sum(max(rating.attempts - 1, 0) for rating in ratings),
+        )
 
     def _empty(self, item: Item) -> Result:
         parts = self._unrated(self._lengths(item, item.reply))
@@ -194,13 +201,15 @@ class Engine:
         if recipe.length_penalty and self._count is None and any(item.tokens is None for item in items):
             raise SettingsError(f"tokenizer: {POLICY_TOKENS} found, expected a trainer that counts the policy's tokens")
 
-    def _asked(self, question: Question, judge: _Judge) -> "list[asyncio.Task[Rating]]":
+    def _asked(self, question: Question, dialogue: Dialogue, judge: _Judge) -> "list[asyncio.Task[Rating]]":
         """Return the tasks that have the ratings, or will have; what is known or being asked is not asked again."""
         tasks = []
         for sample in range(self.settings.samples):
             call = Call(question=question, sample=sample, key=key_of(question, self._identity, sample))
             if call.key not in self._asking:
-                task = self._asking[call.key] = self._loop.create_task(self._rating(call, judge), name=call.key)
+                task = self._asking[call.key] = self._loop.create_task(
+                    self._rating(call, dialogue, judge), name=call.key
+                )
                 task.add_done_callback(self._answered)
             tasks.append(self._asking[call.key])
         return tasks
@@ -210,19 +219,28 @@ class Engine:
         if not task.cancelled():
             task.exception()  # seen, even if whoever asked has gone
 
-    async def _rating(self, call: Call, judge: _Judge) -> Rating:
-        if known := self._known.get(call.key):
-            self._known.move_to_end(call.key)
-            return known
+    async def _rating(self, call: Call, dialogue: Dialogue, judge: _Judge) -> Rating:
+        if known := self._recalled(call.key):
+            # It costs nothing again; and it may have been made in another run, under another name or with other rubrics
+            # for the other dimensions, which its key does not depend on.
+            name = self.settings.judge.name
+            return replace(known, settings=self.id, judge=name, latency_s=0.0, attempts=0)
         async with self._room:  # what must wait is not rendered yet
             rating = await self._first_made(call, judge) or await self._made(call, judge)
         if self._keeper:
-            self._keeper.append(rating)
-        if is_settled(rating.status, rating.error):
+            self._keeper.append(rating, dialogue)
+        elif is_settled(rating.status, rating.error):
             self._known[call.key] = rating
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return rating
+
+    def _recalled(self, key: str) -> Rating | None:
+        if self._keeper:
+            return self._keeper.known(key)
+        if key in self._known:
+            self._known.move_to_end(key)
+        return self._known.get(key)
 
     async def _first_made(self, call: Call, judge: _Judge) -> Rating | None:
         """Make the first rating while all others wait: a wrong key costs one call and not a thousand."""
@@ -251,6 +269,7 @@ class Engine:
         return rating
 
     def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
+        error = JudgeUnusable(in_settings(str(error)))
         self._proven.clear()
         self._unusable = (monotonic() + _RESTS_S, str(error))
         return error
@@ -261,7 +280,7 @@ class Engine:
                 self._unusable = self._judge = None  # it may have ended for good: another one asks anew
                 await self._judging.aclose()
             if self._judge is None:
-                opening = open_judge(self.settings.judge, self._budget, lasting=True)
+                opening = open_judge(self.settings.judge, self._budget, lasting=_log.warning)
                 self._judge = await self._judging.enter_async_context(opening)
             if self._keeper is None and self.settings.run:
                 self._keeper = self._stack.enter_context(keeping(self.settings.run, self.settings, self._book, self.id))
@@ -279,6 +298,13 @@ class Engine:
         self.watch.tell()
         await self._judging.aclose()
         await self._stack.aclose()
+
+
+def _cause(rating: Rating) -> str:
+    """Return why a rating has no score, as far as it says so."""
+    if rating.score is not None:
+        return ""
+    return one_line(str((rating.error or {}).get("message") or rating.note))
 
 
 def _raise_own(error: BaseException | None) -> None:
@@ -350,6 +376,22 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def check_settings(settings: RewardSettings) -> None:
+    """Raise `SettingsError`, `AssetError` or `RunError` for what an engine would find out at the first reward."""
+    _book_of(settings)
+    try:
+        _counter(settings.recipe)
+    except SettingsError as error:
+        raise SettingsError(in_settings(str(error))) from error
+    if settings.run:
+        check_place(settings.run)
+
+
+def _book_of(settings: RewardSettings) -> PromptBook:
+    answer: Answer = "lines" if settings.judge.structured == "text" else "json"
+    return PromptBook(load_rubrics(settings.rubrics), settings.prompts, answer)
 
 
 def _counter(recipe: Recipe) -> Callable[[str], int] | None:

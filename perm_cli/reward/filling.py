@@ -65,6 +65,8 @@ def _mean(results: Sequence[Result], groups: Sequence[str], place: int, memory: 
 
 
 def _why(missing: Sequence[Result]) -> str:
-    first = missing[0].parts.missing
-    reasons = ", ".join(f"{name} {status}" for name, status in first.items())
+    first = missing[0]
+    reasons = ", ".join(f"{name} {status}" for name, status in first.parts.missing.items())
+    if causes := list(dict.fromkeys(first.causes.values())):
+        reasons += f": {'; '.join(causes)}"
     return f"{len(missing)} {'reply has' if len(missing) == 1 else 'replies have'} no reward (the first: {reasons})"

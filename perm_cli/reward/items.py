@@ -1,7 +1,7 @@
 """What is judged in training, and what comes of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import orjson
@@ -17,7 +17,8 @@ class Item:
     Hold one reply to judge: what the policy wrote, thinking and headings included, and what it answers.
 
     `turns` is the talk before the reply; `query` is short for one turn of the seeker. Items of one `group` answer the
-    same prompt. `tokens` is the length of what was written, where the policy's own tokeniser has counted it.
+    same prompt. `tokens` is the length of what was written, where the policy's own tokeniser has counted it. Thinking
+    is `opened` where the prompt ends by beginning it, so that the reply starts inside.
     """
 
     reply: str
@@ -27,6 +28,7 @@ class Item:
     persona: str = ""
     group: str = ""
     tokens: int | None = None
+    opened: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +38,9 @@ class Result:
 
     `reward` is None where a score it needs is missing and nothing was to stand in for it; `filled` says that something
     does. A reply that says nothing to the seeker is `empty`: it is not judged and has the lowest reward there is.
-    `parts` has the scores, the terms of the reward and, for each missing score, why; `latency_s` is how long its
-    slowest rating took, waiting for its turn included.
+    `parts` has the scores, the terms of the reward and, for each missing score, why; `causes` has the judge's words on
+    it. `latency_s` is how long its slowest rating took, waiting for its turn included, and `waited_s` how long the
+    trainer waited for all that it asked for at once; `retries` are the calls that had to be made again.
     """
 
     reward: float | None
@@ -45,7 +48,10 @@ class Result:
     rationales: Mapping[str, str]
     empty: bool = False
     filled: bool = False
+    causes: Mapping[str, str] = field(default_factory=dict)
     latency_s: float = 0.0
+    waited_s: float = 0.0
+    retries: int = 0
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -66,7 +72,7 @@ def dialogue_of(item: Item) -> Dialogue | None:
     It says nothing if it has an analysis and no response, or thinks to its end. A reply without headings is all
     response. The dialogue is named after its content. Characters that no encoding holds become question marks.
     """
-    answer = read_answer(item.reply)
+    answer = read_answer(item.reply, opened=item.opened)
     if not answer.response:
         return None
     before = tuple(item.turns) or ((Turn(role="seeker", text=item.query),) if item.query.strip() else ())

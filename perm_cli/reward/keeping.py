@@ -1,6 +1,7 @@
 """What training leaves behind: the ratings in a run folder for each process, and the signs that `perm watch` shows."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ import orjson
 
 from perm_cli import __version__
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import RunInUse
+from perm_cli.errors import RunError, RunInUse
 from perm_cli.prompts import PromptBook
-from perm_cli.ratings import Rating
+from perm_cli.ratings import Rating, is_settled
+from perm_cli.reserve import Reserve
 from perm_cli.reward.settings import RewardSettings
 from perm_cli.runs import RunFolder, open_run
 from perm_cli.scoring import settings_record
@@ -24,16 +26,22 @@ SIGNS = "signs.jsonl"
 
 
 class Keeper:
-    """Keep what one process rates, in `RUN/worker-1` or the first such folder that no other process has."""
+    """
+    The ratings of one process, in `RUN/worker-1` or the first such folder that no other process has.
+
+    What was rated in any folder of the run, by whichever process and however long ago, is known.
+    """
 
     def __init__(self, folder: RunFolder, settings: RewardSettings, book: PromptBook, settings_id: str) -> None:
         self._folder = folder
+        self._known = Reserve(sorted(path.parent for path in folder.path.parent.glob("*/ratings.jsonl")))
         self._seen = {name for name, _ in folder.dialogue_names()}
+        earlier = folder.record["commands"]
         self._command: dict[str, Any] = {
             "command": "perm_cli.reward",
             "settings": settings_id,
             "asked": {"version": __version__},
-            "ratings": 0,
+            "ratings": max((each["ratings"] for each in earlier if each["settings"] == settings_id), default=0),
             "score": settings.recipe.score,
             "started": _now(),
         }
@@ -43,16 +51,19 @@ class Keeper:
         folder.write_record()
         folder.open_ratings()
 
-    def keep(self, dialogues: Iterable[Dialogue]) -> None:
-        """Keep dialogues, each once; they are named after their content."""
-        new = {dialogue.id: dialogue for dialogue in dialogues if dialogue.id not in self._seen}
-        self._seen |= new.keys()
-        self._folder.add_dialogues(new.values())
+    def known(self, key: str) -> Rating | None:
+        """Return the rating with this key, if it is not to be paid for again."""
+        return self._known.get(key)
 
-    def append(self, rating: Rating) -> None:
-        """Put a rating on disk."""
+    def append(self, rating: Rating, dialogue: Dialogue) -> None:
+        """Put a rating on disk, and before the first of a dialogue the dialogue, which is named after its content."""
+        if dialogue.id not in self._seen:
+            self._seen.add(dialogue.id)
+            self._folder.add_dialogues([dialogue])
         self._folder.append(rating)
         self._command["ratings"] += 1
+        if is_settled(rating.status, rating.error):
+            self._known.put(rating, self._folder.path.name)
 
     def note(self, signs: Signs, step: int | None) -> None:
         """Add a line to the signs of all processes, in one write."""
@@ -64,6 +75,7 @@ class Keeper:
         """Enter into the record what was made."""
         self._command["ended"] = _now()
         self._folder.write_record()
+        self._known.close()
 
 
 @contextmanager
@@ -73,6 +85,15 @@ def keeping(run: Path, settings: RewardSettings, book: PromptBook, settings_id: 
         keeper = Keeper(_free_folder(run, stack), settings, book, settings_id)
         stack.callback(keeper.close)
         yield keeper
+
+
+def check_place(run: Path) -> None:
+    """Raise `RunError` if no folder can be kept at this place."""
+    place = next(path for path in (run, *run.parents) if path.exists())
+    if not place.is_dir():
+        raise RunError(f"run: {place}: a file found, expected a folder for what training leaves behind")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise RunError(f"run: {place}: no permission to write there, expected a folder of your own")
 
 
 def _free_folder(run: Path, stack: ExitStack) -> RunFolder:

@@ -6,24 +6,29 @@ in capitals: `PERM_JUDGE`, `PERM_ON_MISSING`; `PERM_CONFIG` names the file.
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.assets import shipped
 from perm_cli.errors import SettingsError
-from perm_cli.judges import check_judge
+from perm_cli.judges import check_judge, gives_logprobs
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.nearest import expected_name, misspelt
+from perm_cli.policy import generation_prompt
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
 from perm_cli.terminal import one_line
-from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured
+from perm_cli.thinking import begins_thinking
+from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured, Thinking
 
 POLICY_TOKENS = "policy"
 """As a tokeniser: the trainer has counted what the policy wrote."""
@@ -59,6 +64,7 @@ class Wishes:
     length_penalty: _NotNegative | None = None
     length_limit: Annotated[int, Field(ge=0)] | None = None
     tokenizer: str | None = None
+    thinking: str | None = None
     calibration: Path | None = None
     rubrics: Path | None = None
     prompts: Path | None = None
@@ -73,6 +79,7 @@ _JUDGES = (
 )  # fmt: skip
 _RECIPES = ("fusion", "bystander_coef", "length_penalty", "length_limit", "tokenizer", "score")
 _NAMES = tuple(each.name for each in fields(Wishes))
+_OPTION = re.compile(r"--([a-z][a-z-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,7 @@ class RewardSettings:
 
     With a `run`, every rating is kept in a folder below it, one for each process, that all commands of perm read, and
     the signs that `perm watch` shows beside them. `budget` is the most that one process may spend, as in `perm score`.
+    `thinking` says whether the policy's chat template begins its thinking; `auto` goes by each prompt.
     """
 
     judge: JudgeSettings
@@ -90,6 +98,7 @@ class RewardSettings:
     prompts: Path
     samples: int = 1
     reask: int = 1
+    thinking: Thinking = "auto"
     on_missing: OnMissing = "none"
     budget: str | None = None
     run: Path | None = None
@@ -100,6 +109,25 @@ class RewardSettings:
         return blake2b(orjson.dumps(content, default=str, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
+@contextmanager
+def _saying_settings() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(in_settings(str(error))) from error
+
+
+def in_settings(message: str) -> str:
+    """Return a message with settings as they are called here, where it speaks of the command line's options."""
+
+    def setting(option: re.Match[str]) -> str:
+        name = option[1].replace("-", "_")
+        return next((each for each in (name, f"{name}_s") if each in _NAMES), option[0])
+
+    return _OPTION.sub(setting, message)
+
+
+@_saying_settings()
 def reward_settings(
     config: Path | str | None = None, *, otherwise: OnMissing = "none", **wishes: Any
 ) -> RewardSettings:
@@ -111,6 +139,7 @@ def reward_settings(
     """
     chosen = config or os.environ.get("PERM_CONFIG")
     configuration = load_configuration(Path(chosen) if chosen else None)
+    _check_variables()
     variables = {name: value for name in _NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
     said = (
         _checked(configuration.reward, f"{configuration.path}: reward."),
@@ -128,6 +157,10 @@ def reward_settings(
         logprobs=score == "expected" or None,
     )
     check_judge(judge)
+    if score == "expected" and not gives_logprobs(judge):
+        raise SettingsError(
+            f"score: expected found, and {judge.name} gives no log-probabilities; use mode, or mean with samples"
+        )
     if score == "mean" and found.get("samples", 1) == 1:
         raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
     if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
@@ -142,10 +175,34 @@ def reward_settings(
         prompts=found.get("prompts") or shipped("prompts"),
         samples=found.get("samples", 1),
         reask=found.get("reask", 1),
+        thinking=_thinking(found.get("thinking", "auto"), found.get("tokenizer", "")),
         on_missing=found.get("on_missing", otherwise),
         budget=found.get("budget"),
         run=found["run"].absolute() if "run" in found else None,  # whoever trains may change the folder
     )
+
+
+def _thinking(said: str, tokenizer: str) -> Thinking:
+    """Return what is said of the policy's thinking, or what the chat template there or beside the tokenizer does."""
+    if said == "auto" and tokenizer.endswith(".json"):
+        return template_thinking(Path(tokenizer).parent) or "auto"
+    if said in get_args(Thinking):
+        return cast("Thinking", said)
+    found = template_thinking(Path(said))
+    if found is None:
+        raise SettingsError(
+            f"thinking: {said!r} found, expected {', '.join(get_args(Thinking))}, or a tokenizer's folder or a chat "
+            "template that can be rendered"
+        )
+    return found
+
+
+def template_thinking(place: Path) -> Thinking | None:
+    """Return whether a chat template begins thinking by itself, None without one; `auto` leaves it to each prompt."""
+    prompt = generation_prompt(place)
+    if prompt is None:
+        return None
+    return "opened" if begins_thinking(prompt) else "auto"
 
 
 def _recipe(found: Mapping[str, Any]) -> Recipe:
@@ -162,12 +219,27 @@ def _recipe(found: Mapping[str, Any]) -> Recipe:
     return Recipe(**given)
 
 
+def _check_variables() -> None:
+    """Raise `SettingsError` for a variable that is surely meant for a setting and misspelt; others may be anybody's."""
+    for name in os.environ:
+        said = name.removeprefix("PERM_").lower()
+        if name.startswith("PERM_") and os.environ[name].strip() and (meant := misspelt(said, (*_NAMES, "config"))):
+            raise SettingsError(f"{one_line(name, 60)}: no such variable, expected PERM_{meant.upper()}")
+
+
 def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> Wishes:
+    for name, value in values.items():
+        where = f"{place}{name.upper() if upper else one_line(name, 60)}"
+        if name not in _NAMES:
+            raise SettingsError(f"{where}: no such setting, expected {expected_name(name, _NAMES)}")
+        if isinstance(value, bool):  # which would be read as 1 or 0
+            raise SettingsError(f"{where}: {str(value).lower()} found, expected a number or text")
     try:
         return TypeAdapter(Wishes).validate_python(dict(values))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        name = one_line(".".join(map(str, detail["loc"])))
-        if detail["type"] == "unexpected_keyword_argument":
-            raise SettingsError(f"{place}{name}: no such setting, expected one of {', '.join(_NAMES)}") from error
-        raise SettingsError(f"{place}{name.upper() if upper else name}: {detail['msg']}") from error
+        name = ".".join(map(str, detail["loc"]))
+        expected = detail["msg"].removeprefix("Input should be ").partition(", unable")[0]
+        expected = f"a number {expected}" if expected.startswith(("greater", "less")) else expected
+        said = f"{one_line(repr(detail['input']), 60)} found, expected {expected}"
+        raise SettingsError(f"{place}{name.upper() if upper else name}: {said}") from error

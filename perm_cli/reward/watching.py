@@ -57,4 +57,6 @@ def seen(item: Item, result: Result) -> Seen:
         features=features_of(reply, seeker),
         empty=result.empty,
         latency_s=result.latency_s,
+        waited_s=result.waited_s,
+        retries=result.retries,
     )

@@ -224,7 +224,10 @@ def _add_trainers(app: FastAPI, desk: _Desk) -> None:
 
     @app.post("/remote_rm", summary="A reward for slime: a number always", responses=_REFUSALS)
     async def remote_rm(body: SlimeRequest) -> float:
-        item = item_of(body.prompt, without_specials(body.response), about_of(body.label))
+        try:
+            item = item_of(body.prompt, without_specials(body.response), about_of(body.label))
+        except SettingsError as error:
+            raise HTTPException(422, str(error)) from error
         (result,) = await desk.must("/remote_rm", [item])
         return result.parts.reward_low if result.reward is None else result.reward
 

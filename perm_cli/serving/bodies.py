@@ -63,6 +63,8 @@ class ItemIn(Asked):
     def _one_talk(self) -> Self:
         if self.query and self.turns:
             raise ValueError("query and turns found, expected one of them")
+        if not self.query.strip() and not self.turns:
+            raise ValueError("neither query nor turns found, expected what the reply answers")
         return self
 
 
