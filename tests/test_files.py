@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -36,6 +37,12 @@ def writer() -> subprocess.Popen[str]:
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     return process
+
+
+def half_written(stream: BinaryIO) -> None:
+    """Fail in the middle."""
+    stream.write(b"half")
+    raise ValueError("half")
 
 
 def test_two_at_once_do_not_mix() -> None:
@@ -105,9 +112,8 @@ def test_what_ends_early_leaves_the_old_file_and_nothing_else() -> None:
     """Half a file looks like a whole one."""
     Path("out").write_text("old")
 
-    with pytest.raises(RuntimeError), rewriting(Path("out")) as stream:
-        stream.write(b"half")
-        raise RuntimeError
+    with pytest.raises(ValueError, match="half"), rewriting(Path("out")) as stream:
+        half_written(stream)
 
     assert Path("out").read_text() == "old"
     assert names() == ["out"]

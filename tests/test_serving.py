@@ -18,6 +18,7 @@ from perm_cli.errors import PermError
 from perm_cli.reward import engine
 from perm_cli.reward.settings import reward_settings
 from perm_cli.serving.app import Limits, make_app
+from perm_cli.serving.guard import is_served
 from perm_cli.words import DIMENSIONS
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.serving import Patient, counted, serving, stranger_to, until
@@ -242,7 +243,7 @@ class TestAnswers:
         said = client.get("/openapi.json").json()
 
         assert set(said["paths"]) == {"/score", "/score/stream", "/get_reward", "/remote_rm", "/healthz", "/metrics"}
-        assert set(said["paths"]["/score"]["post"]["responses"]) == {"200", "401", "413", "422", "502", "503"}
+        assert set(said["paths"]["/score"]["post"]["responses"]) == {"200", "401", "403", "413", "422", "502", "503"}
         assert "swagger" in client.get("/docs").text
 
 
@@ -428,7 +429,7 @@ def raw(client: httpx.Client, path: str, body: bytes, framing: str = "") -> sock
     """Send a request by hand, and leave its connection open."""
     connection = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20)
     framing = framing or f"Content-Length: {len(body)}"
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection
 
@@ -489,12 +490,28 @@ class TestRefused:
         assert SEEKER not in answer.text
         assert finite_in(counting.post("/score", json=asked("I am sorry.")))["results"][0]["reward"] is not None
 
-    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
-    def test_a_body_that_does_not_say_it_is_json_is_refused(self, counting: httpx.Client, kind: str) -> None:
+    @pytest.mark.parametrize(
+        "kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/xml", "text/plain; a/json"]
+    )
+    @pytest.mark.parametrize("path", ["/score", "/score/stream", "/get_reward", "/remote_rm"])
+    def test_a_body_that_does_not_say_it_is_json_is_refused(
+        self, counting: httpx.Client, path: str, kind: str | None
+    ) -> None:
         """A page in somebody's browser can send those to a server on this machine without being asked."""
-        answer = counting.post("/score", content=json.dumps(asked("a")), headers={"Content-Type": kind})
+        headers = {} if kind is None else {"Content-Type": kind}
+
+        answer = counting.post(path, content=json.dumps(asked("a")), headers=headers)
 
         assert answer.status_code == 422
+        (problem,) = answer.json()["detail"]
+        assert (problem["loc"], problem["msg"]) == (["header", "content-type"], "expected application/json")
+
+    @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON ;x=y"])
+    def test_a_body_that_says_more_than_json_is_taken(self, counting: httpx.Client, kind: str) -> None:
+        """Many clients name the encoding, too."""
+        answer = counting.post("/score", content=json.dumps(asked("a")), headers={"Content-Type": kind})
+
+        assert answer.status_code == 200
 
     def test_an_unknown_path_and_method_are_refused(self, counting: httpx.Client) -> None:
         """A trainer with a wrong address sees so at once."""
@@ -538,6 +555,50 @@ class TestRefused:
         finite_in(counting.post("/get_reward", json=rollouts(*bad)))
 
         assert monotonic() - begun < 5  # it was minutes; as it should be, it is a fraction of a second
+
+
+class TestHost:
+    """Whom a request must be for, where there is no token."""
+
+    @pytest.mark.parametrize(
+        "host",
+        ["attacker.test", "attacker.test:80", "localhost.attacker.test", "10.0.0.5", "[::2]:80", "[::1", "x@y", ""],
+    )
+    @pytest.mark.parametrize("path", ["/score", "/get_reward", "/healthz", "/metrics", "/openapi.json", "/docs"])
+    def test_a_request_for_another_machine_is_refused(self, counting: httpx.Client, path: str, host: str) -> None:
+        """A web page whose own name comes to point here reads the answers as its own."""
+        answers = [
+            counting.post(path, json=asked("a"), headers={"Host": host}),
+            counting.get(path, headers={"Host": host}),
+        ]
+
+        assert [answer.status_code for answer in answers] == [403, 403]
+        assert "Host" in answers[0].json()["detail"]
+
+    @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000"])
+    def test_every_name_of_loopback_is_served(self, counting: httpx.Client, host: str) -> None:
+        """Clients call this machine as they like, and come through forwarded ports."""
+        assert counting.post("/score", json=asked("a"), headers={"Host": host}).status_code == 200
+
+    def test_with_the_token_every_host_is_served(self, guarded: httpx.Client) -> None:
+        """No web page knows it."""
+        assert guarded.post("/score", json=asked("a"), headers={"Host": "attacker.test"}).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("asked_for", "listening", "served"),
+        [
+            ("node7:5000", "node7", True),
+            ("10.0.0.5:5000", "10.0.0.5", True),
+            ("10.0.0.6:5000", "10.0.0.5", False),
+            ("node8", "node7", False),
+            ("10.0.0.6:5000", "0.0.0.0", True),  # noqa: S104 - only compared
+            ("[fd00::7]:5000", "::", True),
+            ("node7:5000", "0.0.0.0", False),  # noqa: S104 - the same
+        ],
+    )
+    def test_elsewhere_the_address_listened_on_is_served(self, asked_for: str, listening: str, served: bool) -> None:
+        """Where it listens on all, every address is; a name may be made to point anywhere."""
+        assert is_served(asked_for, listening) == served
 
 
 class TestToken:

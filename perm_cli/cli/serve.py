@@ -39,7 +39,7 @@ def run(place: Place, limits: dict[str, Any], config: Path | None, wishes: dict[
     if not token and not is_loopback(f"http://{_in_url(place.host)}"):
         say(messages(), f"--host {place.host}: whoever reaches it may spend your judge; see --token-env", "bold")
     asked = Limits(**limits)
-    app = make_app(settings, asked, token)
+    app = make_app(settings, asked, token, place.host)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

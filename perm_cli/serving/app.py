@@ -46,6 +46,7 @@ _BUSY = 503
 _BAD_JUDGE = 502
 _RETRY_AFTER_S = 1
 _TROUBLED_S = 60.0
+_JSON = "application/json"
 GRACE_S = 5.0  # beyond the deadline, to hand over what has come
 
 
@@ -57,6 +58,7 @@ def _refusal(description: str) -> dict[str, Any]:
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: _refusal("The token is missing or wrong."),
+    403: _refusal("There is no token, and the Host header names another machine."),
     413: _refusal("The body is too large."),
 }
 _BUSIES: dict[int | str, dict[str, Any]] = {
@@ -181,13 +183,25 @@ class _Route(APIRoute):
         handler = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
+            if self.body_field and _media_type(request) != _JSON:
+                # A web page can send other types to any server, and no browser asks the server first.
+                where = {"type": "media_type", "loc": ("header", "content-type"), "msg": f"expected {_JSON}"}
+                raise RequestValidationError([where])
             return await handler(_Strict(request.scope, request.receive))
 
         return strict
 
 
-def make_app(settings: RewardSettings, limits: Limits, token: str | None = None) -> FastAPI:
-    """Return the application (ASGI), its judge open until the server ends; raise `PermError` if it could not serve."""
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def make_app(settings: RewardSettings, limits: Limits, token: str | None = None, host: str = "127.0.0.1") -> FastAPI:
+    """
+    Return the application (ASGI), its judge open until the server ends; raise `PermError` if it could not serve.
+
+    Without a token, only requests for `host` or a loopback name are served.
+    """
     desk = _Desk(settings, limits)
 
     @asynccontextmanager
@@ -198,7 +212,7 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None)
     app = FastAPI(title="perm", version=__version__, lifespan=lifespan, summary="How empathetic is this reply?")
     app.router.route_class = _Route
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes)
+    app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes, host=host)
     _add_trainers(app, desk)
     _add_score(app, desk)
     _add_watching(app, desk, has_token=bool(token))
@@ -277,7 +291,9 @@ class _Exposition(Response):
 
 
 def _add_watching(app: FastAPI, desk: _Desk, *, has_token: bool) -> None:
-    @app.get("/healthz", summary="Whether rewards can be had", responses={_BUSY: {"model": Health}})
+    @app.get(
+        "/healthz", summary="Whether rewards can be had", responses={403: _REFUSALS[403], _BUSY: {"model": Health}}
+    )
     async def healthz(response: Response) -> Health:
         trouble = desk.trouble
         if trouble:
@@ -290,7 +306,7 @@ def _add_watching(app: FastAPI, desk: _Desk, *, has_token: bool) -> None:
         "/metrics",
         summary="Counts and times, for Prometheus",
         response_class=_Exposition,
-        responses={401: _REFUSALS[401]},
+        responses={status: _REFUSALS[status] for status in (401, 403)},
     )
     async def metrics() -> Response:
         return _Exposition(generate_latest(desk.registry))
