@@ -491,6 +491,48 @@ class TestRefused:
         assert finite_in(counting.post("/score", json=asked("I am sorry.")))["results"][0]["reward"] is not None
 
     @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param({"items": []} | dict.fromkeys(map(str, range(300_000))), id="unknown fields"),
+            pytest.param({"items": [dict.fromkeys(map(str, range(300_000)))]}, id="unknown fields of an item"),
+            pytest.param({"items": [{"turns": [{}] * 500}] * 4096}, id="turns of items"),
+            pytest.param({"query": [1] * 4096, "prompts": [1] * 4096}, id="texts"),
+        ],
+    )
+    def test_the_first_mistakes_are_told_and_nobody_waits_for_the_rest(
+        self, counting: httpx.Client, body: dict[str, Any]
+    ) -> None:
+        """A supervisor that asks after the server's health meanwhile would take it for dead."""
+        begun = monotonic()
+
+        answer = counting.post("/score" if "items" in body else "/get_reward", json=body)
+
+        assert answer.status_code == 422
+        assert len(answer.json()["detail"]) == 20
+        assert len(answer.content) < 5_000
+        assert monotonic() - begun < 5  # it was up to a minute; as it should be, it is a second
+
+    def test_a_long_unknown_name_is_shortened(self, counting: httpx.Client) -> None:
+        """It is repeated so that it is found, not sent back."""
+        answer = counting.post("/score", json={"items": [], "x" * 1_000_000: 1})
+
+        (problem,) = answer.json()["detail"]
+        assert problem["loc"] == ["body", "x" * 59 + "…"]
+
+    def test_what_is_wrong_is_told_by_its_type(self, counting: httpx.Client) -> None:
+        """The words are those of the command line, without the values."""
+        wrong = {"items": [{"reply": 5, "query": SECRET * 20_000, "mood": SECRET}], "step": -1}
+
+        problems = counting.post("/score", json=wrong).json()["detail"]
+
+        assert {problem["loc"][-1]: problem["msg"] for problem in problems} == {
+            "reply": "a number found, expected text",
+            "query": "text of 400,000 characters found, expected at most 200,000 characters",
+            "mood": "unknown field found, expected it to be left out",
+            "step": "a number found, expected at least 0",
+        }
+
+    @pytest.mark.parametrize(
         "kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/xml", "text/plain; a/json"]
     )
     @pytest.mark.parametrize("path", ["/score", "/score/stream", "/get_reward", "/remote_rm"])

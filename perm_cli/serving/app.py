@@ -7,11 +7,11 @@ too many waiting, `/score` is refused for a while, so that the server does not c
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -21,9 +21,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pydantic_core import ErrorDetails
 
 from perm_cli import __version__
-from perm_cli.errors import PermError, RewardMissing, SettingsError
+from perm_cli.errors import SHOWN_PROBLEMS, PermError, RewardMissing, SettingsError
+from perm_cli.findings import finding_of
 from perm_cli.integrations.openrlhf import about_of, answer_of, items_of, without_specials
 from perm_cli.integrations.rows import item_of
 from perm_cli.reward import Item, Perm, Result
@@ -40,6 +42,7 @@ from perm_cli.serving.bodies import (
     scored,
 )
 from perm_cli.serving.guard import Guard
+from perm_cli.terminal import one_line
 
 _log = logging.getLogger("perm_cli.serving")
 _BUSY = 503
@@ -47,6 +50,7 @@ _BAD_JUDGE = 502
 _RETRY_AFTER_S = 1
 _TROUBLED_S = 60.0
 _JSON = "application/json"
+_LONGEST_NAME = 60  # of a field, as it is repeated
 GRACE_S = 5.0  # beyond the deadline, to hand over what has come
 
 
@@ -185,7 +189,12 @@ class _Route(APIRoute):
         async def strict(request: Request) -> Response:
             if self.body_field and _media_type(request) != _JSON:
                 # A web page can send other types to any server, and no browser asks the server first.
-                where = {"type": "media_type", "loc": ("header", "content-type"), "msg": f"expected {_JSON}"}
+                where = {
+                    "type": "value_error",
+                    "loc": ("header", "content-type"),
+                    "input": None,
+                    "ctx": {"error": f"expected {_JSON}"},
+                }
                 raise RequestValidationError([where])
             return await handler(_Strict(request.scope, request.receive))
 
@@ -222,8 +231,13 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None,
 async def _malformed(_: Request, error: Exception) -> Response:
     """Say what is wrong with a request, without repeating what somebody said in it."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it was registered for
-    found = [{name: each[name] for name in ("type", "loc", "msg")} for each in error.errors()]
-    return Response(json.dumps({"detail": found}, default=str), 422, media_type="application/json")
+    found = [_said(each) for each in islice(error.errors(), SHOWN_PROBLEMS)]
+    return Response(orjson.dumps({"detail": found}), 422, media_type=_JSON)
+
+
+def _said(detail: ErrorDetails) -> dict[str, Any]:
+    place = [part if isinstance(part, int) else one_line(part, _LONGEST_NAME) for part in detail["loc"]]
+    return {"type": detail["type"], "loc": place, "msg": finding_of(detail, quoting=False)[1]}
 
 
 def _add_trainers(app: FastAPI, desk: _Desk) -> None:
