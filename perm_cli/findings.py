@@ -101,7 +101,9 @@ def _what(detail: ErrorDetails, show: Callable[[object], str]) -> str:
 def _expected(kind: str, context: Mapping[str, Any]) -> str:
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        return f"{words} {context[name]:,}{' characters' if kind.startswith('string') else ''}"
+        bound = context[name]
+        number = f"{bound:g}" if isinstance(bound, float) else f"{bound:,}"
+        return f"{words} {number}{' characters' if kind.startswith('string') else ''}"
     if kind == "string_pattern_mismatch":
         return "some text" if context["pattern"] == NON_BLANK else f"text of the form {context['pattern']}"
     return str(context.get("expected") or _EXPECTED.get(kind.partition("_")[0], kind.replace("_", " ")))
