@@ -243,7 +243,16 @@ class TestAnswers:
         said = client.get("/openapi.json").json()
 
         assert set(said["paths"]) == {"/score", "/score/stream", "/get_reward", "/remote_rm", "/healthz", "/metrics"}
-        assert set(said["paths"]["/score"]["post"]["responses"]) == {"200", "401", "403", "413", "422", "502", "503"}
+        assert set(said["paths"]["/score"]["post"]["responses"]) == {
+            "200",
+            "401",
+            "403",
+            "408",
+            "413",
+            "422",
+            "502",
+            "503",
+        }
         assert "swagger" in client.get("/docs").text
 
 

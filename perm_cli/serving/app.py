@@ -63,6 +63,7 @@ def _refusal(description: str) -> dict[str, Any]:
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: _refusal("The token is missing or wrong."),
     403: _refusal("There is no token, and the Host header names another machine."),
+    408: _refusal("The body does not come."),
     413: _refusal("The body is too large."),
 }
 _BUSIES: dict[int | str, dict[str, Any]] = {
@@ -74,15 +75,19 @@ _BAD_JUDGES: dict[int | str, dict[str, Any]] = {_BAD_JUDGE: _refusal("No call to
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    Say what the server bears.
+    Limits of the server.
 
     `deadline_s` is how long a trainer is made to wait for the judge, `most_waiting` how many replies may wait at
-    `/score`, `most_bytes` how large a request may be.
+    `/score`, `most_bytes` how large a request may be, `most_head_bytes` how large its head. A client has `head_s` to
+    send the head, and then `body_s` for the body.
     """
 
     deadline_s: float = 150.0
     most_waiting: int = 10_000
     most_bytes: int = 16_000_000
+    most_head_bytes: int = 65_536
+    head_s: float = 20.0
+    body_s: float = 60.0
 
 
 class _Desk:
@@ -221,7 +226,7 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None,
     app = FastAPI(title="perm", version=__version__, lifespan=lifespan, summary="How empathetic is this reply?")
     app.router.route_class = _Route
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes, host=host)
+    app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes, body_s=limits.body_s, host=host)
     _add_trainers(app, desk)
     _add_score(app, desk)
     _add_watching(app, desk, has_token=bool(token))

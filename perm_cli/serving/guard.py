@@ -1,5 +1,6 @@
-"""What must not come in: bodies that are too large, requests without the token, and those for another host."""
+"""What must not come in: requests without the token or for another host, and bodies that are too large or too slow."""
 
+import asyncio
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -28,8 +29,9 @@ class Guard:
     whose own name comes to point here (DNS rebinding) could else spend the judge's money.
     """
 
-    def __init__(self, app: _App, token: str | None, most_bytes: int, host: str) -> None:
+    def __init__(self, app: _App, token: str | None, most_bytes: int, body_s: float, host: str) -> None:
         self._app = app
+        self._body_s = body_s
         self._host = host
         self._expected = f"Bearer {token}".encode() if token else None
         self._most_bytes = most_bytes
@@ -59,11 +61,18 @@ class Guard:
         return bool(hosts) and all(is_served(host.decode("latin-1"), self._host) for host in hosts)
 
     async def _counting(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        read = 0
+        read, goes_on = 0, True
+        late = asyncio.get_running_loop().time() + self._body_s
 
         async def counted() -> MutableMapping[str, Any]:
-            nonlocal read
-            message = await receive()
+            nonlocal read, goes_on
+            try:
+                async with asyncio.timeout_at(late if goes_on else None):
+                    message = await receive()
+            except TimeoutError:
+                what = f"no whole body found within {self._body_s:g} s"
+                raise HTTPException(408, what, {"Connection": "close"}) from None
+            goes_on = message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self._most_bytes:  # as the framework's own, since it takes any other for a body it cannot parse
                 raise HTTPException(413, self._too_large(), {"Connection": "close"})
