@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -253,7 +254,16 @@ class TestAnswers:
             "502",
             "503",
         }
-        assert "swagger" in client.get("/docs").text
+
+    def test_the_description_is_read_without_a_network(self, client: httpx.Client) -> None:
+        """Servers of trainers often reach nothing else, and a script from elsewhere could read the answers."""
+        page = client.get("/docs")
+
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert all(f"<h2>POST {path}</h2>" in page.text for path in ("/score", "/get_reward", "/remote_rm"))
+        assert "<details id='ScoreRequest'>" in page.text
+        assert not re.findall(r"<script|https?:|src=|@import", page.text)
 
 
 ILL: dict[str, Answering] = {
@@ -670,10 +680,11 @@ class TestToken:
                 assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
                 assert answer.json() == {"detail": "no such token, expected Authorization: Bearer TOKEN"}
 
-    def test_health_is_open(self, guarded: httpx.Client) -> None:
-        """A supervisor has no token."""
+    @pytest.mark.parametrize("path", ["/healthz", "/docs"])
+    def test_health_and_description_are_open(self, guarded: httpx.Client, path: str) -> None:
+        """A supervisor has no token, and a browser cannot send it."""
         with stranger_to(guarded) as stranger:
-            assert stranger.get("/healthz").status_code == 200
+            assert stranger.get(path).status_code == 200
 
     def test_with_the_token_all_is_as_without_one(self, guarded: httpx.Client) -> None:
         """The client of this fixture sends it."""

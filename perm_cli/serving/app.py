@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic_core import ErrorDetails
@@ -41,6 +41,7 @@ from perm_cli.serving.bodies import (
     item_in,
     scored,
 )
+from perm_cli.serving.description import HEADERS, page_of
 from perm_cli.serving.guard import Guard
 from perm_cli.terminal import one_line
 
@@ -223,13 +224,21 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None,
         yield
         await asyncio.to_thread(desk.perm.close)
 
-    app = FastAPI(title="perm", version=__version__, lifespan=lifespan, summary="How empathetic is this reply?")
+    app = FastAPI(
+        title="perm",
+        version=__version__,
+        lifespan=lifespan,
+        summary="How empathetic is this reply?",
+        docs_url=None,  # FastAPI's own pages load scripts from a content delivery network
+        redoc_url=None,
+    )
     app.router.route_class = _Route
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes, body_s=limits.body_s, host=host)
     _add_trainers(app, desk)
     _add_score(app, desk)
     _add_watching(app, desk, has_token=bool(token))
+    _add_description(app)
     return app
 
 
@@ -329,3 +338,9 @@ def _add_watching(app: FastAPI, desk: _Desk, *, has_token: bool) -> None:
     )
     async def metrics() -> Response:
         return _Exposition(generate_latest(desk.registry))
+
+
+def _add_description(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(page_of(app.openapi()), headers=HEADERS)

@@ -15,7 +15,8 @@ _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
-_OPEN = frozenset({"/healthz"})
+# A supervisor has no token, and a browser cannot send one; neither is told anything about a judge.
+_OPEN = frozenset({("GET", "/healthz"), ("GET", "/docs")})
 _NOT_OURS = (
     "another machine's name found in the Host header, expected the address that the server listens on, or a token"
 )
@@ -42,7 +43,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if self._expected and scope["path"] not in _OPEN:
+        if self._expected and (scope["method"], scope["path"]) not in _OPEN:
             given = headers.get(b"authorization", b"")
             if not secrets.compare_digest(given, self._expected):
                 await _say(send, 401, "no such token, expected Authorization: Bearer TOKEN", b"Bearer")
