@@ -7,10 +7,12 @@ an author would have to write a text that contains its own hash.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from string import ascii_lowercase
+from typing import NamedTuple
 
 # What neither reader nor judge can see, or what changes the order in which others are read: controls, zero-width and
 # direction marks, all that Unicode lets programs ignore, and blanks that are no spaces. Joiners and the variation
@@ -60,12 +62,19 @@ def fenced(label: str, text: str, after: bytes = b"") -> Fence:
     return Fence(label, body, digest)
 
 
-def unfenced(text: str) -> list[tuple[str, str]]:
-    """Return the fenced texts in a prompt with their labels, in order; bars are taken off."""
-    return [
-        (match["label"], "\n".join(line[1:].removeprefix(" ") for line in match["body"][:-1].split("\n")))
-        for match in _FENCED.finditer(text)
-    ]
+class Block(NamedTuple):
+    """A fenced text in a prompt: its label, the text without bars, and where in the prompt it ends."""
+
+    label: str
+    body: str
+    end: int
+
+
+def unfenced(prompt: str, start: int = 0) -> Iterator[Block]:
+    """Yield the fenced texts in a prompt from `start`, in order."""
+    for match in _FENCED.finditer(prompt, start):
+        lines = match["body"][:-1].split("\n")
+        yield Block(match["label"], "\n".join(line[1:].removeprefix(" ") for line in lines), match.end())
 
 
 def _quoted(text: str) -> str:
