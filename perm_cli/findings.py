@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, ValidationError
 
 from perm_cli.terminal import one_line
 
@@ -36,6 +36,12 @@ _BOUNDS = {
     "string_too_long": ("at most", "max_length"),
 }
 NON_BLANK = r"\S"
+
+
+def first_finding(error: ValidationError) -> str:
+    """Return the first thing that is wrong, with its place, on a line."""
+    place, what = finding_of(error.errors(include_url=False)[0])
+    return f"{place}: {what}" if place else what
 
 
 def finding_of(detail: ErrorDetails, *, quoting: bool = True) -> Finding:
@@ -99,6 +105,8 @@ def _what(detail: ErrorDetails, show: Callable[[object], str]) -> str:
 
 
 def _expected(kind: str, context: Mapping[str, Any]) -> str:
+    if kind == "string_too_short" and context["min_length"] == 1:
+        return "some text"
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
         bound = context[name]
