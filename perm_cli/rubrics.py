@@ -225,7 +225,7 @@ class _OnceLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _plain(loader: _OnceLoader, node: yaml.ScalarNode) -> Any:
+def _plain(loader: _OnceLoader, node: yaml.Node) -> Any:
     """Return the number or truth value that a word means; PyYAML's own error for one that means none has no place."""
     kind = node.tag.rpartition(":")[2]
     try:
