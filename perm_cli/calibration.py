@@ -15,10 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
 from perm_cli.files import write_whole
+from perm_cli.findings import first_finding
 from perm_cli.scores import Scores
 from perm_cli.statistics.calibrating import Isotonic
 from perm_cli.statistics.resampling import Floats
-from perm_cli.terminal import one_line
 
 FORMAT = 1
 
@@ -96,9 +96,7 @@ def read_calibration(path: Path) -> Calibration:
             f"--calibration: {path}: {error.strerror} found, expected a file of perm calibrate"
         ) from error
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        place = "".join(f"{each}: " for each in (".".join(map(str, detail["loc"])),) if each)
-        what = one_line(f"{place}{detail['msg']}")
+        what = first_finding(error)
         raise SettingsError(f"--calibration: {path}: {what}; expected a file of perm calibrate") from error
     broken = next((each for each in found.curves if not _rises(each)), None)
     if found.perm_calibration != FORMAT or broken or not found.curves:

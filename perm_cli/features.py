@@ -8,6 +8,7 @@ measure of empathy.
 import math
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -63,8 +64,12 @@ SAYS: Mapping[str, str] = {
 
 def features_of(reply: str, seeker: str) -> Features:
     """Count in a reply to what the seeker has said so far."""
+    return features_after(reply, content_words(seeker))
+
+
+def features_after(reply: str, said: AbstractSet[str]) -> Features:
+    """Count in a reply to a seeker whose content words so far are these."""
     words = _words(reply)
-    said = set(_words(seeker)) - _COMMON
     return Features(
         length=math.log1p(len(words)),
         questions=float(len(_QUESTION.findall(reply))),
@@ -73,15 +78,20 @@ def features_of(reply: str, seeker: str) -> Features:
     )
 
 
+def content_words(text: str) -> set[str]:
+    """Return the words that say what a text is about."""
+    return set(_words(text)) - _COMMON
+
+
 def features_by_turn(dialogue: Dialogue) -> dict[int, Features]:
     """Return the features of every supporter turn, by its number from 1."""
-    seeker: list[str] = []
+    said: set[str] = set()
     found = {}
     for place, turn in enumerate(dialogue.turns, 1):
         if turn.role == "seeker":
-            seeker.append(turn.text)
+            said |= content_words(turn.text)
         else:
-            found[place] = features_of(turn.text, "\n".join(seeker))
+            found[place] = features_after(turn.text, said)
     return found
 
 

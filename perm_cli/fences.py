@@ -7,22 +7,30 @@ an author would have to write a text that contains its own hash.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from string import ascii_lowercase
+from typing import NamedTuple
 
-# What neither reader nor judge can see, or what changes the order in which others are read: controls,
-# zero-width and direction marks, Unicode tags. Joiners stay between letters that need them.
+# What neither reader nor judge can see, or what changes the order in which others are read: controls, zero-width and
+# direction marks, all that Unicode lets programs ignore, and blanks that are no spaces. Joiners and the variation
+# selector of emoji are among them, though a few of them are needed.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
-    r"\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
-    r"|(?<=[\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?=[\x00-\x7f])"
+    r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00013441\U00013442\U00016fe4"
+    r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
+_JOINERS = "\u200c\u200d"
+_EMOJI = "\ufe0f"
+_KEYCAP = "\u20e3"
+_LAST_ASCII = "\x7f"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Beginnings of the control tokens of chat templates: <|im_start|>, </s>, <start_of_turn>, <think>, <｜User｜>,
-# [INST], [|user|], [gMASK], ]~b]user. A space behind the bracket leaves them readable, and no tokeniser sees one.
-_ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=[A-Za-z/|_])|\](?=~)")
+# [INST], [|user|], [gMASK], [@BOS@], ]~b]user, ]<]speech[>[, ]!p~[. A space behind the bracket leaves them readable,
+# and no tokeniser sees one.
+_ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=[A-Za-z/|_@])|\](?=~|<\]|!\w{1,8}~)")
 
 _FENCED = re.compile(
     r"^\[(?P<label>[^|\n]*) \| begin (?P<code>[a-z]+)\]\n(?P<body>(?:\|[^\n]*\n)*)\[end (?P=code)\]$", re.MULTILINE
@@ -54,21 +62,37 @@ def fenced(label: str, text: str, after: bytes = b"") -> Fence:
     return Fence(label, body, digest)
 
 
-def unfenced(text: str) -> list[tuple[str, str]]:
-    """Return the fenced texts in a prompt with their labels, in order; bars are taken off."""
-    return [
-        (match["label"], "\n".join(line[1:].removeprefix(" ") for line in match["body"][:-1].split("\n")))
-        for match in _FENCED.finditer(text)
-    ]
+class Block(NamedTuple):
+    """A fenced text in a prompt: its label, the text without bars, and where in the prompt it ends."""
+
+    label: str
+    body: str
+    end: int
+
+
+def unfenced(prompt: str, start: int = 0) -> Iterator[Block]:
+    """Yield the fenced texts in a prompt from `start`, in order."""
+    for match in _FENCED.finditer(prompt, start):
+        lines = match["body"][:-1].split("\n")
+        yield Block(match["label"], "\n".join(line[1:].removeprefix(" ") for line in lines), match.end())
 
 
 def _quoted(text: str) -> str:
     visible = text
     if not (text.isascii() and text.replace("\n", "").isprintable()):  # most texts, found out at once
-        visible = _INVISIBLE.sub("", _SURROGATE.sub("\ufffd", text))
+        visible = _INVISIBLE.sub(_needed, _SURROGATE.sub("\ufffd", text))
     if "<" in visible or "[" in visible or "]" in visible:
         visible = _ROLE_MARKER.sub(r"\g<0> ", visible)
     return "\n".join(f"| {line}" for line in visible.splitlines()) or "|"
+
+
+def _needed(run: re.Match[str]) -> str:
+    """Return what of invisible characters changes what one sees: one joiner between letters, one mark of an emoji."""
+    before, after = run.string[run.start() - 1 : run.start()], run.string[run.end() : run.end() + 1]
+    is_marked = _EMOJI in run.group() and (after == _KEYCAP or (before > _LAST_ASCII and not before.isalpha()))
+    joiner = next((each for each in run.group() if each in _JOINERS), "")
+    is_joined = before > _LAST_ASCII and after > _LAST_ASCII
+    return (_EMOJI if is_marked else "") + (joiner if is_joined else "")
 
 
 def _spelled(digest: bytes) -> str:

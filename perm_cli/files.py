@@ -1,23 +1,36 @@
 """Files written whole or not at all."""
 
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from perm_cli.errors import SettingsError
 
+if sys.platform != "win32":
+    import fcntl
+
 
 @contextmanager
 def rewriting(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write it anew; it takes the place of the old one if the `with` block ends well."""
-    draft = path.parent / f".{path.name}.part"
+    """
+    Open a file to write it anew; it takes the place of the old one if the `with` block ends well.
+
+    Until then it is a draft beside the old file that no other command writes to. Drafts of this file that killed
+    commands have left are removed. An `OSError` names the file.
+    """
+    _remove_abandoned_drafts(path)
     try:
-        with draft.open("wb") as stream:
+        with _draft_of(path) as stream:
             yield stream
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno and (error.filename is None or Path(error.filename).suffix == _ENDING):
+            error.filename = str(path)
+        raise
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -28,3 +41,58 @@ def write_whole(path: Path, content: bytes) -> None:
             stream.write(content)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error} found, expected a place to write to") from error
+
+
+_ENDING = ".part"
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[BinaryIO]:
+    stream, lock = _created_beside(path)
+    draft = Path(stream.name)
+    try:
+        with stream:
+            yield stream
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _created_beside(path: Path) -> tuple[BinaryIO, int | None]:
+    while True:
+        # Exclusively, which also follows no symbolic link that somebody has put there.
+        stream = path.with_name(f".{path.name}.{token_hex(8)}{_ENDING}").open("xb")
+        lock = _locked(stream)
+        if os.fstat(stream.fileno()).st_nlink:
+            return stream, lock
+        stream.close()  # another command took it for abandoned before it was locked
+
+
+def _locked(stream: BinaryIO) -> int | None:
+    """Lock a draft, by which other commands see that it is not abandoned; the lock outlives the stream."""
+    if sys.platform == "win32":  # which removes no file that is open
+        return None
+    lock = os.dup(stream.fileno())
+    with suppress(OSError):  # some file systems have no locks
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _remove_abandoned_drafts(path: Path) -> None:
+    for draft in path.parent.glob(f".{escape(path.name)}.{'?' * 16}{_ENDING}"):
+        with suppress(OSError):  # its command lives, or it is somebody else's
+            _remove_unlocked(draft)
+
+
+def _remove_unlocked(draft: Path) -> None:
+    if sys.platform == "win32":
+        draft.unlink()
+        return
+    lock = os.open(draft, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.unlink()
+    finally:
+        os.close(lock)

@@ -188,7 +188,7 @@ def make_ratings_on_ray(
     watch: Watch,
     stop: Stop,
     address: str,
-    announce: Callable[[], None],
+    announce: Callable[[bool], None],
     reserve: Reserve | None = None,
 ) -> None:
     """
@@ -348,14 +348,15 @@ def _ray(address: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
+def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None]:
     """Do as `scoring.interruptible`, where there is no event loop; Ray's own handlers end in an abort."""
 
     def interrupt(*_: object) -> None:
-        if stop.requested:
+        again = stop.requested
+        announce(again)
+        if again:
             raise KeyboardInterrupt
         stop.request()
-        announce()
 
     before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from perm_cli.errors import AssetError
+from perm_cli.findings import first_finding, shown
 from perm_cli.words import DIMENSIONS, DimensionName
 
 Perspective = Literal["supporter", "seeker", "bystander"]
@@ -201,12 +202,13 @@ def _load(path: Path, adapter: TypeAdapter[Any]) -> Any:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise AssetError(f"{path}:{line}: the character {chr(error.character)!r} found, expected YAML") from error
+    except RecursionError as error:
+        raise AssetError(f"{path}: lists or mappings nested too deeply found, expected YAML") from error
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        field = ".".join(map(str, detail["loc"])) or "file"
-        raise AssetError(f"{path}:{_line_of(path, detail['loc'])}: {field}: {detail['msg']}") from error
+        line = _line_of(path, error.errors(include_url=False)[0]["loc"])
+        raise AssetError(f"{path}:{line}: {first_finding(error)}") from error
 
 
 class _OnceLoader(yaml.SafeLoader):
@@ -223,6 +225,18 @@ class _OnceLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _plain(loader: _OnceLoader, node: yaml.Node) -> Any:
+    """Return the number or truth value that a word means; PyYAML's own error for one that means none has no place."""
+    kind = node.tag.rpartition(":")[2]
+    try:
+        return getattr(yaml.SafeLoader, f"construct_yaml_{kind}")(loader, node)
+    except (KeyError, ValueError):
+        what = f"{shown(node.value)} for {'true or false' if kind == 'bool' else 'a number'}"
+        raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from None
+
+
+for _tag in ("int", "float", "bool"):
+    yaml.add_constructor(f"tag:yaml.org,2002:{_tag}", _plain, Loader=_OnceLoader)
 # A date is a text like any other here, and an impossible one no reason to stop.
 yaml.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value), Loader=_OnceLoader)
 

@@ -31,13 +31,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import RunError, RunInUse
 from perm_cli.files import rewriting
+from perm_cli.findings import first_finding
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.formats.rows import RowError
 from perm_cli.ledger import Ask, Kept, Ledger, LineRanges, Outcome
 from perm_cli.ratings import Rating, rating_line, read_row
 from perm_cli.scratch import scratch
 from perm_cli.shards import read_shard
-from perm_cli.terminal import one_line
 from perm_cli.words import DIMENSIONS, ScoreMode, Turns
 
 _FORMAT = 1
@@ -366,9 +366,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     try:
         _RECORD.validate_python(record)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        place = ".".join(map(str, detail["loc"]))
-        raise RunError(f"{path}: {one_line(place)}: {detail['msg']}; expected the record of a run") from error
+        raise RunError(f"{path}: {first_finding(error)}; expected the record of a run") from error
     return dict(record)
 
 

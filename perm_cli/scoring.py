@@ -353,16 +353,17 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 @contextmanager
-def interruptible(stop: Stop, announce: Callable[[], None]) -> Iterator[None]:
-    """Turn the first interrupt into a wish to stop, which `announce` confirms, and the second into an end."""
+def interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None]:
+    """Turn the first interrupt into a request to stop, and the next into an end; tell `announce` if it is a next."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
     def interrupt() -> None:
-        if stop.requested and task:
+        again = stop.requested
+        if again and task:
             task.cancel()
         stop.request()
-        announce()
+        announce(again)
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:

@@ -15,6 +15,11 @@ def one_line(text: str, limit: int = 200) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def harmless(text: str) -> str:
+    """Return `text` with its lines and unsafe characters spelled out."""
+    return "\n".join(_UNSAFE.sub(_spelled, line) for line in text.split("\n"))
+
+
 def _spelled(match: re.Match[str]) -> str:
     character = match.group()
     return " " if character in "\t\n\r" else f"\\u{ord(character):04x}"

@@ -10,22 +10,21 @@ from time import monotonic
 from typing import Any, Self
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from perm_cli.reward.settings import reward_settings
 from perm_cli.serving.app import Limits, make_app
+from perm_cli.serving.connections import server_of
 from tests.loopback import Answer, verdict
 
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading all certificates takes longer than most of these tests
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: FastAPI, limits: Limits | None = None) -> Iterator[str]:
     """Serve an application for the time of the `with` block, from a thread, and yield its address."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
+    server = server_of(app, limits or Limits(deadline_s=5))
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -48,7 +47,7 @@ def serving(
     settings = reward_settings(**{"judge": "m" if at else "baseline", "base_url": at, "patience_s": 0.01} | wishes)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with (
-        listening(make_app(settings, limits or Limits(), token)) as url,
+        listening(make_app(settings, limits or Limits(), token), limits) as url,
         httpx.Client(base_url=url, headers=headers, timeout=30, verify=NO_TLS) as client,
     ):
         yield client

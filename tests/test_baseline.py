@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts import PromptBook
 from perm_cli.ratings import schema_of
 from perm_cli.scores import Item
+from perm_cli.words import Role
 
 BASELINE = JudgeSettings(name="baseline", model="baseline")
 
@@ -62,7 +64,7 @@ def test_unfenced_is_fenced_turned_round(texts: list[str]) -> None:
 
     found = unfenced("\n".join(fence.block for fence in fences) + "\n")
 
-    assert found == [(fence.label, bars_off(fence)) for fence in fences]
+    assert [(block.label, block.body) for block in found] == [(fence.label, bars_off(fence)) for fence in fences]
 
 
 @given(st.lists(st.text("abc |[]", max_size=10), min_size=1).filter(any))
@@ -71,7 +73,7 @@ def test_harmless_text_comes_back_as_it_was(lines: list[str]) -> None:
     """Bars of its own stay."""
     text = "\n".join([*lines, "end"])
 
-    assert [body.replace("[ ", "[") for _, body in unfenced(fenced("a", text).block)] == [text.replace("[ ", "[")]
+    assert [body.replace("[ ", "[") for _, body, _ in unfenced(fenced("a", text).block)] == [text.replace("[ ", "[")]
 
 
 def verdict(book: PromptBook, *turns: tuple[str, str], dimension: str = "reception") -> dict[str, object]:
@@ -172,3 +174,64 @@ def test_a_dialogue_has_the_mean_of_its_turns() -> None:
     assert table[0] == pytest.approx(np.mean([by_turn[2], by_turn[4]], axis=0))
     assert table[1] == pytest.approx(by_turn[4])
     assert np.isnan(table[2]).all()
+
+
+def long_talk(name: str, turns: int) -> Dialogue:
+    """Return a dialogue that is so long, each of whose turns says something else."""
+    roles: list[Role] = ["seeker", "supporter"]
+    texts = (f"I {name}{chr(97 + place % 26) * (place % 50)} lost, and sorry?" for place in range(turns))
+    return Dialogue(id=name, turns=tuple(Turn(role=roles[place % 2], text=text) for place, text in enumerate(texts)))
+
+
+async def answers(requests: list[Request], *, one_judge: bool) -> list[str]:
+    """Return what the counter answers in turn, or what new ones do."""
+    async with open_judge(BASELINE) as judge:
+        if one_judge:
+            return [(await judge.ask(request)).text for request in requests]
+    return [text for request in requests for text in await answers([request], one_judge=True)]
+
+
+def test_what_it_has_read_before_changes_no_answer(book: PromptBook) -> None:
+    """Prompts of a dialogue begin alike, and those of several dialogues come in any order."""
+    questions = [each for name in ("a", "b") for each in book.questions(long_talk(name, 12))]
+    questions = [*questions, *reversed(questions), *questions[::5], *questions[::3]]
+    requests = [Request(prompt=book.prompt(each), schema=schema_of(each.dimension)) for each in questions]
+
+    found = asyncio.run(answers(requests, one_judge=True))
+
+    assert found == asyncio.run(answers(requests, one_judge=False))
+    assert len(set(found)) > 12
+
+
+def test_a_long_talk_is_not_read_anew_for_every_turn(book: PromptBook) -> None:
+    """A talk of thousands of turns would else take as long as a language model."""
+    questions = book.questions(long_talk("a", 3000), only="bystander")
+    requests = [Request(prompt=book.prompt(each), schema=schema_of(each.dimension)) for each in questions]
+    begun = monotonic()
+
+    asyncio.run(answers(requests, one_judge=True))
+
+    assert len(requests) == 1500
+    assert monotonic() - begun < 5  # it was half a minute; as it should be, it is a fraction of a second
+
+
+def test_a_long_talk_is_counted_at_once() -> None:
+    """The same counts are set beside the judges' scores."""
+    begun = monotonic()
+
+    found = features_by_turn(long_talk("a", 10_000))
+
+    assert len(found) == 5000
+    assert monotonic() - begun < 5  # it was minutes
+
+
+async def test_others_have_their_turn_between_two_answers(book: PromptBook) -> None:
+    """An interrupt is one of them."""
+    question = next(book.questions(long_talk("a", 2)))
+    turns = []
+    asyncio.get_running_loop().call_soon(turns.append, "an interrupt")
+
+    async with open_judge(BASELINE) as judge:
+        await judge.ask(Request(prompt=book.prompt(question), schema=schema_of(question.dimension)))
+
+    assert turns == ["an interrupt"]

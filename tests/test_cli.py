@@ -454,9 +454,11 @@ class TestInterrupts:
             while "finishing the calls in flight" not in process.stderr.readline():
                 pass
             process.send_signal(signal.SIGINT)
-            process.communicate()
+            _, err = process.communicate()
 
         assert process.returncode == 130
+        assert err.splitlines()[0] == "dropping the calls in flight"
+        assert "finishing" not in err
 
 
 def test_help_loads_nothing_heavy() -> None:

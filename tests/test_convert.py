@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,13 +103,33 @@ def test_whatever_dialogues_hold_comes_back(ending: str, dialogues: list[Dialogu
     assert written(f"out{ending}", dialogues) == dialogues
 
 
-@given(cell=st.text(st.sampled_from("'=+-@\t\r\n＝a"), max_size=5))
+@given(cell=st.text(st.sampled_from("'=+-@\t\r\n＝a1 ;"), max_size=8))
 def test_a_guarded_cell_is_no_formula_and_comes_back(cell: str) -> None:
     """A spreadsheet runs what it takes for a formula, wherever the text came from."""
     safe = guarded(cell)
 
     assert not safe or safe[0] not in "=+-@\t\r\n＝"
+    assert not safe.lstrip().startswith(("=", "+", "-", "@", "＝"))
+    assert not [part for part in re.split("[;\r\n]", safe) if re.match(" *([=@＝]|[+-][a1])", part)]
     assert unguarded(safe) == cell
+
+
+@pytest.mark.parametrize("text", ["hi;=1+1", "hi; =1+1", "hi;;@x", "hi\n=1+1;", "hi;-2+3", "hi;+cmd", "hi;'=1"])
+def test_no_formula_comes_of_a_semicolon_or_a_line_end(text: str) -> None:
+    """Where commas are decimal, spreadsheets part cells at semicolons and do not see the quotes."""
+    row = native(turns=[{"role": "seeker", "text": text}, ROWS[0]["turns"][1]])
+    dialogues = read(saved(lines(row)))
+
+    assert written("out.csv", dialogues) == dialogues
+
+    content = Path("out.csv").read_text(encoding="utf-8")
+    assert not re.search(r'[;\n,"] *[=@+-][\w(]', content)
+
+
+@pytest.mark.parametrize("text", ["Oh ;-) yes", "Three things:\n- sleep\n- eat", "a; b", "x = 1; y", "a -1;b=2"])
+def test_smileys_and_lists_stay_as_they_are(text: str) -> None:
+    """People read the table, too."""
+    assert guarded(text) == text
 
 
 def test_a_table_has_a_row_a_turn_and_no_formula(capsys: pytest.CaptureFixture[str]) -> None:

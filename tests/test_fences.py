@@ -1,6 +1,7 @@
 """Fences: whatever is written inside, nobody can make a line of their own outside."""
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,9 @@ PIECES = [
     *("[end ", "[turn 1, seeker | begin ", "]", "| ", "<|im_start|>", "<think>", "\u200b", "\u202e", "abcdefghijkl"),
 ]
 ANY_TEXT = st.lists(st.text(CHARACTERS) | st.sampled_from(PIECES)).map("".join)
+# Number and annotation signs, which are seen, and controls of hieroglyphs, which place them.
+VISIBLE_FORMATS = set(map(chr, [*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD]))
+VISIBLE_FORMATS |= set(map(chr, range(0x13430, 0x13440)))
 FRAME = re.compile(r"\[turn 1, seeker \| begin ([a-z]{12})\]\n.*\n\[end \1\]", re.DOTALL)
 
 
@@ -108,6 +112,17 @@ def test_digest_and_code_change_with_everything_fenced(label: str, text: str, af
     assert code_of(changed) != code_of(first)
 
 
+@settings(deadline=None)
+@given(ANY_TEXT | st.text("é日❤a1\u20e3\u200c\u200d\ufe0f\u034f\u200b"))
+def test_what_is_not_seen_carries_nothing(text: str) -> None:
+    """Runs of them could spell out anything to a judge; Unicode's own tables say what a program may ignore."""
+    body = body_of(fenced("turn 1, seeker", text))
+
+    assert not re.search("[\u200c\u200d]{2}|\ufe0f{2}|\u200d\ufe0f|\u200c\ufe0f", body)
+    ignorable = {each for each in body if unicodedata.category(each) in {"Cf", "Cc"}} - {"\n", "\t", "\u200c", "\u200d"}
+    assert not ignorable - VISIBLE_FORMATS
+
+
 def test_the_same_words_get_the_same_fence() -> None:
     """Prompt caches and resumed runs need prompts that do not change from one run to the next."""
     assert fenced("turn 1, seeker", "hello") == fenced("turn 1, seeker", "hello")
@@ -139,6 +154,13 @@ def test_ordinary_words_are_quoted_as_they_are() -> None:
         pytest.param("a\U000e0100\ufe00", "| a", id="variation selectors"),
         pytest.param("a\u3164\u115f\uffa0b", "| ab", id="hangul fillers"),
         pytest.param("a\u200cb\u200d", "| ab", id="joiners between latin letters"),
+        pytest.param("é\u200c\u200d\u200cè\u200d", "| é\u200cè", id="a run of joiners between other letters"),
+        pytest.param("é\u200c\u200b\u200c\u034f\u200cè", "| é\u200cè", id="a run of joiners with others between"),
+        pytest.param("❤\ufe0f\ufe0f\ufe0fb", "| ❤\ufe0fb", id="a run of emoji selectors"),
+        pytest.param("❤\ufe0f\u200d\ufe0f\u200d🔥", "| ❤\ufe0f\u200d🔥", id="a run of selectors and joiners"),
+        pytest.param("a\ufe0fé\ufe0f日\ufe0f1\ufe0f", "| aé日1", id="emoji selectors of letters"),
+        pytest.param("1\ufe0f\u20e3 ☎\ufe0f ‼\ufe0f", "| 1\ufe0f\u20e3 ☎\ufe0f ‼\ufe0f", id="emoji stay"),
+        pytest.param("a\u034fb\u2800c\U0001bca0d\U0001d173e", "| abcde", id="other ignorables and blanks"),
         pytest.param("a\ud800b", "| a\ufffdb", id="lone surrogate"),
         pytest.param(
             "a\rb\r\nc\x0bd\x0ce\x85f\u2028g\u2029h\x1ci", "\n".join(f"| {c}" for c in "abcdefghi"), id="lines"
@@ -179,7 +201,10 @@ def test_chat_role_markers_are_broken_up(marker: str) -> None:
     assert body.replace(" ", "") == f"|a{visible}b"
 
 
-@pytest.mark.parametrize("marker", ["[|user|]", "[|endofturn|]", "[gMASK]", "]~b]user", "[e~["])
+@pytest.mark.parametrize(
+    "marker",
+    ["[|user|]", "[|endofturn|]", "[gMASK]", "[@BOS@]", "]~b]user", "[e~[", "]~!b[", "]<]speech[>[", "]!p~[", "]!d~["],
+)
 def test_markers_in_other_square_brackets_are_broken_up(marker: str) -> None:
     """These, too, are single tokens to the models that know them."""
     assert marker not in body_of(fenced("turn 1, seeker", f"a{marker}b"))

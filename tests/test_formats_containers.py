@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from perm_cli.formats import Reading, archives, documents
+from perm_cli.formats.bounds import excess_of
 from perm_cli.formats.cells import number_or_text
 from perm_cli.formats.sources import MAX_LINE_BYTES, Source
 from tests.fuzz.claims import dialogues_are_read_or_refused
@@ -122,6 +123,34 @@ def test_a_document_too_large_for_memory_is_refused(monkeypatch: pytest.MonkeyPa
     message = refusal(saved(gzip.compress(b"[" + b" " * 5000 + b"]"), "d.json.gz"))
 
     assert message == told("d.json.gz: a document of more than 1,000 bytes found, expected JSON Lines at that size")
+
+
+def test_a_document_that_packs_too_well_is_not_unpacked_whole() -> None:
+    """Half a megabyte of gzip can stand for the memory of the machine."""
+    message = refusal(saved(gzip.compress(b"[" + b" " * 20_000_000 + b"]"), "d.json.gz"))
+
+    assert message == told(
+        "d.json.gz: a document of more than 16,777,216 bytes found, expected JSON Lines at that size"
+    )
+
+
+def test_a_document_of_empty_objects_is_not_loaded() -> None:
+    """In memory they would take some fifty times as much as on disk."""
+    content = b"[" + b"{}," * 5_000_000 + b"{}]"
+
+    message = refusal(saved(content, "d.json"))
+
+    what = "15,000,004 bytes of JSON found that would take about 0.6 GiB of memory, expected JSON Lines at that size"
+    assert message == told(f"d.json: {what}")
+
+
+@pytest.mark.parametrize("said", ["a word", "x" * 150])
+def test_a_large_document_of_what_people_say_is_loaded(said: str) -> None:
+    """Talk is not out of proportion, however short the turns are."""
+    rows = [native(id=str(place), turns=[*native()["turns"], {"role": "seeker", "text": said}]) for place in range(50)]
+    text = json.dumps(rows).encode()
+
+    assert not excess_of(b"[" + b",".join([text] * (120_000_000 // len(text))) + b"]")
 
 
 def test_a_place_in_a_document_is_named_when_its_id_comes_again() -> None:
@@ -402,6 +431,24 @@ def test_a_member_that_unpacks_to_more_than_memory_holds_is_not_unpacked(monkeyp
     assert refusal(saved(squeezed, "d.eval")) == told(
         "d.eval: samples/7_epoch_1.json: more than 1,000 bytes found, expected fewer"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b" " * 20_000_000, "20,000,000 bytes found, expected at most 16,777,216"),
+        (
+            b'{"x":[' + b"{}," * 5_000_000 + b"{}]}",
+            "15,000,010 bytes of JSON found that would take about 0.6 GiB of memory, expected less",
+        ),
+    ],
+    ids=["unpacked", "parsed"],
+)
+def test_a_member_out_of_all_proportion_is_not_read(content: bytes, problem: str) -> None:
+    """A log of some kilobytes would else take gigabytes."""
+    message = refusal(saved(packed(EVAL[0], ("samples/1.json", content)), "d.eval"))
+
+    assert message == told(f"d.eval: samples/1.json: {problem}")
 
 
 def test_a_member_with_a_password_is_named() -> None:

@@ -90,13 +90,27 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             "reception", "title: Reception", "title: [Reception", "question:", "expected YAML", id="YAML syntax"
         ),
         pytest.param(
-            "reception", "title: R", "mood: 1\ntitle: R", "mood:", "mood: Unexpected keyword", id="unknown key"
+            "reception", "title: R", "mood: 1\ntitle: R", "mood:", "mood: unknown field found", id="unknown key"
         ),
-        pytest.param("reception", "title: Reception\n", "", "name:", "title: Field required", id="missing key"),
+        pytest.param(
+            "reception",
+            "title: Reception\n",
+            "",
+            "name:",
+            "title: nothing found, expected this field",
+            id="missing key",
+        ),
         pytest.param("reception", "levels:\n", f"{LEVELS}levels:\n", "levels:", "'levels' twice found", id="key twice"),
         pytest.param("reception", "  5: >-", "  4: >-", "  4: >-", "'4' twice found", id="level twice"),
         pytest.param("reception", "  5: >-", "  6: >-", "levels:", "[1, 2, 3, 4, 6] found", id="levels 1 to 4 and 6"),
-        pytest.param("reception", "o, persona]", "o, mind]", "sees:", "sees.1: Input should be", id="no such sight"),
+        pytest.param(
+            "reception",
+            "o, persona]",
+            "o, mind]",
+            "sees:",
+            "sees[1]: 'mind' found, expected 'scenario'",
+            id="no such sight",
+        ),
         pytest.param(
             "reception", "[scenario, persona]", "[analysis]", "sees:", "analysis found for the seeker", id="mind"
         ),
@@ -123,12 +137,45 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             "'resonation' found, expected 'reception' as the file is called",
             id="another name than the file",
         ),
-        pytest.param("reception", "name: reception", "name: mood", "name:", "name: Input should be", id="unknown name"),
-        pytest.param("reception", "title: Reception", "title: ' '", "title:", "title: String should", id="blank title"),
-        pytest.param("reception", "title: Reception", "title: 5", "title:", "valid string", id="number for a title"),
-        pytest.param("reception", "seeker.jinja", "../x.jinja", "template:", "template: ", id="template elsewhere"),
         pytest.param(
-            "pack", "bystander]", "mood]", "dimensions:", "dimensions.3: Input should be", id="no such dimension"
+            "reception",
+            "name: reception",
+            "name: mood",
+            "name:",
+            "name: 'mood' found, expected 'resonation'",
+            id="unknown name",
+        ),
+        pytest.param(
+            "reception",
+            "title: Reception",
+            "title: ' '",
+            "title:",
+            "title: ' ' found, expected some text",
+            id="blank title",
+        ),
+        pytest.param(
+            "reception",
+            "title: Reception",
+            "title: 5",
+            "title:",
+            "title: 5 found, expected text",
+            id="number for a title",
+        ),
+        pytest.param(
+            "reception",
+            "seeker.jinja",
+            "../x.jinja",
+            "template:",
+            "template: '../x.jinja' found, expected text of the form",
+            id="template elsewhere",
+        ),
+        pytest.param(
+            "pack",
+            "bystander]",
+            "mood]",
+            "dimensions:",
+            "dimensions[3]: 'mood' found, expected",
+            id="no such dimension",
         ),
     ],
 )
@@ -150,7 +197,7 @@ def test_a_slip_is_named_with_file_and_line(rubrics: Path, file: str, old: str, 
 @pytest.mark.parametrize(
     ("file", "start", "at", "reason"),
     [
-        pytest.param("reception", "  5: >-", "levels:", "at least 5 items", id="levels 1 to 4 only"),
+        pytest.param("reception", "  5: >-", "levels:", "expected at least 5", id="levels 1 to 4 only"),
         pytest.param("reception", "levels:", "name:", "[] found, expected the levels 1 to 5", id="no levels"),
         pytest.param("bystander", "  accuracy:", "items:", "expected all of", id="four items only"),
         pytest.param("bystander", "items:", "name:", "expected the five items", id="no items"),
@@ -175,9 +222,18 @@ def test_a_missing_part_is_named_with_file_and_line(rubrics: Path, file: str, st
     [
         pytest.param(None, ": No such file or directory found, expected a rubric file", id="missing"),
         pytest.param(b"name: \xff", ": byte 6 is not UTF-8, expected UTF-8", id="not UTF-8"),
-        pytest.param(b"", ":1: file: Input should be a dictionary", id="empty"),
-        pytest.param(b"- name: reception", ":1: file: Input should be a dictionary", id="a list"),
+        pytest.param(b"", ":1: None found, expected an object", id="empty"),
+        pytest.param(b"- name: reception", ":1: a list of 1 found, expected an object", id="a list"),
         pytest.param(b"name: a\n---\nname: b", ":2: but found another document", id="two documents"),
+        pytest.param(b"name: a\ntitle: " + b"2" * 5000, ":2: '222", id="a number without end"),
+        pytest.param(b"name: !!int abc", ":1: 'abc' for a number found, expected YAML", id="no whole number"),
+        pytest.param(b"name: !!float abc", ":1: 'abc' for a number found, expected YAML", id="no number"),
+        pytest.param(b"name: !!bool abc", ":1: 'abc' for true or false found, expected YAML", id="no truth value"),
+        pytest.param(b"name: !!int [1]", ":1: expected a scalar node", id="a list for a number"),
+        pytest.param(b"name: " + b"[" * 100_000, ": lists or mappings nested too deeply found", id="lists without end"),
+        pytest.param(b"name: " + b"{a: " * 9_000, ": lists or mappings nested too deeply found", id="a deep mapping"),
+        pytest.param(b"levels:\n  ? 0x" + b"f" * 5000 + b"\n  : a", ":1: name: nothing", id="a huge level"),
+        pytest.param(b"name: 0x" + b"f" * 5000, ":1: name: a number of thousands of digits found", id="a huge number"),
         pytest.param(b"name: \x00", ":1: the character '\\x00' found", id="a control character"),
         pytest.param(
             b"name: reception\n[a]: 1\n",

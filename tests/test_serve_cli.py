@@ -166,7 +166,8 @@ def test_a_token_that_is_not_there_stops_it(perm: Perm, value: str | None, monke
 def test_a_missing_extra_is_said_in_a_line(perm: Perm, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server is an extra, and who has not installed it reads how to."""
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "perm_cli.serving.app", raising=False)
+    for ours in ("app", "connections"):
+        monkeypatch.delitem(sys.modules, f"perm_cli.serving.{ours}", raising=False)
 
     done = perm("serve", "--judge", "baseline")
 

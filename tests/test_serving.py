@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from perm_cli.errors import PermError
 from perm_cli.reward import engine
 from perm_cli.reward.settings import reward_settings
 from perm_cli.serving.app import Limits, make_app
+from perm_cli.serving.guard import is_served
 from perm_cli.words import DIMENSIONS
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.serving import Patient, counted, serving, stranger_to, until
@@ -259,8 +261,26 @@ class TestAnswers:
         said = client.get("/openapi.json").json()
 
         assert set(said["paths"]) == {"/score", "/score/stream", "/get_reward", "/remote_rm", "/healthz", "/metrics"}
-        assert set(said["paths"]["/score"]["post"]["responses"]) == {"200", "401", "413", "422", "502", "503"}
-        assert "swagger" in client.get("/docs").text
+        assert set(said["paths"]["/score"]["post"]["responses"]) == {
+            "200",
+            "401",
+            "403",
+            "408",
+            "413",
+            "422",
+            "502",
+            "503",
+        }
+
+    def test_the_description_is_read_without_a_network(self, client: httpx.Client) -> None:
+        """Servers of trainers often reach nothing else, and a script from elsewhere could read the answers."""
+        page = client.get("/docs")
+
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert all(f"<h2>POST {path}</h2>" in page.text for path in ("/score", "/get_reward", "/remote_rm"))
+        assert "<details id='ScoreRequest'>" in page.text
+        assert not re.findall(r"<script|https?:|src=|@import", page.text)
 
 
 ILL: dict[str, Answering] = {
@@ -445,7 +465,7 @@ def raw(client: httpx.Client, path: str, body: bytes, framing: str = "") -> sock
     """Send a request by hand, and leave its connection open."""
     connection = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20)
     framing = framing or f"Content-Length: {len(body)}"
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection
 
@@ -506,12 +526,70 @@ class TestRefused:
         assert SEEKER not in answer.text
         assert finite_in(counting.post("/score", json=asked("I am sorry.")))["results"][0]["reward"] is not None
 
-    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
-    def test_a_body_that_does_not_say_it_is_json_is_refused(self, counting: httpx.Client, kind: str) -> None:
-        """A page in somebody's browser can send those to a server on this machine without being asked."""
-        answer = counting.post("/score", content=json.dumps(asked("a")), headers={"Content-Type": kind})
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param({"items": []} | dict.fromkeys(map(str, range(300_000))), id="unknown fields"),
+            pytest.param({"items": [dict.fromkeys(map(str, range(300_000)))]}, id="unknown fields of an item"),
+            pytest.param({"items": [{"turns": [{}] * 500}] * 4096}, id="turns of items"),
+            pytest.param({"query": [1] * 4096, "prompts": [1] * 4096}, id="texts"),
+        ],
+    )
+    def test_the_first_mistakes_are_told_and_nobody_waits_for_the_rest(
+        self, counting: httpx.Client, body: dict[str, Any]
+    ) -> None:
+        """A supervisor that asks after the server's health meanwhile would take it for dead."""
+        begun = monotonic()
+
+        answer = counting.post("/score" if "items" in body else "/get_reward", json=body)
 
         assert answer.status_code == 422
+        assert len(answer.json()["detail"]) == 20
+        assert len(answer.content) < 5_000
+        assert monotonic() - begun < 5  # it was up to a minute; as it should be, it is a second
+
+    def test_a_long_unknown_name_is_shortened(self, counting: httpx.Client) -> None:
+        """It is repeated so that it is found, not sent back."""
+        answer = counting.post("/score", json={"items": [], "x" * 1_000_000: 1})
+
+        (problem,) = answer.json()["detail"]
+        assert problem["loc"] == ["body", "x" * 59 + "…"]
+
+    def test_what_is_wrong_is_told_by_its_type(self, counting: httpx.Client) -> None:
+        """The words are those of the command line, without the values."""
+        wrong = {"items": [{"reply": 5, "query": SECRET * 20_000, "mood": SECRET}], "step": -1}
+
+        problems = counting.post("/score", json=wrong).json()["detail"]
+
+        assert {problem["loc"][-1]: problem["msg"] for problem in problems} == {
+            "reply": "a number found, expected text",
+            "query": "text of 400,000 characters found, expected at most 200,000 characters",
+            "mood": "unknown field found, expected it to be left out",
+            "step": "a number found, expected at least 0",
+        }
+
+    @pytest.mark.parametrize(
+        "kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/xml", "text/plain; a/json"]
+    )
+    @pytest.mark.parametrize("path", ["/score", "/score/stream", "/get_reward", "/remote_rm"])
+    def test_a_body_that_does_not_say_it_is_json_is_refused(
+        self, counting: httpx.Client, path: str, kind: str | None
+    ) -> None:
+        """A page in somebody's browser can send those to a server on this machine without being asked."""
+        headers = {} if kind is None else {"Content-Type": kind}
+
+        answer = counting.post(path, content=json.dumps(asked("a")), headers=headers)
+
+        assert answer.status_code == 422
+        (problem,) = answer.json()["detail"]
+        assert (problem["loc"], problem["msg"]) == (["header", "content-type"], "expected application/json")
+
+    @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON ;x=y"])
+    def test_a_body_that_says_more_than_json_is_taken(self, counting: httpx.Client, kind: str) -> None:
+        """Many clients name the encoding, too."""
+        answer = counting.post("/score", content=json.dumps(asked("a")), headers={"Content-Type": kind})
+
+        assert answer.status_code == 200
 
     def test_an_unknown_path_and_method_are_refused(self, counting: httpx.Client) -> None:
         """A trainer with a wrong address sees so at once."""
@@ -557,6 +635,50 @@ class TestRefused:
         assert monotonic() - begun < 5  # it was minutes; as it should be, it is a fraction of a second
 
 
+class TestHost:
+    """Whom a request must be for, where there is no token."""
+
+    @pytest.mark.parametrize(
+        "host",
+        ["attacker.test", "attacker.test:80", "localhost.attacker.test", "10.0.0.5", "[::2]:80", "[::1", "x@y", ""],
+    )
+    @pytest.mark.parametrize("path", ["/score", "/get_reward", "/healthz", "/metrics", "/openapi.json", "/docs"])
+    def test_a_request_for_another_machine_is_refused(self, counting: httpx.Client, path: str, host: str) -> None:
+        """A web page whose own name comes to point here reads the answers as its own."""
+        answers = [
+            counting.post(path, json=asked("a"), headers={"Host": host}),
+            counting.get(path, headers={"Host": host}),
+        ]
+
+        assert [answer.status_code for answer in answers] == [403, 403]
+        assert "Host" in answers[0].json()["detail"]
+
+    @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000"])
+    def test_every_name_of_loopback_is_served(self, counting: httpx.Client, host: str) -> None:
+        """Clients call this machine as they like, and come through forwarded ports."""
+        assert counting.post("/score", json=asked("a"), headers={"Host": host}).status_code == 200
+
+    def test_with_the_token_every_host_is_served(self, guarded: httpx.Client) -> None:
+        """No web page knows it."""
+        assert guarded.post("/score", json=asked("a"), headers={"Host": "attacker.test"}).status_code == 200
+
+    @pytest.mark.parametrize(
+        ("asked_for", "listening", "served"),
+        [
+            ("node7:5000", "node7", True),
+            ("10.0.0.5:5000", "10.0.0.5", True),
+            ("10.0.0.6:5000", "10.0.0.5", False),
+            ("node8", "node7", False),
+            ("10.0.0.6:5000", "0.0.0.0", True),  # noqa: S104 - only compared
+            ("[fd00::7]:5000", "::", True),
+            ("node7:5000", "0.0.0.0", False),  # noqa: S104 - the same
+        ],
+    )
+    def test_elsewhere_the_address_listened_on_is_served(self, asked_for: str, listening: str, served: bool) -> None:
+        """Where it listens on all, every address is; a name may be made to point anywhere."""
+        assert is_served(asked_for, listening) == served
+
+
 class TestToken:
     """Who may ask, and what nobody is told."""
 
@@ -575,10 +697,11 @@ class TestToken:
                 assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
                 assert answer.json() == {"detail": "no such token, expected Authorization: Bearer TOKEN"}
 
-    def test_health_is_open(self, guarded: httpx.Client) -> None:
-        """A supervisor has no token."""
+    @pytest.mark.parametrize("path", ["/healthz", "/docs"])
+    def test_health_and_description_are_open(self, guarded: httpx.Client, path: str) -> None:
+        """A supervisor has no token, and a browser cannot send it."""
         with stranger_to(guarded) as stranger:
-            assert stranger.get("/healthz").status_code == 200
+            assert stranger.get(path).status_code == 200
 
     def test_with_the_token_all_is_as_without_one(self, guarded: httpx.Client) -> None:
         """The client of this fixture sends it."""

@@ -137,6 +137,18 @@ def test_a_named_file_counts_whatever_lies_nearer(tmp_path: Path) -> None:
         ),
         pytest.param("judge = \nx = 1", r"perm.toml: .*\(at line 1, column 9\), expected TOML", id="broken"),
         pytest.param("a = 1\na = 2", "perm.toml: .*, expected TOML", id="twice"),
+        pytest.param(f"a = {'1' * 5000}", "perm.toml: .* digits.*, expected TOML", id="a-number-without-end"),
+        pytest.param(f"a = {'[' * 100_000}", "perm.toml: lists or tables nested too deeply", id="lists-without-end"),
+        pytest.param(
+            f"[judges.a]\nmodel = 'm'\nmax_tokens = 0x{'f' * 5000}",
+            "perm.toml: judges.a.max_tokens: a number of thousands of digits found, expected less than",
+            id="a-huge-number",
+        ),
+        pytest.param(
+            f"[judges.a]\nmodel = 'm'\nparams = {{ x = {2**70} }}", "perm.toml: judges.a.params: ", id="no-json"
+        ),
+        pytest.param("'\\e[31m' = 1", r"perm.toml: \\e\[31m: unknown field found", id="an-escape-that-is-none"),
+        pytest.param('"\\u001b[31m" = 1', r"perm.toml: \\u001b\[31m: unknown field found", id="a-colour-code"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(text: str, where: str, tmp_path: Path) -> None:

@@ -246,6 +246,8 @@ def test_the_csv_has_a_line_a_system_and_measure() -> None:
         pytest.param("gpt\r=1", "gpt =1", id="return-inside"),
         pytest.param(" =1", "' =1", id="blank"),
         pytest.param("\n=1", "' =1", id="line-end"),
+        pytest.param("＝1", "'＝1", id="full width"),
+        pytest.param("gpt;=1", "gpt;'=1", id="after a semicolon"),
         pytest.param("gpt-4o=x", "gpt-4o=x", id="harmless"),
         pytest.param('a,"b"\nc', 'a,"b" c', id="quoted"),
         pytest.param("", "", id="empty"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.terminal import one_line
+from perm_cli.terminal import harmless, one_line
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()) | st.sampled_from("\x1b\r\n\u2028\u202e\u2066\u200b\ud800"))
 REORDERING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
@@ -74,3 +74,8 @@ def test_a_cut_is_marked(text: str, shown: str) -> None:
 def test_a_line_has_two_hundred_characters_unless_told() -> None:
     """Messages quote text of any length and stay on a line or two."""
     assert len(one_line("x" * 500)) == 200
+
+
+def test_lines_stay_lines_where_there_may_be_many() -> None:
+    """A message has as many as it needs, and nothing else that moves the cursor."""
+    assert harmless("a\x1b[2J\n\tb\r\nc") == "a\\u001b[2J\n b \nc"

@@ -8,6 +8,7 @@ Exit codes: 0 done · 1 something for the user to mend · 2 wrong usage · 3 don
 below --min-coverage · 130 interrupted.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -42,6 +43,7 @@ from perm_cli.cli.options import (
     with_options,
 )
 from perm_cli.errors import PermError
+from perm_cli.terminal import harmless
 from perm_cli.words import INTERRUPTED, DimensionName, OnMissing, PairFormat, PairStrategy, TrainerName
 
 app = typer.Typer(
@@ -69,25 +71,50 @@ class _Interrupted(BaseException):
 
 def main() -> None:
     """Run the command line; a mistake of the user's is said in a line and never shown as a traceback."""
+    _replace_closed_streams()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _interrupt)
     try:
-        app()
+        _run()
     except PermError as error:
-        print(f"perm: {error}", file=sys.stderr)
+        _tell(str(error))
         sys.exit(1)
     except (_Interrupted, KeyboardInterrupt):
         with suppress(OSError):  # the terminal may be gone
-            print("perm: interrupted; what is rated so far is kept, the same command goes on", file=sys.stderr)
+            _tell("interrupted; what is rated so far is kept, the same command goes on")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _drop_output()  # whoever read our output has seen enough
         sys.exit(0)
     except OSError as error:  # the results themselves could not be written
-        print(f"perm: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        reason = "closed" if error.errno == errno.EBADF else error.strerror or error
+        _tell(f"{error.filename or 'standard output'}: {reason}")
         _drop_output()
         sys.exit(1)
+
+
+def _run() -> None:
+    try:
+        app()
+    except SystemExit:
+        sys.stdout.flush()  # on the way out, nobody could say that it failed
+        raise
+
+
+def _tell(text: str) -> None:
+    print(f"perm: {harmless(text)}", file=sys.stderr)
+
+
+def _replace_closed_streams() -> None:
+    """
+    Put something in the place of standard streams that are closed, or the next files opened would be taken for them.
+
+    Nothing comes from there, and each write to standard output fails, as it should where results go nowhere.
+    """
+    for name, mode, flags in (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
 
 
 def _interrupt(*_: object) -> None:

@@ -1,16 +1,29 @@
 """Two consoles: results on standard output, everything else on standard error."""
 
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from perm_cli.terminal import harmless
+
+
+class _Harmless(Console):
+    """A console on which no text from outside can do more than be read, whatever table or line it stands in."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as any console does, with the unsafe characters of texts spelled out."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))
 
 
 def output(width: int = 100) -> Console:
     """Return the console for results; where it is no terminal, it is so wide."""
-    return Console(width=None if sys.stdout.isatty() else width, highlight=False, emoji=False, markup=False)
+    return _Harmless(width=None if sys.stdout.isatty() else width, highlight=False, emoji=False, markup=False)
 
 
 class _Unread:
@@ -36,7 +49,7 @@ class _Unread:
 
 def messages() -> Console:
     """Return the console for everything else."""
-    return Console(file=cast("TextIO", _Unread(sys.stderr)), highlight=False, emoji=False, markup=False)
+    return _Harmless(file=cast("TextIO", _Unread(sys.stderr)), highlight=False, emoji=False, markup=False)
 
 
 def say(console: Console, text: str, style: str = "") -> None:

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -83,7 +84,7 @@ async def _rate(works: Sequence[_Work], progress: ProgressLine, console: Console
             each.request()
 
     stop.notify = stop_all
-    with interruptible(stop, lambda: finishing(console)):
+    with interruptible(stop, partial(finishing, console)):
         async with beating(progress):
             await asyncio.gather(*(_rate_one(*pair, progress, failures) for pair in zip(works, stops, strict=True)))
     if stop.requested:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -196,14 +197,14 @@ def _make_on_ray(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
     stop = Stop()
     say(means.console, f"starting Ray ({means.ray}); its own words go to {means.folder.path}/ray.log")
     make_ratings_on_ray(
-        job, means.folder, progress, stop, means.ray or "local", lambda: finishing(means.console), means.reserve
+        job, means.folder, progress, stop, means.ray or "local", partial(finishing, means.console), means.reserve
     )
     return _Ended(interrupted=stop.requested)
 
 
 async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
     stop = Stop()
-    with interruptible(stop, lambda: finishing(means.console)):
+    with interruptible(stop, partial(finishing, means.console)):
         async with open_judge(job.order.judge, means.budget) as judge, beating(progress):
             stop.notify = lambda: judge.stop(NotAsked("the run was stopped"))
             full = await make_ratings(job, judge, means.folder, progress, stop, means.reserve)
@@ -212,9 +213,10 @@ async def _make(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
             return _Ended(interrupted=stop.requested, full=full, effective=effective)
 
 
-def finishing(console: Console) -> None:
+def finishing(console: Console, again: bool) -> None:
     """Confirm an interrupt."""
-    say(console, "finishing the calls in flight; press Ctrl-C again to drop them")
+    first = "finishing the calls in flight; press Ctrl-C again to drop them"
+    say(console, "dropping the calls in flight" if again else first)
 
 
 def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -27,9 +27,8 @@ class Place:
 def run(place: Place, limits: dict[str, Any], config: Path | None, wishes: dict[str, Any]) -> None:
     """Do what the command says."""
     try:
-        import uvicorn  # noqa: PLC0415 - an extra
-
-        from perm_cli.serving.app import GRACE_S, Limits, make_app  # noqa: PLC0415 - the same
+        from perm_cli.serving.app import Limits, make_app  # noqa: PLC0415 - an extra
+        from perm_cli.serving.connections import server_of  # noqa: PLC0415 - the same
     except ImportError as error:
         raise SettingsError(f"{error.name} not found, expected it: pip install 'perm-cli[serve]'") from error
     settings = reward_settings(config, **{name: value for name, value in wishes.items() if value is not None})
@@ -39,16 +38,8 @@ def run(place: Place, limits: dict[str, Any], config: Path | None, wishes: dict[
     if not token and not is_loopback(f"http://{_in_url(place.host)}"):
         say(messages(), f"--host {place.host}: whoever reaches it may spend your judge; see --token-env", "bold")
     asked = Limits(**limits)
-    app = make_app(settings, asked, token)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=int(asked.deadline_s + 2 * GRACE_S),  # trainers have an answer by then
-            server_header=False,
-        )
-    )
+    app = make_app(settings, asked, token, place.host)
+    server = server_of(app, asked)
     with _listening(place) as listener:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)  # uvicorn raises them once more when it has drained

@@ -1,7 +1,7 @@
 """
 The zipped logs of inspect_ai (`.eval`): a header, and a member for each sample.
 
-Members are read one at a time, never to disk, and never past `MAX_MEMBER_BYTES`: a few bytes can unpack to gigabytes.
+Members are read one at a time, never to disk, and never past `MAX_MEMBER_BYTES` or what they can honestly unpack to.
 """
 
 import re
@@ -14,6 +14,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import orjson
 
 from perm_cli.errors import Problem
+from perm_cli.formats.bounds import excess_of, most_unpacked
 from perm_cli.formats.documents import loads
 from perm_cli.formats.records import Item, Row
 from perm_cli.formats.sources import Source
@@ -72,6 +73,8 @@ def _member(source: Source, stream: BinaryIO, archive: ZipFile, member: ZipInfo)
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
+    if too_large := excess_of(content):
+        raise _MemberError(f"{too_large}, expected less")
     try:
         value = loads(content)
     except orjson.JSONDecodeError as error:
@@ -84,21 +87,22 @@ def _object(content: bytes) -> Mapping[str, Any]:
 def _content(stream: BinaryIO, archive: ZipFile, member: ZipInfo) -> bytes:
     if (named := _SAMPLE.fullmatch(member.filename)) and named["chunked"]:
         raise _MemberError("a sample in chunks found, expected a whole one (inspect log convert)")
-    if member.file_size > MAX_MEMBER_BYTES:
-        raise _MemberError(f"{member.file_size:,} bytes found, expected at most {MAX_MEMBER_BYTES:,}")
+    most = most_unpacked(member.compress_size, MAX_MEMBER_BYTES)
+    if member.file_size > most:
+        raise _MemberError(f"{member.file_size:,} bytes found, expected at most {most:,}")
     if member.compress_type == _ZSTANDARD:
-        return _zstandard(stream, member)
+        return _zstandard(stream, member, most)
     if member.compress_type not in {ZIP_STORED, ZIP_DEFLATED}:
         raise _MemberError(f"compression {member.compress_type} found, expected Deflate or Zstandard")
     try:
         with archive.open(member) as unpacked:
-            return _bounded(unpacked.read(MAX_MEMBER_BYTES + 1))
+            return _bounded(unpacked.read(most + 1), most)
     # A member with a password is a RuntimeError, one with a damaged name or header of its own the others.
     except (BadZipFile, EOFError, RuntimeError, UnicodeDecodeError, struct.error, zlib.error) as error:
         raise _MemberError(f"{one_line(str(error))} found, expected a whole member") from error
 
 
-def _zstandard(stream: BinaryIO, member: ZipInfo) -> bytes:
+def _zstandard(stream: BinaryIO, member: ZipInfo, most: int) -> bytes:
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -110,7 +114,7 @@ def _zstandard(stream: BinaryIO, member: ZipInfo) -> bytes:
     packed = stream.read(member.compress_size)
     try:
         with pa.input_stream(pa.BufferReader(packed), compression="zstd") as unpacked:
-            content = _bounded(unpacked.read(MAX_MEMBER_BYTES + 1))
+            content = _bounded(unpacked.read(most + 1), most)
     except (pa.ArrowException, OSError) as error:
         raise _MemberError(f"{one_line(str(error))} found, expected a whole member") from error
     if zlib.crc32(content) != member.CRC:
@@ -118,7 +122,7 @@ def _zstandard(stream: BinaryIO, member: ZipInfo) -> bytes:
     return content
 
 
-def _bounded(content: bytes) -> bytes:
-    if len(content) > MAX_MEMBER_BYTES:
-        raise _MemberError(f"more than {MAX_MEMBER_BYTES:,} bytes found, expected fewer")
+def _bounded(content: bytes, most: int) -> bytes:
+    if len(content) > most:
+        raise _MemberError(f"more than {most:,} bytes found, expected fewer")
     return content

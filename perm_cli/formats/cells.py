@@ -11,7 +11,12 @@ _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,14})", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
 # What starts a formula, and what spreadsheets strip before they look for it; marks of full width count for some.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_STARTS = r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])"
+# In half of the world spreadsheets part cells at semicolons, and then see no quotes around a text: a semicolon or a
+# line end in it starts a cell. There, a smiley or the dash of a list is no formula.
+_STARTS_WITHIN = r"'* *(?:[=@＝＠]|[+\-＋－][\w(.])"
+_BEFORE = re.compile(rf"\A(?={_STARTS})|(?<=[;\r\n])(?={_STARTS_WITHIN})")
+_GUARD = re.compile(rf"\A'(?={_STARTS})|(?<=[;\r\n])'(?={_STARTS_WITHIN})")
 
 
 def number_or_text(cell: Any) -> Any:
@@ -28,10 +33,9 @@ def number_or_text(cell: Any) -> Any:
 
 def guarded(cell: str) -> str:
     """Return text as no spreadsheet runs it: an apostrophe stands before what would be a formula."""
-    cell = cell.replace("\x00", "\ufffd")
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    return _BEFORE.sub("'", cell.replace("\x00", "\ufffd"))
 
 
 def unguarded(cell: str) -> str:
     """Undo `guarded`, which sets its apostrophe also before one that was there."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return _GUARD.sub("", cell)

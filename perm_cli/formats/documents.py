@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from perm_cli.errors import Problem
+from perm_cli.formats.bounds import excess_of, most_unpacked
 from perm_cli.formats.records import Item, Row
 from perm_cli.formats.rows import shown
 from perm_cli.formats.sources import BOM, MAX_LINE_BYTES, Line, Source, bom_remark, lines_of, named_byte, wrong_byte
@@ -38,10 +39,11 @@ def is_document(stream: BinaryIO) -> bool:
 
 def rows_of_document(source: Source, stream: BinaryIO) -> Iterator[Item]:
     """Yield the objects of a list, or the one object that the document is; all of it is in memory meanwhile."""
-    text = stream.read(MAX_DOCUMENT_BYTES + 1)
-    if len(text) > MAX_DOCUMENT_BYTES:
-        what = f"a document of more than {MAX_DOCUMENT_BYTES:,} bytes found, expected JSON Lines at that size"
-        yield Problem(source.name, 0, "", what)
+    most = most_unpacked(source.path.stat().st_size, MAX_DOCUMENT_BYTES)
+    text = stream.read(most + 1)
+    too_large = f"a document of more than {most:,} bytes found" if len(text) > most else excess_of(text)
+    if too_large:
+        yield Problem(source.name, 0, "", f"{too_large}, expected JSON Lines at that size")
         return
     if text.startswith(BOM):
         yield bom_remark(source)

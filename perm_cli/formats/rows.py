@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from perm_cli.dialogues import Dialogue
-from perm_cli.terminal import one_line
+from perm_cli.findings import NON_BLANK, Finding, finding_of
+from perm_cli.findings import shown as shown  # noqa: PLC0414 - the readers of rows take it from here
 from perm_cli.words import Role
 
-NonBlank = Annotated[str, StringConstraints(pattern=r"\S")]
+NonBlank = Annotated[str, StringConstraints(pattern=NON_BLANK)]
 RoleMap = Mapping[str, Role]
-Finding = tuple[str, str]
 RowT = TypeVar("RowT")
 
 
@@ -29,7 +28,7 @@ def checked_row(adapter: TypeAdapter[RowT], row: object) -> RowT:
     try:
         return adapter.validate_python(row)
     except ValidationError as error:
-        raise RowError([_finding(detail) for detail in error.errors(include_url=False)]) from error
+        raise RowError([finding_of(detail) for detail in error.errors(include_url=False)]) from error
 
 
 def checked_dialogue(dialogue: Dialogue, field: str) -> Dialogue:
@@ -82,44 +81,3 @@ def list_in(value: object, field: str) -> Sequence[Any]:
     if not isinstance(value, list) or not value:
         raise RowError([(field, f"{shown(value)} found, expected a list that is not empty")])
     return value
-
-
-def shown(value: object) -> str:
-    """Show a value from a file briefly, safely and with its type visible."""
-    if isinstance(value, str | int | float | bool | None):
-        return one_line(repr(value), 60)
-    if isinstance(value, Mapping):
-        return one_line(f"an object with {', '.join(map(str, value)) or 'no fields'}", 80)
-    return f"a list of {len(value)}" if isinstance(value, Sequence) else type(value).__name__
-
-
-def _finding(detail: ErrorDetails) -> Finding:
-    location, value, context = detail["loc"], detail["input"], detail.get("ctx", {})
-    match detail["type"]:
-        case "missing":
-            return _path(location), "nothing found, expected this field"
-        case "unexpected_keyword_argument" | "extra_forbidden":
-            return _path(location), "unknown field found, expected it to be left out"
-        case "string_pattern_mismatch":
-            return _path(location), f"{shown(value)} found, expected some text"
-        case "too_short":
-            return _path(location), f"{shown(value)} found, expected at least {context['min_length']}"
-        case kind:
-            return _path(location), f"{shown(value)} found, expected {_expected(kind, context)}"
-
-
-def _expected(kind: str, context: Mapping[str, Any]) -> str:
-    words = {
-        "string_type": "text",
-        "list_type": "a list",
-        "tuple_type": "a list",
-        "dict_type": "an object",
-        "mapping_type": "an object",
-        "dataclass_type": "an object",
-    }
-    return str(context.get("expected", words.get(kind, kind.replace("_", " "))))
-
-
-def _path(location: Sequence[str | int]) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{one_line(part, 60)}" for part in location)
-    return path.removeprefix(".")

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
+from perm_cli.findings import first_finding
 from perm_cli.nearest import expected_name
 from perm_cli.terminal import one_line
 from perm_cli.words import Structured
@@ -90,8 +92,8 @@ class _JudgeTable:
     base_url: str | None = None
     api_key_env: str | None = None
     temperature: float | None = None
-    max_tokens: Annotated[int, Field(gt=0)] | None = None
-    concurrency: Annotated[int, Field(gt=0)] | None = None
+    max_tokens: Annotated[int, Field(gt=0, lt=2**31)] | None = None
+    concurrency: Annotated[int, Field(gt=0, lt=2**31)] | None = None
     rpm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     tpm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None
@@ -129,9 +131,7 @@ def load_configuration(path: Path | None = None) -> Configuration:
     try:
         checked = TypeAdapter(_File).validate_python(table)
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        said = "expected a table" if detail["type"] == "dataclass_type" else detail["msg"]
-        raise SettingsError(f"{file}: {'.'.join(map(str, detail['loc']))}: {said}") from error
+        raise SettingsError(f"{file}: {first_finding(error)}") from error
     try:
         judges = {name: _named(name, judge) for name, judge in (checked.judges or {}).items()}
     except SettingsError as error:
@@ -200,6 +200,10 @@ def _named(name: str, table: _JudgeTable) -> JudgeSettings:
         raise SettingsError(
             f"judges.{name}.params: {', '.join(reserved)} found, which perm sets itself or keeps secret"
         )
+    try:
+        orjson.dumps(table.params)
+    except orjson.JSONEncodeError as error:
+        raise SettingsError(f"judges.{name}.params: {error}, expected what JSON can hold") from error
     if table.base_url:
         given["base_url"] = checked_url(table.base_url)
     return JudgeSettings(name=name, **{key: value for key, value in given.items() if value is not None})
@@ -219,8 +223,12 @@ def _table(file: Path) -> Any:
             table = tomllib.load(stream)
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror} found, expected a settings file") from error
+    except RecursionError as error:
+        raise SettingsError(f"{file}: lists or tables nested too deeply found, expected TOML") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {error}, expected TOML") from error
+        raise SettingsError(f"{file}: {one_line(str(error))}, expected TOML") from error
+    except ValueError as error:  # Python reads no such number
+        raise SettingsError(f"{file}: a number of thousands of digits found, expected TOML") from error
     if file.name != "pyproject.toml":
         return table
     tool = table.get("tool")

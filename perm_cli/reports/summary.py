@@ -19,6 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from perm_cli.calibration import calibration_of
+from perm_cli.formats.cells import guarded
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward
 from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
@@ -263,8 +264,8 @@ def summary_csv(summary: Summary) -> bytes:
 
     rows = [
         {
-            "system": _inert(system.system),
-            "judge": _inert(system.judge),
+            "system": guarded(one_line(system.system)),
+            "judge": guarded(one_line(system.judge)),
             "settings": system.settings,
             "measure": measure.name,
             "mean": measure.estimate.mean,
@@ -278,8 +279,3 @@ def summary_csv(summary: Summary) -> bytes:
         for measure in system.measures
     ]
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode()
-
-
-def _inert(text: str) -> str:
-    text = one_line(text)
-    return f"'{text}" if text.lstrip()[:1] in {"=", "+", "-", "@"} else text

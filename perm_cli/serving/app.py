@@ -7,23 +7,25 @@ too many waiting, `/score` is refused for a while, so that the server does not c
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from time import monotonic
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pydantic_core import ErrorDetails
 
 from perm_cli import __version__
-from perm_cli.errors import PermError, RewardMissing, SettingsError
+from perm_cli.errors import SHOWN_PROBLEMS, PermError, RewardMissing, SettingsError
+from perm_cli.findings import finding_of
 from perm_cli.integrations.openrlhf import about_of, answer_of, items_of, without_specials
 from perm_cli.integrations.rows import item_of
 from perm_cli.reward import Item, Perm, Result
@@ -39,13 +41,17 @@ from perm_cli.serving.bodies import (
     item_in,
     scored,
 )
+from perm_cli.serving.description import HEADERS, page_of
 from perm_cli.serving.guard import Guard
+from perm_cli.terminal import one_line
 
 _log = logging.getLogger("perm_cli.serving")
 _BUSY = 503
 _BAD_JUDGE = 502
 _RETRY_AFTER_S = 1
 _TROUBLED_S = 60.0
+_JSON = "application/json"
+_LONGEST_NAME = 60  # of a field, as it is repeated
 GRACE_S = 5.0  # beyond the deadline, to hand over what has come
 
 
@@ -57,6 +63,8 @@ def _refusal(description: str) -> dict[str, Any]:
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     401: _refusal("The token is missing or wrong."),
+    403: _refusal("There is no token, and the Host header names another machine."),
+    408: _refusal("The body does not come."),
     413: _refusal("The body is too large."),
 }
 _BUSIES: dict[int | str, dict[str, Any]] = {
@@ -68,15 +76,19 @@ _BAD_JUDGES: dict[int | str, dict[str, Any]] = {_BAD_JUDGE: _refusal("No call to
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    Say what the server bears.
+    Limits of the server.
 
     `deadline_s` is how long a trainer is made to wait for the judge, `most_waiting` how many replies may wait at
-    `/score`, `most_bytes` how large a request may be.
+    `/score`, `most_bytes` how large a request may be, `most_head_bytes` how large its head. A client has `head_s` to
+    send the head, and then `body_s` for the body.
     """
 
     deadline_s: float = 150.0
     most_waiting: int = 10_000
     most_bytes: int = 16_000_000
+    most_head_bytes: int = 65_536
+    head_s: float = 20.0
+    body_s: float = 60.0
 
 
 class _Desk:
@@ -181,13 +193,30 @@ class _Route(APIRoute):
         handler = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
+            if self.body_field and _media_type(request) != _JSON:
+                # A web page can send other types to any server, and no browser asks the server first.
+                where = {
+                    "type": "value_error",
+                    "loc": ("header", "content-type"),
+                    "input": None,
+                    "ctx": {"error": f"expected {_JSON}"},
+                }
+                raise RequestValidationError([where])
             return await handler(_Strict(request.scope, request.receive))
 
         return strict
 
 
-def make_app(settings: RewardSettings, limits: Limits, token: str | None = None) -> FastAPI:
-    """Return the application (ASGI), its judge open until the server ends; raise `PermError` if it could not serve."""
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def make_app(settings: RewardSettings, limits: Limits, token: str | None = None, host: str = "127.0.0.1") -> FastAPI:
+    """
+    Return the application (ASGI), its judge open until the server ends; raise `PermError` if it could not serve.
+
+    Without a token, only requests for `host` or a loopback name are served.
+    """
     desk = _Desk(settings, limits)
 
     @asynccontextmanager
@@ -195,21 +224,34 @@ def make_app(settings: RewardSettings, limits: Limits, token: str | None = None)
         yield
         await asyncio.to_thread(desk.perm.close)
 
-    app = FastAPI(title="perm", version=__version__, lifespan=lifespan, summary="How empathetic is this reply?")
+    app = FastAPI(
+        title="perm",
+        version=__version__,
+        lifespan=lifespan,
+        summary="How empathetic is this reply?",
+        docs_url=None,  # FastAPI's own pages load scripts from a content delivery network
+        redoc_url=None,
+    )
     app.router.route_class = _Route
     app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes)
+    app.add_middleware(Guard, token=token, most_bytes=limits.most_bytes, body_s=limits.body_s, host=host)
     _add_trainers(app, desk)
     _add_score(app, desk)
     _add_watching(app, desk, has_token=bool(token))
+    _add_description(app)
     return app
 
 
 async def _malformed(_: Request, error: Exception) -> Response:
     """Say what is wrong with a request, without repeating what somebody said in it."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it was registered for
-    found = [{name: each[name] for name in ("type", "loc", "msg")} for each in error.errors()]
-    return Response(json.dumps({"detail": found}, default=str), 422, media_type="application/json")
+    found = [_said(each) for each in islice(error.errors(), SHOWN_PROBLEMS)]
+    return Response(orjson.dumps({"detail": found}), 422, media_type=_JSON)
+
+
+def _said(detail: ErrorDetails) -> dict[str, Any]:
+    place = [part if isinstance(part, int) else one_line(part, _LONGEST_NAME) for part in detail["loc"]]
+    return {"type": detail["type"], "loc": place, "msg": finding_of(detail, quoting=False)[1]}
 
 
 def _add_trainers(app: FastAPI, desk: _Desk) -> None:
@@ -280,7 +322,9 @@ class _Exposition(Response):
 
 
 def _add_watching(app: FastAPI, desk: _Desk, *, has_token: bool) -> None:
-    @app.get("/healthz", summary="Whether rewards can be had", responses={_BUSY: {"model": Health}})
+    @app.get(
+        "/healthz", summary="Whether rewards can be had", responses={403: _REFUSALS[403], _BUSY: {"model": Health}}
+    )
     async def healthz(response: Response) -> Health:
         trouble = desk.trouble
         if trouble:
@@ -293,7 +337,13 @@ def _add_watching(app: FastAPI, desk: _Desk, *, has_token: bool) -> None:
         "/metrics",
         summary="Counts and times, for Prometheus",
         response_class=_Exposition,
-        responses={401: _REFUSALS[401]},
+        responses={status: _REFUSALS[status] for status in (401, 403)},
     )
     async def metrics() -> Response:
         return _Exposition(generate_latest(desk.registry))
+
+
+def _add_description(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(page_of(app.openapi()), headers=HEADERS)

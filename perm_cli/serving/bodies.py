@@ -1,16 +1,20 @@
 """What the reward server is asked, and what it says; FastAPI makes its OpenAPI description of them."""
 
+from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from perm_cli.dialogues import Turn
+from perm_cli.errors import SHOWN_PROBLEMS
 from perm_cli.reward import Item, Result
 from perm_cli.words import Role
 
 MOST_ITEMS = 4096
 _LONGEST = 200_000  # characters
+# Lists in lists end at their first wrong element: a body may hold millions, and everybody waits while they are listed.
 _Text = Annotated[str, Field(max_length=_LONGEST)]
 _Texts = Annotated[list[_Text], Field(max_length=MOST_ITEMS)]
 
@@ -32,13 +36,23 @@ def _number(value: Any) -> Any:
 
 
 _Anything = Annotated[Any, AfterValidator(_shallow)]
-_Messages = Annotated[list[dict[str, Any]], Field(max_length=1000), AfterValidator(_shallow)]
+_Messages = Annotated[list[dict[str, Any]], Field(fail_fast=True, max_length=1000), AfterValidator(_shallow)]
 
 
 class Asked(BaseModel):
     """Refuse fields that are not known, since a misspelt one would change a reward in silence."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_unknown(cls, found: Any) -> Any:
+        """Leave out all unknown fields but the first, which are enough to refuse it."""
+        if not isinstance(found, Mapping) or len(found) <= SHOWN_PROBLEMS:
+            return found
+        unknown = (name for name in found if name not in cls.model_fields)
+        names = [*(name for name in cls.model_fields if name in found), *islice(unknown, SHOWN_PROBLEMS)]
+        return {name: found[name] for name in names}
 
 
 class TurnIn(Asked):
@@ -54,7 +68,7 @@ class ItemIn(Asked):
 
     reply: _Text
     query: _Text = ""
-    turns: Annotated[list[TurnIn], Field(max_length=1000)] = []
+    turns: Annotated[list[TurnIn], Field(fail_fast=True, max_length=1000)] = []
     scenario: _Text = ""
     persona: _Text = ""
     group: Annotated[str, Field(max_length=200)] = ""
@@ -102,7 +116,7 @@ class OpenRLHFRequest(BaseModel):
 
     query: _Texts
     prompts: _Texts
-    labels: Annotated[list[_Anything], Field(max_length=MOST_ITEMS)] | None = None
+    labels: Annotated[list[_Anything], Field(fail_fast=True, max_length=MOST_ITEMS)] | None = None
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:

@@ -37,7 +37,7 @@ def recipe() -> Any:
 def reply_in(body: Mapping[str, Any]) -> str:
     """Return the reply that a judge is asked about."""
     said = "\n".join(message["content"] for message in body["messages"])
-    return [text for label, text in unfenced(said) if label.endswith(", supporter")][-1]
+    return [text for label, text, _ in unfenced(said) if label.endswith(", supporter")][-1]
 
 
 def likes_letters(body: dict[str, Any]) -> Answer:
