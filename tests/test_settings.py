@@ -1,5 +1,6 @@
 """Settings: which file counts, what may stand in it, and what the command line changes."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import SettingsError
+from perm_cli.judges import detour_of
 from perm_cli.judges.settings import (
     Configuration,
     JudgeSettings,
@@ -135,6 +137,21 @@ def test_a_named_file_counts_whatever_lies_nearer(tmp_path: Path) -> None:
             "perm.toml: judges.a.price.out: ",
             id="unknown-price",
         ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = -1, output = 2 }",
+            "perm.toml: judges.a.price.input: ",
+            id="negative-price",
+        ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = 1, output = nan }",
+            "perm.toml: judges.a.price.output: ",
+            id="price-that-is-no-number",
+        ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = 1, output = 2, cached = inf }",
+            "perm.toml: judges.a.price.cached: ",
+            id="infinite-price",
+        ),
         pytest.param("judge = \nx = 1", r"perm.toml: .*\(at line 1, column 9\), expected TOML", id="broken"),
         pytest.param("a = 1\na = 2", "perm.toml: .*, expected TOML", id="twice"),
     ],
@@ -145,6 +162,31 @@ def test_a_mistake_is_named_with_file_and_key(text: str, where: str, tmp_path: P
 
     with pytest.raises(SettingsError, match=where):
         load_configuration()
+
+
+@pytest.mark.parametrize(
+    ("params", "named_"),
+    [
+        pytest.param('{ extra_body = { api_key = "sk" } }', "api_key", id="one-deep"),
+        pytest.param('{ extra_body = { model = "m" } }', "model", id="the-request-itself"),
+        pytest.param('{ a = { b = [{ Authorization = "sk" }] } }', "Authorization", id="in-a-list"),
+        pytest.param('{ a = { X-Api-Key = "sk" } }', "X-Api-Key", id="another-spelling"),
+        pytest.param("{ a = { extra_headers = {} } }", "extra_headers", id="headers"),
+    ],
+)
+def test_a_secret_among_parameters_is_refused_at_any_depth(params: str, named_: str, tmp_path: Path) -> None:
+    """Parameters stand in the record of every run."""
+    saved(tmp_path / "perm.toml", f"[judges.a]\nmodel = 'm'\nparams = {params}")
+
+    with pytest.raises(SettingsError, match=rf"perm\.toml: judges\.a\.params: {named_} found"):
+        load_configuration()
+
+
+def test_nested_parameters_may_have_names_of_a_request(tmp_path: Path) -> None:
+    """A plugin of a router has a model of its own."""
+    saved(tmp_path / "perm.toml", "[judges.a]\nmodel = 'm'\nparams = { plugins = [{ model = 'x', n = 3 }] }")
+
+    assert load_configuration().judges["a"].params == {"plugins": [{"model": "x", "n": 3}]}
 
 
 def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
@@ -260,3 +302,68 @@ def test_a_key_is_read_without_the_line_end_of_its_file(
         monkeypatch.setenv("MY_KEY", value)
 
     assert read_key("MY_KEY") == key
+
+
+@pytest.fixture
+def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a settings file that belongs to somebody else, in the folder above."""
+    path = saved(tmp_path / "perm.toml", named("openai/m"))
+    if os.geteuid() == 0:
+        os.chown(path, 4321, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    return path
+
+
+def test_a_settings_file_of_another_owner_is_refused(strangers: Path) -> None:
+    """It says which variables are sent where, and anybody may leave one in a shared folder."""
+    with pytest.raises(SettingsError, match=rf"{strangers}: owned by another user .* --config {strangers}"):
+        load_configuration()
+
+
+def test_a_settings_file_of_another_owner_counts_where_it_is_named(strangers: Path) -> None:
+    """Who names a file has decided to trust it."""
+    assert load_configuration(strangers).judge == "openai/m"
+
+
+def test_a_foreign_project_without_settings_of_ours_is_passed_over(strangers: Path) -> None:
+    """Most of them have nothing to do with this program."""
+    strangers.rename(strangers.with_name("pyproject.toml"))
+
+    assert load_configuration() == Configuration()
+
+
+REDIRECTED = '[judges."openai/m"]\nmodel = "openai/m"\nbase_url = "http://evil.test/v1"\napi_key_env = "AWS_SECRET"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "overrides", "said"),
+    [
+        pytest.param(REDIRECTED, "openai/m", {}, "http://evil.test/v1 with the key in AWS_SECRET", id="address"),
+        pytest.param(
+            '[judges."openai/m"]\nmodel = "openrouter/a/b"', "openai/m", {}, "openrouter/a/b", id="other-provider"
+        ),
+        pytest.param(
+            '[judges."gpt-4o-mini"]\nmodel = "m"\nbase_url = "http://h/v1"', "gpt-4o-mini", {}, "http://h/v1", id="bare"
+        ),
+        pytest.param(REDIRECTED, "openai/m", {"base_url": "http://mine.test/v1"}, None, id="own-address"),
+        pytest.param(REDIRECTED, "openai/other", {}, None, id="another-judge"),
+        pytest.param('[judges."openai/m"]\nmodel = "openai/m"\nrpm = 9', "openai/m", {}, None, id="same-provider"),
+        pytest.param(
+            '[judges.house]\nmodel = "openai/m"\nbase_url = "http://h/v1"', "house", {}, None, id="a-name-of-ones-own"
+        ),
+    ],
+)
+def test_a_redirected_model_name_of_a_provider_is_announced(
+    text: str, name: str, overrides: dict[str, Any], said: str | None, tmp_path: Path
+) -> None:
+    """Whoever asks for a provider's model must learn that its key and the dialogues go elsewhere."""
+    saved(tmp_path / "perm.toml", text)
+    configuration = load_configuration()
+
+    detour = detour_of(judge_settings(name, configuration, **overrides), configuration)
+
+    expected = said and f"{tmp_path}/perm.toml: judge '{name}' goes to {said}, not to its provider"
+    assert detour == expected

@@ -6,6 +6,7 @@ from time import perf_counter
 
 from perm_cli.assets import shipped
 from perm_cli.cli.console import output, say
+from perm_cli.cli.orders import announce_detour
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges import caveat_of, missing, open_judge
@@ -48,9 +49,9 @@ def list_judges(config: Path | None) -> None:
 
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
     """Make one call and print what came of it, a line each."""
-    settings = judge_settings(
-        name, load_configuration(config), base_url=base_url, api_key_env=api_key_env, logprobs=True
-    )
+    configuration = load_configuration(config)
+    settings = judge_settings(name, configuration, base_url=base_url, api_key_env=api_key_env, logprobs=True)
+    announce_detour(settings, configuration)
     started = perf_counter()
     reply, verdict, dialect = asyncio.run(_try(settings))
     console = output()

@@ -18,9 +18,10 @@ from perm_cli.judges.http import HttpTransport
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.local import EngineTransport, is_local, missing_parts, running_engine, weights_of
 from perm_cli.judges.pace import Pace
-from perm_cli.judges.prices import price_of
+from perm_cli.judges.prices import is_listed, price_of
 from perm_cli.judges.providers import LiteLLMTransport, missing_variables
-from perm_cli.judges.settings import JudgeSettings, read_key
+from perm_cli.judges.settings import Configuration, JudgeSettings, read_key
+from perm_cli.terminal import one_line
 
 _TIMEOUT_S = 120.0
 _LOCAL_TIMEOUT_S = 900.0
@@ -97,6 +98,23 @@ def route_of(settings: JudgeSettings) -> Route:
             url = f"{url.rstrip('/')}/v1"
         return Route(model=rest, url=url, key_env=settings.api_key_env or known.key_env, needs_key=known.needs_key)
     return Route(model=settings.model, url=None, key_env=settings.api_key_env, needs_key=bool(settings.api_key_env))
+
+
+def detour_of(settings: JudgeSettings, configuration: Configuration) -> str | None:
+    """Return what to tell the user where a settings file sends elsewhere what a provider's model name asks for."""
+    named = configuration.judges.get(settings.name)
+    if named is None or named.base_url != settings.base_url or not is_known_model(settings.name):
+        return None
+    if not settings.base_url and settings.provider == settings.name.partition("/")[0]:
+        return None
+    key = f" with the key in {settings.api_key_env}" if settings.api_key_env else ""
+    place = settings.base_url or settings.model
+    return one_line(f"{configuration.path}: judge {settings.name!r} goes to {place}{key}, not to its provider", 1000)
+
+
+def is_known_model(name: str) -> bool:
+    """Tell whether a name is that of a provider's model, as far as can be told without a call."""
+    return name.partition("/")[0] in _COMPATIBLE.keys() | _OWN_LANGUAGE or is_listed(name)
 
 
 def missing(settings: JudgeSettings) -> list[str]:

@@ -44,6 +44,11 @@ def price_of(settings: JudgeSettings) -> Price | None:
     )
 
 
+def is_listed(model: str) -> bool:
+    """Tell whether the price list has a model of this name."""
+    return model in _price_list()
+
+
 @cache
 def _price_list() -> dict[str, Any]:
     found = importlib.util.find_spec("litellm")

@@ -8,7 +8,7 @@ from perm_cli.errors import CallFailed
 from perm_cli.judges.seam import Reply, TokenChoice
 from perm_cli.judges.settings import Price
 
-_BEYOND = 2**53  # more tokens than there are
+_BEYOND = 2**24  # tokens that no context holds
 
 
 def read_reply(body: Mapping[str, Any], price: Price | None, attempts: int) -> Reply:
@@ -21,6 +21,7 @@ def read_reply(body: Mapping[str, Any], price: Price | None, attempts: int) -> R
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     details = _object(usage.get("prompt_tokens_details"))
     cached = _count(details.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens"))
+    cached = min(cached, tokens_in)
     return Reply(
         text=_text(message.get("content")),
         finish_reason="refusal" if message.get("refusal") else _said(choice.get("finish_reason")) or "stop",

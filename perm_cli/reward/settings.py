@@ -6,6 +6,7 @@ in capitals: `PERM_JUDGE`, `PERM_ON_MISSING`; `PERM_CONFIG` names the file.
 """
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
@@ -17,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.assets import shipped
 from perm_cli.errors import SettingsError
-from perm_cli.judges import check_judge
+from perm_cli.judges import check_judge, detour_of
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
@@ -128,6 +129,8 @@ def reward_settings(
         logprobs=score == "expected" or None,
     )
     check_judge(judge)
+    if detour := detour_of(judge, configuration):
+        warnings.warn(detour, stacklevel=2)
     if score == "mean" and found.get("samples", 1) == 1:
         raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
     if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
