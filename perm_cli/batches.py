@@ -17,6 +17,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked, RunError, SettingsError
 from perm_cli.judges import missing, open_judge, route_of
@@ -37,7 +38,7 @@ from perm_cli.judges.local import is_local
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.replies import read_reply
 from perm_cli.judges.seam import Request
-from perm_cli.judges.settings import JudgeSettings, Price, read_key
+from perm_cli.judges.settings import Configuration, JudgeSettings, Price, judge_settings, read_key
 from perm_cli.ratings import (
     Call,
     Rating,
@@ -54,6 +55,7 @@ from perm_cli.ratings import (
 from perm_cli.rubrics import Dimension, Pack, load_rubrics
 from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job, calls_of, lacks_chances, no_chances, rules_of
+from perm_cli.terminal import one_line
 
 State = Literal["sending", "open", "exported", "collected", "cancelled"]
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
@@ -125,17 +127,43 @@ def api_of(settings: JudgeSettings) -> BatchApi:
     lacking = missing(settings)
     if _runs_here(settings.model) or lacking:
         raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking) or 'a batch API'}")
-    if settings.provider == "anthropic":
-        url = settings.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL
-        key = read_key(settings.api_key_env or "ANTHROPIC_API_KEY")
-        return AnthropicBatches(url, settings.model.partition("/")[2], key)
+    url = _url_of(settings)
+    if settings.provider == "anthropic" and url:
+        variable = settings.api_key_env or ("" if settings.base_url else "ANTHROPIC_API_KEY")
+        return AnthropicBatches(url, settings.model.partition("/")[2], read_key(variable))
     route = route_of(settings)
-    if route.url is None:
+    if url is None:
         raise SettingsError(
             f"--judge {settings.name}: no batch API of {settings.provider} is known, expected an OpenAI-compatible or "
             "an anthropic judge; --export-only writes the requests for a tool of your own"
         )
-    return OpenAIBatches(route.url, route.model, read_key(route.key_env) if route.key_env else None)
+    return OpenAIBatches(url, route.model, read_key(route.key_env) if route.key_env else None)
+
+
+def _url_of(settings: JudgeSettings) -> str | None:
+    if settings.provider == "anthropic":
+        return settings.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL
+    return route_of(settings).url
+
+
+def reached_by_user(
+    recorded: JudgeSettings, configuration: Configuration, base_url: str | None = None, api_key_env: str | None = None
+) -> JudgeSettings:
+    """
+    Return the judge of a batch with the address and the key that the user's own settings give it.
+
+    A run folder may come from anybody, so of its record only the judge's name and model count. Raise
+    `SettingsError` if the batch went to another address than these settings lead to and the user names none.
+    """
+    name = recorded.name if recorded.name in configuration.judges else recorded.model
+    judge = judge_settings(name, configuration, base_url=base_url, api_key_env=api_key_env)
+    sent_to, found = _url_of(recorded), _url_of(judge)
+    if not base_url and sent_to != found:
+        raise SettingsError(
+            f"run.json says that it was sent to {one_line(str(sent_to))}, and your settings lead to {found}; if the "
+            f"first is right: --base-url {one_line(str(sent_to))}, and --api-key-env for the variable with its key"
+        )
+    return judge
 
 
 async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
@@ -326,13 +354,13 @@ def rows_of(path: Path) -> Iterator[Row]:
 
 
 def judge_of(folder: RunFolder, batch: Batch) -> JudgeSettings:
-    """Return the judge that a batch is for."""
+    """Return the judge that a batch is for, as the run's record has it."""
     try:
-        judge = dict(folder.record["settings"][batch.settings]["judge"])
-        price = judge.pop("price", None)
-        return JudgeSettings(**judge, price=Price(**price) if price else None)
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder.path}/run.json: settings: {error}, expected those of the batch") from error
+        judge = folder.record["settings"][batch.settings]["judge"]
+        return TypeAdapter(JudgeSettings).validate_python(judge)
+    except (KeyError, TypeError, ValidationError) as error:
+        said = one_line(str(error))
+        raise RunError(f"{folder.path}/run.json: settings: {said}, expected those of the batch") from error
 
 
 def _pending(job: Job, folder: RunFolder) -> Iterator[Call]:

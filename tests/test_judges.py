@@ -346,9 +346,8 @@ def anthropic(server: Loopback, request: Request, **settings: Any) -> tuple[Repl
 
     async def run() -> tuple[Reply, ChatJudge]:
         address = server.url.removesuffix("/v1")
-        judge_settings = JudgeSettings(
-            name="j", model="anthropic/claude-sonnet-4-5", base_url=address, api_key_env="JUDGE_KEY", **settings
-        )
+        usual = {"name": "j", "model": "anthropic/claude-sonnet-4-5", "api_key_env": "JUDGE_KEY"}
+        judge_settings = JudgeSettings(base_url=address, **usual | settings)
         async with open_judge(judge_settings) as judge:
             return await judge.ask(request), judge
 
@@ -396,6 +395,19 @@ class TestLiteLLM:
 
         assert len(server.requests) == 1
         assert KEY not in str(raised.value)
+
+    def test_the_usual_key_is_not_sent_to_an_address_of_ones_own(
+        self, request_: Request, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is meant for the provider; the variable for another host is for the user to name."""
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.delenv("JUDGE_KEY")
+
+        with loopback(lambda _: Answer(text="{}")) as server:
+            anthropic(server, request_, api_key_env=None)
+
+        assert server.headers
+        assert KEY not in str([dict(each) for each in server.headers])
 
     def test_one_layer_retries(self, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
         """LiteLLM's own retries would multiply ours."""

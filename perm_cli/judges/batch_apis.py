@@ -141,7 +141,8 @@ class _Provider:
             return JudgeUnusable(f"{self._where} redirects to {one_line(host)}: give the final address as --base-url")
         unusable = BatchGone if response.status_code == _GONE else JudgeUnusable
         said = self._said(_words_of(response))
-        return unusable(f"{self._where}: the batch API says {said} (HTTP {response.status_code})")
+        cure = "; check --api-key-env" if response.status_code in {401, 403} else ""
+        return unusable(f"{self._where}: the batch API says {said} (HTTP {response.status_code}){cure}")
 
     def _said(self, text: str) -> str:
         return one_line(text.replace(self._key, "***") if self._key else text, _SHOWN)

@@ -31,7 +31,11 @@ class LiteLLMTransport:
         self.dropped: frozenset[str] = frozenset()
         self._model = model
         self._key = key
-        self._address = {"api_base": base_url} if base_url else {}
+        # With an address of one's own, LiteLLM must not look for the provider's usual key, which is for another host.
+        usual = f"{model.partition('/')[0].upper()}_API_KEY"
+        placeholder = "none" if base_url and usual in os.environ else None
+        given = {"api_base": base_url, "api_key": key or placeholder}
+        self._access = {name: value for name, value in given.items() if value}
         self._timeout_s = timeout_s
 
     async def close(self) -> None:
@@ -47,8 +51,7 @@ class LiteLLMTransport:
             answer = await litellm.acompletion(
                 model=self._model,
                 **payload,
-                **self._address,
-                **({"api_key": self._key} if self._key else {}),
+                **self._access,
                 timeout=self._timeout_s,
                 num_retries=0,
                 max_retries=0,
