@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from time import time
 from typing import Any, Literal
@@ -37,7 +38,7 @@ from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of
 from perm_cli.judges.local import is_local
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.replies import read_reply
-from perm_cli.judges.seam import Request
+from perm_cli.judges.seam import Judge, Request
 from perm_cli.judges.settings import Configuration, JudgeSettings, Price, judge_settings, read_key
 from perm_cli.ratings import (
     Call,
@@ -56,6 +57,7 @@ from perm_cli.rubrics import Dimension, Pack, load_rubrics
 from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job, calls_of, lacks_chances, no_chances, rules_of
 from perm_cli.terminal import one_line
+from perm_cli.trials import Trial
 
 State = Literal["sending", "open", "exported", "collected", "cancelled"]
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
@@ -170,24 +172,41 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
     """
     Make one call at full price and return what the endpoint turned out to take; None if nothing is left to rate.
 
-    A wrong key, model or parameter is found out now and not by every request of a batch tomorrow. Raise `PermError`
-    if it is, or if the judge does not answer.
+    More are made only if the first comes to no verdict. A wrong key, model or parameter is found out now and not by
+    every request of a batch tomorrow. Raise `PermError` if it is, or if the judge does not answer.
     """
-    call = next(_pending(job, folder), None)
-    if call is None:
+    pending = _pending(job, folder)
+    first = next(pending, None)
+    if first is None:
         return None
+    rules = rules_of(job)
+    trial = Trial(rules, passed=folder.ledger.has_scored(rules.judge))
+    tried: int | None = None
     async with open_judge(job.order.judge) as judge:
-        try:
-            rating = await rate(judge, call, job.book.prompt(call.question), rules_of(job))
-        except NotAsked as error:
-            raise RunError(str(error)) from error
-        folder.append(rating, call.rank)
-        if not is_settled(rating.status, rating.error):
-            said = (rating.error or {}).get("message") or rating.note
-            raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
-        if lacks_chances(rating, rules_of(job)):
-            raise no_chances(rating)
-        return judge.dialect
+        for call in chain([first], pending):
+            if call.rank == tried:
+                continue
+            tried = call.rank
+            await _tried(job, folder, judge, call, trial)
+            if not trial.goes_on:
+                return judge.dialect
+        raise RunError(f"{rules.judge} gave no verdict on any dialogue; nothing was sent")
+
+
+async def _tried(job: Job, folder: RunFolder, judge: Judge, call: Call, trial: Trial) -> None:
+    """Make one rating that counts for the trial of the judge; raise `PermError` if there is no point in others."""
+    rules = rules_of(job)
+    try:
+        rating = await rate(judge, call, job.book.prompt(call.question), rules)
+    except NotAsked as error:
+        raise RunError(str(error)) from error
+    folder.append(rating, call.rank)
+    if not is_settled(rating.status, rating.error):
+        said = (rating.error or {}).get("message") or rating.note
+        raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
+    if lacks_chances(rating, rules):
+        raise no_chances(rating)
+    trial.look(rating)
 
 
 def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: BatchApi | None) -> Iterator[Batch]:
@@ -304,7 +323,7 @@ class Collection:
         try:
             if row.body is None:
                 failure_of(row, "the batch", rules.judge)
-            return rated_from(rating, read_reply(row.body, price, 1), _dimension(pack, rating), rules)
+            return rated_from(rating, read_reply(row.body, price, 1, row.redact), _dimension(pack, rating), rules)
         except CallFailed as failure:
             return None if failure.transient else failed_from(rating, failure)
         except JudgeUnusable as error:

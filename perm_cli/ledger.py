@@ -112,6 +112,11 @@ class Ledger:
         ratings, all_settled = self._database.execute(query, (settings,)).fetchone()
         return ratings if all_settled else -1
 
+    def has_scored(self, judge: str) -> bool:
+        """Tell whether this judge has ever given a score in this folder."""
+        query = "SELECT 1 FROM held WHERE judge = ? AND status = 'scored' LIMIT 1"
+        return self._database.execute(query, (judge,)).fetchone() is not None
+
     def keep_latest(self, dialogues: Iterable[tuple[str, str]], settings: str | None = None) -> None:
         """
         Want the latest rating of every key, or of those made under some settings.

@@ -2,7 +2,8 @@
 From dialogues to ratings: what to ask is worked out, what is rated already is left out, the rest fans out.
 
 Everything that can be checked is checked by `prepare`, before a folder is made or a call paid for. The first
-call goes alone, so that a wrong key or an unknown model costs one call and not a thousand.
+call goes alone, so that a wrong key or an unknown model costs one call and not a thousand, and so do those after it
+as long as the judge has not shown that it can judge.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +33,7 @@ from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.reserve import Reserve
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
+from perm_cli.trials import Trial
 from perm_cli.words import DimensionName, ScoreMode
 
 
@@ -188,7 +191,7 @@ async def make_ratings(
         return None
     crew = _Crew(job, judge, folder, watch, stop)
     pending = pending_calls(job, folder, watch, reserve)
-    await crew.work(iter([call] if (call := next(pending, None)) else []))
+    pending = await crew.begin(pending)
     async with asyncio.TaskGroup() as group:
         for _ in range(default_concurrency(job.order.judge)):
             group.create_task(crew.work(pending))
@@ -207,6 +210,22 @@ class _Crew:
         self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, watch, stop
         self._rules = rules_of(job)
         self._chances_seen = False
+        self._trial = Trial(self._rules, passed=folder.ledger.has_scored(self._rules.judge))
+
+    async def begin(self, calls: Iterator[Call]) -> Iterator[Call]:
+        """Take a call alone, and one of each dialogue after it while the trial goes on; return those left."""
+        tried: int | None = None
+        held: list[Call] = []
+        for call in calls:
+            if call.rank == tried:
+                held.append(call)
+                continue
+            tried = call.rank
+            self._trial.goes_on = False
+            await self.work(iter([call]))
+            if not self._trial.goes_on or self.fatal:
+                break
+        return chain(held, calls)
 
     async def work(self, calls: Iterator[Call]) -> None:
         """Take call after call."""
@@ -229,6 +248,7 @@ class _Crew:
             else:
                 self._folder.append(rating, call.rank)
                 self._watch.rated(rating)
+                self._trial.look(rating)
                 self._look_for_chances(rating)
                 if rating.status == "skipped" and not self._stop.requested:
                     self.late = rating.note

@@ -48,7 +48,7 @@ def list_judges(config: Path | None) -> None:
 
 
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
-    """Make one call and print what came of it, a line each."""
+    """Make one call and print what came of it, a line each; raise `JudgeUnusable` if that is no verdict."""
     configuration = load_configuration(config)
     settings = judge_settings(name, configuration, base_url=base_url, api_key_env=api_key_env, logprobs=True)
     announce_detour(settings, configuration)
@@ -64,6 +64,10 @@ def check_judge(name: str, base_url: str | None, api_key_env: str | None, config
     caveat = caveat_of(settings)
     if caveat:
         say(console, caveat)
+    if verdict.status != "scored":
+        raise JudgeUnusable(
+            f"{one_line(settings.name)} gave no verdict but {one_line(reply.text, 120)!r}: {verdict.note}"
+        )
 
 
 async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:

@@ -67,6 +67,8 @@ def closing_lines(summary: Summary) -> list[str]:
         f"{scored:,} of {summary.expected:,} ratings scored ({summary.coverage:.1%})"
         + (f"; {failures}" * bool(failures))
     ]
+    if spending.statuses["truncated"]:
+        lines.append("truncated: the tokens were used up before a verdict, as by thinking; --max-tokens gives more")
     cost = "cost unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
     tokens = spending.tokens
     cached = (
