@@ -39,7 +39,7 @@ from perm_cli.judges.local import is_local
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.replies import read_reply
 from perm_cli.judges.seam import Judge, Request
-from perm_cli.judges.settings import Configuration, JudgeSettings, Price, judge_settings, read_key
+from perm_cli.judges.settings import Configuration, JudgeSettings, Price, checked_url, judge_settings, read_key
 from perm_cli.ratings import (
     Call,
     Rating,
@@ -129,7 +129,8 @@ def api_of(settings: JudgeSettings) -> BatchApi:
     lacking = missing(settings)
     if _runs_here(settings.model) or lacking:
         raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking) or 'a batch API'}")
-    url = _url_of(settings)
+    address = _url_of(settings)
+    url = address and checked_url(address)
     if settings.provider == "anthropic" and url:
         variable = settings.api_key_env or ("" if settings.base_url else "ANTHROPIC_API_KEY")
         return AnthropicBatches(url, settings.model.partition("/")[2], read_key(variable))

@@ -1,9 +1,11 @@
 """Judges over their three routes, each against what it really meets: an HTTP server, LiteLLM, llama.cpp."""
 
 import asyncio
+import gzip
 import json
 import socket
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -713,3 +715,92 @@ def test_a_verdict_given_to_a_tool_is_read(request_: Request, pack: Pack, messag
         reply, _ = ask(server, request_)
 
     assert read_verdict(reply.text, pack.dimensions["reception"], reply.finish_reason).score == 4
+
+
+def reply_body(content: object, **beside: Any) -> bytes:
+    """Return a completion as it goes over the wire."""
+    choice = {"message": {"content": content}, "finish_reason": "stop"}
+    return json.dumps({"choices": [choice], "model": "m"} | beside).encode()
+
+
+ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(reply_body(f"Reason: {KEY}\nScore: 3"), id="plain"),
+        pytest.param(reply_body("Reason: KEY\nScore: 3").replace(b"KEY", ESCAPED.encode()), id="escaped"),
+        pytest.param(
+            reply_body('{"rationale": "KEY", "score": 3}').replace(b"KEY", ESCAPED.replace("\\", "\\\\").encode()),
+            id="escaped-twice",
+        ),
+        pytest.param(reply_body([{"text": f"Reason: {KEY[:7]}"}, {"text": f"{KEY[7:]}\nScore: 3"}]), id="in-parts"),
+        pytest.param(reply_body("Score: 3", model=KEY), id="as-the-model"),
+        pytest.param(
+            json.dumps({"choices": [{"finish_reason": "error", "error": {"message": KEY}}]}).encode(), id="in-a-failure"
+        ),
+    ],
+)
+def test_a_key_that_the_judge_repeats_is_in_nothing_that_is_kept(request_: Request, pack: Pack, body: bytes) -> None:
+    """Ratings are shared, and a judge may be a stranger's."""
+    with loopback(lambda _: Answer(body=body)) as server:
+        (reply,), _ = ask_all(server, [request_])
+
+    kept = str(vars(reply)) if isinstance(reply, CallFailed) else f"{reply}"
+    assert KEY not in kept
+    if isinstance(reply, Reply):
+        read = read_verdict(reply.text, pack.dimensions["reception"])
+        assert (read.score, KEY in read.rationale) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(Answer(body=b"x" * 5_000_000), "more than 4 MB", id="large"),
+        pytest.param(
+            Answer(body=gzip.compress(b" " * 50_000_000), headers={"Content-Encoding": "gzip"}), "than 4 MB", id="bomb"
+        ),
+        pytest.param(Answer(body=reply_body("Score: 3\n" * 30_000)), "a reply of 270,000 characters", id="verdicts"),
+    ],
+)
+def test_an_answer_that_is_too_large_is_a_failed_call(request_: Request, answer: Answer, said: str) -> None:
+    """It is read no further, and not asked for again."""
+    with loopback(lambda _: answer) as server:
+        (reply,), _ = ask_all(server, [request_])
+
+    assert isinstance(reply, CallFailed)
+    assert (reply.kind, reply.transient, said in reply.message) == ("too_large", False, True)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("pack_", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_a_packed_answer_is_read(request_: Request, pack_: Callable[[bytes], bytes]) -> None:
+    """Most servers on the internet pack what they send."""
+    encoding = "gzip" if pack_ is gzip.compress else "deflate"
+    packed = Answer(body=pack_(reply_body("Score: 3")), headers={"Content-Encoding": encoding})
+
+    with loopback(lambda _: packed) as server:
+        reply, _ = ask(server, request_)
+
+    assert reply.text == "Score: 3"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_an_answer_that_is_not_packed_as_it_says_is_a_failed_call(request_: Request, encoding: str) -> None:
+    """Nothing can be made of it, and the address may be wrong."""
+    with (
+        loopback(lambda _: Answer(body=b"nonsense", headers={"Content-Encoding": encoding})) as server,
+        pytest.raises(JudgeUnusable, match=r"http://127\.0\.0\.1"),
+    ):
+        ask(server, request_)
+
+
+@pytest.mark.parametrize("location", ["http://[::1", f"http://{KEY}.h/", "", "//"])
+def test_a_redirect_to_nowhere_is_a_line(request_: Request, location: str) -> None:
+    """Whatever the header says."""
+    with (
+        loopback(lambda _: refusal(302, "moved", Location=location)) as server,
+        pytest.raises(JudgeUnusable, match="redirects to elsewhere"),
+    ):
+        ask(server, request_)

@@ -367,3 +367,41 @@ def test_a_redirected_model_name_of_a_provider_is_announced(
 
     expected = said and f"{tmp_path}/perm.toml: judge '{name}' goes to {said}, not to its provider"
     assert detour == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1/v1",
+        "http://[::g]/v1",
+        "http://h:99999/v1",
+        "http://h:0/v1",
+        "http://h:x/v1",
+        "http://a..b/v1",
+        f"http://{'a' * 64}/v1",
+        "http://exa mple/v1",
+        "http:\\\\h\\v1",
+        "http://h\x1b[31m/v1",
+        "http://h/v1#part",
+        "ftp://h/v1",
+        "h:80/v1",
+        "http:///v1",
+        "",
+    ],
+)
+def test_what_is_no_address_is_a_line(url: str) -> None:
+    """It is found out before anything else is done."""
+    with pytest.raises(
+        SettingsError, match=r"the base URL: .* found, expected one such as http://127\.0\.0\.1"
+    ) as raised:
+        judge_settings("m", Configuration(), base_url=url)
+
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000/v1", "https://ä.example/v1", "http://[::1]:8/v1/", "http://a_b"]
+)
+def test_an_address_is_taken_as_it_is(url: str) -> None:
+    """But for the slash at its end."""
+    assert judge_settings("m", Configuration(), base_url=url).base_url == url.rstrip("/")

@@ -47,13 +47,15 @@ class Transport(Protocol):
     """
     Carry one payload to an endpoint and its OpenAI-shaped answer back.
 
-    `where` names the endpoint in messages, `dropped` the parameters it was never sent; `redact` keeps its key out of
-    a text.
+    `where` names the endpoint in messages, `dropped` the parameters it was never sent.
     """
 
     where: str
     dropped: frozenset[str]
-    redact: Callable[[str], str]
+
+    @property
+    def redact(self) -> Callable[[str], str]:
+        """Return what keeps the key out of a text."""
 
     async def send(self, payload: dict[str, Any]) -> Answer:
         """Return the answer; raise `CallFailed` or `JudgeUnusable`."""

@@ -1,6 +1,7 @@
 """Judges as they are asked for: on the command line and under names in `perm.toml` or `[tool.perm]`."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
+from perm_cli.terminal import one_line
 from perm_cli.words import Structured
 
 # What a request holds already; LiteLLM and OpenAI's SDK put the fields of `extra_body` beside it.
@@ -24,6 +26,7 @@ _SECRETS = frozenset({
 })  # fmt: skip
 
 
+_URL = re.compile(r"[^\s\\#<>\x00-\x20\x7f]+")
 _Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -165,11 +168,18 @@ def judge_settings(name: str | None, configuration: Configuration, **overrides: 
 
 def checked_url(base_url: str) -> str:
     """Return a base URL without its last slash; raise `SettingsError` if it is none or holds a password."""
-    parts = urlsplit(base_url)
-    if parts.username or parts.password or parts.query:
-        raise SettingsError("the base URL: a user, password or query found in it, expected a key in --api-key-env")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"the base URL: {base_url!r} found, expected one such as http://127.0.0.1:8000/v1")
+    try:
+        parts = urlsplit(base_url)
+        host = (parts.hostname or "").encode("idna")
+        is_address = bool(parts.scheme in {"http", "https"} and host and parts.port != 0)
+    except ValueError:
+        is_address = False
+    else:
+        if parts.username or parts.password or parts.query:
+            raise SettingsError("the base URL: a user, password or query found in it, expected a key in --api-key-env")
+    if not is_address or not _URL.fullmatch(base_url):
+        shown = one_line(base_url)
+        raise SettingsError(f"the base URL: {shown!r} found, expected one such as http://127.0.0.1:8000/v1")
     return base_url.rstrip("/")
 
 
@@ -212,7 +222,7 @@ def _nearest() -> tuple[Path, Any] | None:
 def _table(file: Path, *, found: bool = False) -> Any:
     try:
         with file.open("rb") as stream:
-            table = tomllib.load(stream)
+            table: Any = tomllib.load(stream)
             owner = os.fstat(stream.fileno()).st_uid
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror} found, expected a settings file") from error
