@@ -21,7 +21,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked, RunError, SettingsError
-from perm_cli.judges import missing, open_judge, route_of
+from perm_cli.judges import missing, named_judge, open_judge, route_of
 from perm_cli.judges.baseline import BASELINE
 from perm_cli.judges.batch_apis import (
     AnthropicBatches,
@@ -39,7 +39,7 @@ from perm_cli.judges.local import is_local
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.replies import read_reply
 from perm_cli.judges.seam import Judge, Request
-from perm_cli.judges.settings import Configuration, JudgeSettings, Price, checked_url, judge_settings, read_key
+from perm_cli.judges.settings import Configuration, JudgeSettings, Price, checked_url, read_key
 from perm_cli.ratings import (
     Call,
     Rating,
@@ -159,7 +159,7 @@ def reached_by_user(
     `SettingsError` if the batch went to another address than these settings lead to and the user names none.
     """
     name = recorded.name if recorded.name in configuration.judges else recorded.model
-    judge = judge_settings(name, configuration, base_url=base_url, api_key_env=api_key_env)
+    judge = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env)
     sent_to, found = _url_of(recorded), _url_of(judge)
     if not base_url and sent_to != found:
         raise SettingsError(

@@ -458,6 +458,15 @@ class TestLiteLLM:
         assert server.headers
         assert KEY not in str([dict(each) for each in server.headers])
 
+    def test_nobody_there_is_said_as_soon_as_on_the_other_route(self, request_: Request) -> None:
+        """LiteLLM takes a lost connection for a server's error with most providers."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            server = Loopback(url=f"http://127.0.0.1:{free.getsockname()[1]}/v1")
+
+            with pytest.raises(JudgeUnusable, match="no connection: Cannot connect"):
+                anthropic(server, request_)
+
     def test_one_layer_retries(self, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
         """LiteLLM's own retries would multiply ours."""
         monkeypatch.setattr("perm_cli.judges.chat.ATTEMPTS", 1)

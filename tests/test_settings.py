@@ -1,6 +1,8 @@
 """Settings: which file counts, what may stand in it, and what the command line changes."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import SettingsError
-from perm_cli.judges import detour_of
+from perm_cli.judges import detour_of, named_judge
 from perm_cli.judges.settings import (
     Configuration,
     JudgeSettings,
@@ -405,3 +407,66 @@ def test_what_is_no_address_is_a_line(url: str) -> None:
 def test_an_address_is_taken_as_it_is(url: str) -> None:
     """But for the slash at its end."""
     assert judge_settings("m", Configuration(), base_url=url).base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        pytest.param("mien", "mine", id="of-the-file"),
+        pytest.param("gpt-4o-minni", "gpt-4o-mini", id="of-the-list"),
+        pytest.param("antropic/claude-x", "anthropic/claude-x", id="provider"),
+        pytest.param("locall", "local", id="embedded"),
+    ],
+)
+def test_a_misspelt_judge_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
+    """It is found out without a call."""
+    with pytest.raises(SettingsError, match=f"--judge {name}: no such judge found; did you mean ([^?]*, )?{meant}[,?]"):
+        named_judge(name, CONFIGURED)
+
+
+@pytest.mark.parametrize("name", ["xyzzy-7", "openai/", "/m"])
+def test_a_name_that_is_near_to_none_is_refused(name: str) -> None:
+    """The line says what there is."""
+    with pytest.raises(SettingsError, match=r"no such judge found; Expected a name from perm\.toml"):
+        named_judge(name, Configuration())
+
+
+def test_a_misspelt_model_of_the_file_is_named_with_its_judge() -> None:
+    """The name was right, and what it stands for is not."""
+    house = replace(MINE, name="house", model="antropic/m", base_url=None)
+
+    with pytest.raises(SettingsError, match=r"--judge house: model antropic/m: .*did you mean anthropic/m[,?]"):
+        named_judge("house", Configuration(judges={"house": house}))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("mine", {}),
+        ("openai/anything", {}),
+        ("hosted_vllm/org/m", {}),
+        ("groq/new-model", {}),
+        ("nano-gpt/x", {}),
+        ("gpt-4o-mini", {}),
+        ("ft:gpt-4o-mini:org", {}),
+        ("baseline", {}),
+        ("local:weights.gguf", {}),
+        ("anything", {"base_url": "http://h/v1"}),
+    ],
+)
+def test_whatever_may_be_a_judge_is_taken(name: str, overrides: dict[str, Any]) -> None:
+    """A provider has more models than any list."""
+    assert named_judge(name, CONFIGURED, **overrides).name == name
+
+
+def test_nobody_waits_for_litellm_to_hear_of_a_misspelling() -> None:
+    """Its import takes seconds."""
+    code = (
+        "import sys\nfrom perm_cli.judges import named_judge\nfrom perm_cli.judges.settings import Configuration\n"
+        "try:\n    named_judge('antropic/x', Configuration())\nexcept Exception as error:\n"
+        "    print(type(error).__name__, 'litellm' in sys.modules)"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert said == "SettingsError False\n"

@@ -9,10 +9,10 @@ from perm_cli.cli.console import output, say
 from perm_cli.cli.orders import announce_detour
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.errors import CallFailed, JudgeUnusable
-from perm_cli.judges import caveat_of, missing, open_judge
+from perm_cli.judges import caveat_of, missing, named_judge, open_judge
 from perm_cli.judges.dialects import Dialect
 from perm_cli.judges.seam import Reply, Request
-from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.prompts import PromptBook
 from perm_cli.ratings import schema_of
 from perm_cli.rubrics import load_rubrics
@@ -50,7 +50,7 @@ def list_judges(config: Path | None) -> None:
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
     """Make one call and print what came of it, a line each; raise `JudgeUnusable` if that is no verdict."""
     configuration = load_configuration(config)
-    settings = judge_settings(name, configuration, base_url=base_url, api_key_env=api_key_env, logprobs=True)
+    settings = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env, logprobs=True)
     announce_detour(settings, configuration)
     started = perf_counter()
     reply, verdict, dialect = asyncio.run(_try(settings))

@@ -10,8 +10,8 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, 
 from perm_cli.errors import SettingsError
 from perm_cli.formats import Reading, read_columns, read_roles
 from perm_cli.formats.sources import Source, forget, source_of
-from perm_cli.judges import detour_of
-from perm_cli.judges.settings import Configuration, JudgeSettings, judge_settings, load_configuration
+from perm_cli.judges import detour_of, named_judge
+from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.rewards import BOUNDS, Leveller, Recipe, read_weights
 from perm_cli.rubrics import load_rubrics
@@ -57,7 +57,7 @@ def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: Judge
 def settings_of(options: JudgeOptions) -> JudgeSettings:
     """Return the judge with everything said about it, on the command line before what perm.toml says."""
     configuration = load_configuration(options.config)
-    judge = judge_settings(
+    judge = named_judge(
         options.judge,
         configuration,
         base_url=options.base_url,

@@ -26,7 +26,7 @@ def price_of(settings: JudgeSettings) -> Price | None:
         return settings.price
     if is_local(settings.model) or settings.model == BASELINE:
         return Price(input=0.0, output=0.0)
-    prices = _price_list()
+    prices = price_list()
     entry = prices.get(settings.model, {})
     if settings.provider == "openai" and os.environ.get("OPENAI_BASE_URL"):
         return None
@@ -44,13 +44,9 @@ def price_of(settings: JudgeSettings) -> Price | None:
     )
 
 
-def is_listed(model: str) -> bool:
-    """Tell whether the price list has a model of this name."""
-    return model in _price_list()
-
-
 @cache
-def _price_list() -> dict[str, Any]:
+def price_list() -> dict[str, Any]:
+    """Return LiteLLM's price list by the names of models."""
     found = importlib.util.find_spec("litellm")
     if found is None or not found.origin:
         return {}

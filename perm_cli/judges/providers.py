@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 from typing import Any
 
+import httpx
 import orjson
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
@@ -70,6 +71,8 @@ class LiteLLMTransport:
         except litellm.exceptions.UnsupportedParamsError as error:
             raise CallFailed(self._said(error), kind="rejected", transient=False) from error
         except tuple(litellm.LITELLM_EXCEPTION_TYPES) as error:
+            if cause := _lost_connection(error):
+                raise CallFailed(f"no connection: {self._said(cause)}", kind="connection", transient=True) from error
             self._refuse(error)
         headers = getattr(answer, "_hidden_params", {}).get("additional_headers") or {}
         return dict(orjson.loads(answer.model_dump_json())), {name: str(value) for name, value in headers.items()}
@@ -89,6 +92,14 @@ class LiteLLMTransport:
 
     def _said(self, error: BaseException) -> str:
         return one_line(self.redact(str(error)[:_LOOKED_AT]), _SHOWN)
+
+
+def _lost_connection(error: BaseException) -> BaseException | None:
+    """Return the failure of a connection behind what LiteLLM raises for it, which with many is a server's error."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, httpx.TransportError | OSError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def missing_variables(model: str) -> list[str]:

@@ -18,10 +18,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.assets import shipped
 from perm_cli.errors import SettingsError
-from perm_cli.judges import check_judge, detour_of
+from perm_cli.judges import check_judge, detour_of, named_judge
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
-from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
 from perm_cli.terminal import one_line
 from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured
@@ -122,7 +122,7 @@ def reward_settings(
     for each in said:
         found |= {name: value for name in _NAMES if (value := getattr(each, name)) is not None}
     score = found.get("score", "mode")
-    judge = judge_settings(
+    judge = named_judge(
         found.get("judge"),
         configuration,
         **{name: found.get(name) for name in _JUDGES},
