@@ -13,6 +13,7 @@ from perm_cli.judges.settings import Price
 from perm_cli.terminal import one_line
 
 _LONGEST = 200_000  # characters: ten times what the largest limit on tokens makes, and read in a moment
+_LOOKED_AT = 20_000  # of what is shown in part
 _LONGEST_NAME = 200
 _SHOWN = 300
 _BEYOND = 2**24  # tokens that no context holds
@@ -37,17 +38,17 @@ def read_reply(
     details = _object(usage.get("prompt_tokens_details"))
     cached = _count(details.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens"))
     cached = min(cached, tokens_in)
-    text = redact(_text(message.get("content")) or _arguments(message))
+    text = _text(message.get("content")) or _arguments(message)
     if len(text) > _LONGEST:
         raise CallFailed(f"a reply of {len(text):,} characters", kind="too_large", transient=False)
     return Reply(
-        text=text,
+        text=redact(text),
         finish_reason="refusal" if message.get("refusal") else _said(choice.get("finish_reason")) or "stop",
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cached_tokens=cached,
         cost_usd=price.cost_usd(tokens_in, tokens_out, cached) if price else None,
-        model_served=redact(_said(body.get("model"))[:_LONGEST])[:_LONGEST_NAME],
+        model_served=redact(_said(body.get("model"))[:_LOOKED_AT])[:_LONGEST_NAME],
         attempts=attempts,
         tokens=_tokens(choice.get("logprobs")),
     )
@@ -55,7 +56,7 @@ def read_reply(
 
 def _broken_off(error: Mapping[str, Any], redact: Callable[[str], str]) -> CallFailed:
     """Return what it means that a provider behind a router failed in the middle of its reply."""
-    said = one_line(redact(told_by(error)[0][:_LONGEST]) or "the provider broke off the reply", _SHOWN)
+    said = one_line(redact(told_by(error)[0][:_LOOKED_AT]) or "the provider broke off the reply", _SHOWN)
     refused = is_refusal(f"{error.get('code')} {said}")
     return CallFailed(said, kind="refused" if refused else "server", transient=not refused)
 
