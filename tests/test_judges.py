@@ -79,13 +79,13 @@ def ask(
 
 
 def ask_all(
-    server: Loopback, requests: Sequence[Request], *, at_once: bool = False
+    server: Loopback, requests: Sequence[Request], *, at_once: bool = False, window: int = 32
 ) -> tuple[list[Reply | CallFailed], ChatJudge]:
     """Ask a judge at the server and return what came of each call, waiting for nothing between tries."""
 
     async def run() -> tuple[list[Reply | CallFailed], ChatJudge]:
         transport = HttpTransport(server.url, "m", KEY, 5)
-        limiter = Limiter(Pace(32), clock=(time := Time()).clock, sleep=time.sleep)
+        limiter = Limiter(Pace(window), clock=(time := Time()).clock, sleep=time.sleep)
         judge = ChatJudge(JudgeSettings(name="j", model="openai/m", base_url=server.url), transport, limiter)
 
         async def one(request: Request) -> Reply | CallFailed:
@@ -813,3 +813,18 @@ def test_a_redirect_to_nowhere_is_a_line(request_: Request, location: str) -> No
         pytest.raises(JudgeUnusable, match="redirects to elsewhere"),
     ):
         ask(server, request_)
+
+
+def test_after_a_refusal_another_call_is_the_probe(request_: Request) -> None:
+    """What an endpoint never takes must not be what it is asked, to find out whether it takes anything again."""
+    odd = replace(request_, prompt=Prompt("How is it received?", "| odd"))
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return left.pop() if left and "odd" in json.dumps(body["messages"]) else verdict(body)
+
+    left = [refusal(429, "not this one")]
+    with loopback(answering) as server:
+        ask_all(server, [odd] + [request_] * 5, at_once=True, window=1)
+
+    asked = ["odd" in json.dumps(body["messages"]) for body in server.requests]
+    assert asked == [True] + [False] * 5 + [True]

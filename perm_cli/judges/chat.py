@@ -121,7 +121,7 @@ class ChatJudge:
                 dialect = self._adapted(dialect, payload, failure, is_own=is_own) or self._give_up(request, failure)
                 is_own = dialect is self.dialect
             else:
-                if not self._answered:  # else others were answered in the judge's own dialect
+                if not is_own and not self._answered:  # else others were answered in the judge's own
                     self.dialect = dialect
                 self._answered = True
                 return replace(reply, attempts=reply.attempts + refused) if refused else reply
