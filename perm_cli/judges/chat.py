@@ -139,7 +139,8 @@ class ChatJudge:
 
     def _give_up(self, request: Request, failure: CallFailed) -> NoReturn:
         """Fail the call, or the judge if it has refused another dialogue too and never answered."""
-        self._rejected.add(request.prompt.case)
+        if not self._answered:
+            self._rejected.add(request.prompt.case)
         if self._answered or len(self._rejected) < REJECTED_MOST:
             raise failure
         raise JudgeUnusable(f"{self._transport.where} refuses the request: {failure.message}") from failure
