@@ -67,6 +67,33 @@ def test_a_redirected_judge_is_named_with_its_address(perm: Perm) -> None:
     assert [said in result.err.splitlines()[0] for result in results] == [True, True]
 
 
+@pytest.mark.parametrize("key", ["1", "k", "token", "score", "rationale", "EMPTY"])
+def test_a_placeholder_for_a_key_changes_no_answer(perm: Perm, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """Servers without a key are given any word, and it may stand in their answers too."""
+    monkeypatch.setenv("JUDGE_KEY", key)
+
+    with loopback() as server:
+        result = score(perm, server, dialogues("a"), "--api-key-env", "JUDGE_KEY", "--json")
+
+    summary = json.loads(result.out)
+    assert (result.code, summary["statuses"], summary["tokens"]["in"]) == (0, {"scored": DIMENSIONS}, 400)
+
+
+def test_a_key_that_is_repeated_in_disguise_is_nowhere(perm: Perm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the run folder nor on the terminal, and the verdict is read all the same."""
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    escaped = "".join(f"\\u{ord(character):04x}" for character in KEY)
+
+    with loopback(lambda _: Answer(text=f'{{"rationale": "{escaped}", "score": 3}}', message={"name": KEY})) as server:
+        result = score(perm, server, dialogues("a"), "--api-key-env", "JUDGE_KEY", "--min-coverage", "0.5")
+
+    kept = "".join(path.read_text() for path in RUN.rglob("*") if path.is_file())
+    assert (result.code, statuses()["d0"]["scored"]) == (0, 3)
+    assert not [
+        each for each in (KEY, escaped, escaped.replace("\\", "\\\\")) if each in kept + result.out + result.err
+    ]
+
+
 class TestOneDialogueInTrouble:
     """What ails one dialogue is said of that one, wherever it stands."""
 

@@ -63,7 +63,7 @@ def test_a_placeholder_is_no_key(key: str | None) -> None:
     ("location", "host"),
     [
         ("https://api.test/v1", "api.test"),
-        ("https://api.test:8443/v1", "api.test"),
+        ("https://api.test:8443/v1", "api.test:8443"),
         (f"http://{KEY}@api.test/v1", "elsewhere"),
         (f"http://me:{quote(KEY, safe='')}@api.test/v1", "api.test"),
         (f"http://{KEY.replace('/', '-').replace('+', '-')}.evil.test/x", "elsewhere"),

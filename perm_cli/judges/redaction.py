@@ -32,9 +32,9 @@ class Redaction:
         return self._spelled.sub(_BLOT, text) if self._spelled and _ESCAPED.search(text) else text
 
     def host_of(self, url: str) -> str:
-        """Return the host of a URL, or `elsewhere` if it has none or one that holds a piece of the key."""
+        """Return host and port of a URL, or `elsewhere` if it has none or one that holds a piece of the key."""
         try:
-            host = urlsplit(url).hostname or ""
+            host = urlsplit(url).netloc.rpartition("@")[2]
         except ValueError:
             return "elsewhere"
         folded, key = _folded(host), _folded(self._key)
