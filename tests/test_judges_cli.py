@@ -193,6 +193,18 @@ class TestNoVerdict:
         assert "JSON schema" in result.out
 
 
+def test_the_check_gives_a_long_thought_more_room_as_a_run_does(perm: Perm) -> None:
+    """A judge that thinks is no bad judge."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return verdict(body) if body["max_tokens"] > 1024 else Answer(text="<think>Well", finish_reason="length")
+
+    with loopback(answering) as server:
+        result = perm("judges", "check", "openai/m", "--base-url", server.url)
+
+    assert (result.code, "a score of" in result.out) == (0, True)
+
+
 ITEMS = ("effectiveness", "clarity", "efficiency", "objectivity", "accuracy")
 CASES = "endpoint_cases.jsonl"
 EXPECTED: Mapping[str, Mapping[str, int]] = {

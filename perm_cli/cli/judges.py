@@ -1,6 +1,7 @@
 """`perm judges`: who can judge here, and what an endpoint can do."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +15,7 @@ from perm_cli.judges.dialects import Dialect
 from perm_cli.judges.seam import Reply, Request
 from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.prompts import PromptBook
-from perm_cli.ratings import schema_of
+from perm_cli.ratings import GROWTH, schema_of
 from perm_cli.rubrics import load_rubrics
 from perm_cli.terminal import one_line
 from perm_cli.verdicts import Verdict, read_verdict
@@ -48,7 +49,7 @@ def list_judges(config: Path | None) -> None:
 
 
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
-    """Make one call and print what came of it, a line each; raise `JudgeUnusable` if that is no verdict."""
+    """Call the judge and print what came of it, a line each; raise `JudgeUnusable` if that is no verdict."""
     configuration = load_configuration(config)
     settings = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env, logprobs=True)
     announce_detour(settings, configuration)
@@ -77,9 +78,13 @@ async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
     async with open_judge(settings) as judge:
         try:
             reply = await judge.ask(request)
+            verdict = read_verdict(reply.text, question.dimension, reply.finish_reason)
+            if verdict.status == "truncated":  # a run gives it more room too
+                reply = await judge.ask(replace(request, max_tokens=settings.max_tokens * GROWTH))
+                verdict = read_verdict(reply.text, question.dimension, reply.finish_reason)
         except CallFailed as failure:
             raise JudgeUnusable(f"{settings.name}: {failure.message}") from failure
-        return reply, read_verdict(reply.text, question.dimension, reply.finish_reason), judge.dialect
+        return reply, verdict, judge.dialect
 
 
 def _findings(reply: Reply, verdict: Verdict, dialect: Dialect) -> list[str]:

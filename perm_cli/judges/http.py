@@ -23,7 +23,7 @@ from perm_cli.terminal import one_line
 _SHOWN = 300
 _LOOKED_AT = 20_000  # characters of an error: what follows is never shown
 _MOST_BYTES = 4 * 2**20
-_MOST_BYTES_WITH_LOGPROBS = 32 * 2**20  # twenty alternatives to each token
+_MOST_BYTES_WITH_LOGPROBS = 16 * 2**20  # twenty alternatives to each token
 _OK = 200
 _GZIP = 47  # what zlib calls a gzip or zlib header, whichever is there
 

@@ -240,5 +240,5 @@ def _check_owner(file: Path, owner: int) -> None:
     if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0}:
         raise SettingsError(
             f"{file}: owned by another user (uid {owner}), expected a settings file of your own; "
-            f"if you trust it, name it: --config {file}"
+            f"if you trust it, name it: --config {file}; to go on without it: --config {os.devnull}"
         )
