@@ -48,7 +48,8 @@ class Trial:
                 f"{rating.judge}: {count} replies and no verdict, cut off at up to {room:,} tokens ({rating.note}); "
                 'raise --max-tokens or let it think less, as with params = { reasoning_effort = "low" } in perm.toml'
             )
-        said = (rating.error or {}).get("message") or f"{one_line(rating.raw, _QUOTED)!r}"
+        quoted = f"{one_line(rating.raw, _QUOTED)!r}" if rating.raw.strip() else rating.note
+        said = (rating.error or {}).get("message") or quoted
         return (
             f"{rating.judge}: {count} replies and no verdict that can be read, the last: {said}; "
             f"try --structured text or another judge; perm judges check {rating.judge} shows what it can do"

@@ -150,7 +150,7 @@ class TestNoVerdict:
             pytest.param(Answer(text="Das kann ich leider nicht."), "'Das kann ich leider nicht.'", id="refuses"),
             pytest.param(Answer(text="A warm reply.\nIndeed."), "'A warm reply. Indeed.'", id="prose"),
             pytest.param(Answer(text="I cannot do that."), "'I cannot do that.'", id="declines"),
-            pytest.param(Answer(text=""), "the last: ''", id="nothing"),
+            pytest.param(Answer(text=""), "the last: an empty reply", id="nothing"),
             pytest.param(Answer(body=b'{"choices": []}'), "an answer without choices", id="empty"),
             pytest.param(
                 Answer(text="<think>Let me see", finish_reason="length"), "raise --max-tokens or let it", id="thinks"
