@@ -26,7 +26,7 @@ from tenacity import wait_none
 from typer.main import get_command
 
 from perm_cli import cli
-from perm_cli.judges.batch_apis import AnthropicBatches, OpenAIBatches
+from perm_cli.judges.batch_apis import AnthropicBatches, OpenAIBatches, _lines
 from perm_cli.prompts import PromptBook
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
@@ -1318,3 +1318,9 @@ def dying(monkeypatch: pytest.MonkeyPatch, steps: int, *more: Callable[..., Any]
             owner = httpx.Client if step is httpx.Client.send else RunFolder
             patch.setattr(owner, step.__name__, mortal(step))
         yield lambda: taken > steps
+
+
+def test_a_line_without_an_end_is_no_answer() -> None:
+    """It must not fill the memory before anybody looks at it."""
+    with pytest.raises(ValueError, match="a line of more than 32 MB"):
+        list(_lines(b" " * 2**20 for _ in range(99)))

@@ -167,13 +167,16 @@ class _Provider:
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Cut at line feeds only: JSON may hold everything else that ends a line; raise `ValueError` at an endless one."""
-    rest = b""
+    parts: list[bytes] = []
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        if len(rest) > _LONGEST_LINE:
+        for place, piece in enumerate(chunk.split(b"\n")):
+            if place:
+                yield b"".join(parts)
+                parts.clear()
+            parts.append(piece)
+        if sum(map(len, parts)) > _LONGEST_LINE:
             raise ValueError(f"a line of more than {_LONGEST_LINE // 2**20} MB")
-        yield from lines
-    yield rest
+    yield b"".join(parts)
 
 
 class OpenAIBatches(_Provider):
