@@ -369,6 +369,7 @@ def test_what_a_judge_lacks_is_said_with_the_cure(monkeypatch: pytest.MonkeyPatc
         ("http://localhost/v1", True),
         ("http://[::1]:8/v1", True),
         ("http://a.b", False),
+        ("http://[::1", False),
     ],
 )
 def test_loopback_addresses_are_known(url: str, own: bool) -> None:

@@ -117,8 +117,9 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 def is_loopback(url: str) -> bool:
     """Tell whether a URL names this machine itself."""
-    host = urlsplit(url).hostname or ""
+    host = ""
     try:
+        host = urlsplit(url).hostname or ""
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"

@@ -5,8 +5,8 @@ An argument counts before a variable, and a variable before the file. The variab
 in capitals: `PERM_JUDGE`, `PERM_ON_MISSING`; `PERM_CONFIG` names the file.
 """
 
+import logging
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from hashlib import blake2b
@@ -130,7 +130,7 @@ def reward_settings(
     )
     check_judge(judge)
     if detour := detour_of(judge, configuration):
-        warnings.warn(detour, stacklevel=2)
+        logging.getLogger(__name__).warning(detour)
     if score == "mean" and found.get("samples", 1) == 1:
         raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
     if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
