@@ -11,15 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from time import time
 from typing import Any, Literal
 from uuid import uuid4
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked, RunError, SettingsError
-from perm_cli.judges import missing, open_judge, route_of
+from perm_cli.judges import missing, named_judge, open_judge, route_of
 from perm_cli.judges.baseline import BASELINE
 from perm_cli.judges.batch_apis import (
     AnthropicBatches,
@@ -36,8 +38,8 @@ from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of
 from perm_cli.judges.local import is_local
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.replies import read_reply
-from perm_cli.judges.seam import Request
-from perm_cli.judges.settings import JudgeSettings, Price, read_key
+from perm_cli.judges.seam import Judge, Request
+from perm_cli.judges.settings import Configuration, JudgeSettings, Price, checked_url, read_key
 from perm_cli.ratings import (
     Call,
     Rating,
@@ -54,6 +56,8 @@ from perm_cli.ratings import (
 from perm_cli.rubrics import Dimension, Pack, load_rubrics
 from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job, lacks_chances, no_chances, pending_calls, rules_of
+from perm_cli.terminal import one_line
+from perm_cli.trials import Trial
 
 State = Literal["sending", "open", "exported", "collected", "cancelled"]
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
@@ -125,41 +129,85 @@ def api_of(settings: JudgeSettings) -> BatchApi:
     lacking = missing(settings)
     if _runs_here(settings.model) or lacking:
         raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking) or 'a batch API'}")
-    if settings.provider == "anthropic":
-        url = settings.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL
-        key = read_key(settings.api_key_env or "ANTHROPIC_API_KEY")
-        return AnthropicBatches(url, settings.model.partition("/")[2], key)
+    address = _url_of(settings)
+    url = address and checked_url(address)
+    if settings.provider == "anthropic" and url:
+        variable = settings.api_key_env or ("" if settings.base_url else "ANTHROPIC_API_KEY")
+        return AnthropicBatches(url, settings.model.partition("/")[2], read_key(variable))
     route = route_of(settings)
-    if route.url is None:
+    if url is None:
         raise SettingsError(
             f"--judge {settings.name}: no batch API of {settings.provider} is known, expected an OpenAI-compatible or "
             "an anthropic judge; --export-only writes the requests for a tool of your own"
         )
-    return OpenAIBatches(route.url, route.model, read_key(route.key_env) if route.key_env else None)
+    return OpenAIBatches(url, route.model, read_key(route.key_env) if route.key_env else None)
+
+
+def _url_of(settings: JudgeSettings) -> str | None:
+    if settings.provider == "anthropic":
+        return settings.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL
+    return route_of(settings).url
+
+
+def reached_by_user(
+    recorded: JudgeSettings, configuration: Configuration, base_url: str | None = None, api_key_env: str | None = None
+) -> JudgeSettings:
+    """
+    Return the judge of a batch with the address and the key that the user's own settings give it.
+
+    A run folder may come from anybody, so of its record only the judge's name and model count. Raise
+    `SettingsError` if the batch went to another address than these settings lead to and the user names none.
+    """
+    name = recorded.name if recorded.name in configuration.judges else recorded.model
+    judge = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env)
+    sent_to, found = _url_of(recorded), _url_of(judge)
+    if not base_url and sent_to != found:
+        raise SettingsError(
+            f"run.json says that it was sent to {one_line(str(sent_to))}, and your settings lead to {found}; if the "
+            f"first is right: --base-url {one_line(str(sent_to))}, and --api-key-env for the variable with its key"
+        )
+    return judge
 
 
 async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
     """
     Make one call at full price and return what the endpoint turned out to take; None if nothing is left to rate.
 
-    A wrong key, model or parameter is found out now and not by every request of a batch tomorrow. Raise `PermError`
-    if it is, or if the judge does not answer.
+    More are made only if the first comes to no verdict. A wrong key, model or parameter is found out now and not by
+    every request of a batch tomorrow. Raise `PermError` if it is, or if the judge does not answer.
     """
-    call = next(_pending(job, folder), None)
-    if call is None:
+    pending = _pending(job, folder)
+    first = next(pending, None)
+    if first is None:
         return None
+    rules = rules_of(job)
+    trial = Trial(rules, passed=folder.ledger.has_scored(rules.judge))
+    tried: int | None = None
     async with open_judge(job.order.judge) as judge:
-        try:
-            rating = await rate(judge, call, job.book.prompt(call.question), rules_of(job))
-        except NotAsked as error:
-            raise RunError(str(error)) from error
-        folder.append(rating)
-        if not is_settled(rating.status, rating.error):
-            said = (rating.error or {}).get("message") or rating.note
-            raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
-        if lacks_chances(rating, rules_of(job)):
-            raise no_chances(rating)
-        return judge.dialect
+        for call in chain([first], pending):
+            if call.rank == tried:
+                continue
+            tried = call.rank
+            await _tried(job, folder, judge, call, trial)
+            if not trial.goes_on:
+                return judge.dialect
+        raise RunError(f"{rules.judge} gave no verdict on any dialogue; nothing was sent")
+
+
+async def _tried(job: Job, folder: RunFolder, judge: Judge, call: Call, trial: Trial) -> None:
+    """Make one rating that counts for the trial of the judge; raise `PermError` if there is no point in others."""
+    rules = rules_of(job)
+    try:
+        rating = await rate(judge, call, job.book.prompt(call.question), rules)
+    except NotAsked as error:
+        raise RunError(str(error)) from error
+    folder.append(rating)
+    if not is_settled(rating.status, rating.error):
+        said = (rating.error or {}).get("message") or rating.note
+        raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
+    if lacks_chances(rating, rules):
+        raise no_chances(rating)
+    trial.look(rating)
 
 
 def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: BatchApi | None) -> Iterator[Batch]:
@@ -277,7 +325,7 @@ class Collection:
         try:
             if row.body is None:
                 failure_of(row, "the batch", rules.judge)
-            return rated_from(rating, read_reply(row.body, price, 1), _dimension(pack, rating), rules)
+            return rated_from(rating, read_reply(row.body, price, 1, row.redact), _dimension(pack, rating), rules)
         except CallFailed as failure:
             return None if failure.transient else failed_from(rating, failure)
         except JudgeUnusable as error:
@@ -327,13 +375,13 @@ def rows_of(path: Path) -> Iterator[Row]:
 
 
 def judge_of(folder: RunFolder, batch: Batch) -> JudgeSettings:
-    """Return the judge that a batch is for."""
+    """Return the judge that a batch is for, as the run's record has it."""
     try:
-        judge = dict(folder.record["settings"][batch.settings]["judge"])
-        price = judge.pop("price", None)
-        return JudgeSettings(**judge, price=Price(**price) if price else None)
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{folder.path}/run.json: settings: {error}, expected those of the batch") from error
+        judge = folder.record["settings"][batch.settings]["judge"]
+        return TypeAdapter(JudgeSettings).validate_python(judge)
+    except (KeyError, TypeError, ValidationError) as error:
+        said = one_line(str(error))
+        raise RunError(f"{folder.path}/run.json: settings: {said}, expected those of the batch") from error
 
 
 def _pending(job: Job, folder: RunFolder) -> Iterator[Call]:

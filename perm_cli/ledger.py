@@ -169,6 +169,11 @@ class Ledger:
         ratings, all_settled = self._database.execute(query, (settings,)).fetchone()
         return ratings if all_settled else -1
 
+    def has_scored(self, judge: str) -> bool:
+        """Tell whether this judge has ever given a score in this folder."""
+        query = "SELECT 1 FROM held WHERE judge = ? AND status = 'scored' LIMIT 1"
+        return self._database.execute(query, (judge,)).fetchone() is not None
+
     def note(self, rating: Rating) -> None:
         """Add a rating that was just made."""
         self._noted.append((is_settled(rating.status, rating.error), *_of_rating(rating)))

@@ -51,6 +51,7 @@ from perm_cli.scoring import (
     rules_of,
 )
 from perm_cli.shards import read_shard, write_shard
+from perm_cli.trials import Trial
 from perm_cli.words import Turns
 
 _OVERLAP = 4  # shards that a worker has in hand, so that one slow call does not leave it idle
@@ -71,7 +72,8 @@ class Brief:
     """
     Hold all that a worker must know. It travels as an argument, which Ray writes to no log, so it may hold keys.
 
-    `files` are the rubrics and templates by path, `secrets` environment variables by name.
+    `files` are the rubrics and templates by path, `secrets` environment variables by name; `passed` tells whether the
+    judge has given a verdict before.
     """
 
     files: Mapping[str, bytes]
@@ -82,6 +84,7 @@ class Brief:
     rules: RatingRules
     identity: bytes
     ratings: Path
+    passed: bool
     secrets: Mapping[str, str] = field(repr=False)
 
 
@@ -96,6 +99,7 @@ class Grader:
         self._unusable: JudgeUnusable | None = None
         self._opening, self._first = Lock(), Lock()
         self._proven = False
+        self._trial = Trial(brief.rules, passed=brief.passed)
         self._room = Semaphore(default_concurrency(brief.judge))
 
     async def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -146,10 +150,11 @@ class Grader:
                 return
             try:
                 rating = await rate(judge, call, self._book.prompt(call.question), self._brief.rules)
+                ratings.append(rating)
+                self._trial.look(rating)
             except JudgeUnusable as error:
                 self._unusable = error
                 return
-            ratings.append(rating)
             if lacks_chances(rating, self._brief.rules):
                 self._unusable = no_chances(rating)
 
@@ -305,6 +310,7 @@ def _brief(job: Job, folder: RunFolder, judge: JudgeSettings) -> Brief:
         rules=rules_of(job),
         identity=job.identity,
         ratings=(folder.path / "ratings").absolute(),
+        passed=folder.ledger.has_scored(job.order.judge.name),
         secrets=_secrets(judge),
     )
 

@@ -2,7 +2,8 @@
 From dialogues to ratings: what to ask is worked out, what is rated already is left out, the rest fans out.
 
 Everything that can be checked is checked by `prepare`, before a folder is made or a call paid for. The first
-call goes alone, so that a wrong key or an unknown model costs one call and not a thousand.
+call goes alone, so that a wrong key or an unknown model costs one call and not a thousand, and so do those after it
+as long as the judge has not shown that it can judge.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
 from perm_cli.reserve import Reserve
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
+from perm_cli.trials import Trial
 from perm_cli.words import DimensionName, ScoreMode
 
 
@@ -238,10 +240,10 @@ async def make_ratings(
         return None
     crew = _Crew(job, judge, folder, watch, stop)
     with closing(pending_calls(job, folder, watch, reserve)) as pending:
-        await crew.work(islice(pending, 1))
+        left = await crew.begin(pending)
         async with asyncio.TaskGroup() as group:
             for _ in range(default_concurrency(job.order.judge)):
-                group.create_task(crew.work(pending))
+                group.create_task(crew.work(left))
     if crew.fatal:
         raise crew.fatal
     return crew.full or crew.late
@@ -257,6 +259,22 @@ class _Crew:
         self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, watch, stop
         self._rules = rules_of(job)
         self._chances_seen = False
+        self._trial = Trial(self._rules, passed=folder.ledger.has_scored(self._rules.judge))
+
+    async def begin(self, calls: Iterator[Call]) -> Iterator[Call]:
+        """Take a call alone, and one of each dialogue after it while the trial goes on; return those left."""
+        tried: int | None = None
+        held: list[Call] = []
+        for call in calls:
+            if call.rank == tried:
+                held.append(call)
+                continue
+            tried = call.rank
+            self._trial.goes_on = False
+            await self.work(iter([call]))
+            if not self._trial.goes_on or self.fatal:
+                break
+        return chain(held, calls)
 
     async def work(self, calls: Iterator[Call]) -> None:
         """Take call after call; whatever ends the run for good is kept as `fatal`."""
@@ -276,6 +294,7 @@ class _Crew:
             return
         self._folder.append(rating)
         self._watch.rated(rating)
+        self._trial.look(rating)
         self._look_for_chances(rating)
         if rating.status == "skipped" and not self._stop.requested:
             self.late = rating.note

@@ -26,7 +26,7 @@ from tenacity import wait_none
 from typer.main import get_command
 
 from perm_cli import cli
-from perm_cli.judges.batch_apis import AnthropicBatches, OpenAIBatches
+from perm_cli.judges.batch_apis import AnthropicBatches, OpenAIBatches, _lines
 from perm_cli.prompts import PromptBook
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
@@ -133,7 +133,11 @@ class Desk:
     def collect(self, *more: object) -> Result:
         """Collect, once everything is over; JSON takes less time to show than tables."""
         self.server.finish()
-        return self.perm("batch", "collect", RUN, "--json", *more)
+        return self.batch("collect", "--json", *more)
+
+    def batch(self, command: str, *more: object) -> Result:
+        """Run a command on the batches, reaching the judge as they were sent."""
+        return self.perm("batch", command, RUN, *self.judge[2:], *more)
 
     def score(self, out: Path = RUN) -> Result:
         """Rate live."""
@@ -279,10 +283,10 @@ class TestThereAndBack:
     def test_a_batch_gives_the_scores_that_live_calls_give(self, desk: Desk) -> None:
         """Half the price buys the same judgement."""
         sent = desk.submit()
-        early = desk.perm("batch", "collect", RUN)
+        early = desk.batch("collect")
         desk.server.finish()
-        status = desk.perm("batch", "status", RUN)
-        collected = desk.perm("batch", "collect", RUN)
+        status = desk.batch("status")
+        collected = desk.batch("collect")
         live = desk.score(Path("live"))
 
         assert (sent.code, early.code, status.code, collected.code, live.code) == (0, 3, 0, 0, 0)
@@ -412,7 +416,7 @@ class TestThereAndBack:
         desk.submit()
         desk.server.polls = 1
 
-        result = desk.perm("batch", "collect", RUN, "--wait")
+        result = desk.batch("collect", "--wait")
 
         assert (result.code, desk.server.counts[desk.provider.show]) == (0, 4)
         assert "looking again in" in result.err
@@ -421,7 +425,7 @@ class TestThereAndBack:
     def test_the_key_is_in_no_file(self, desk: Desk) -> None:
         """Not of the run, whatever happens."""
         desk.fail(desk.provider.create, refusal(401, f"bad key {KEY}"), nth=1)
-        ended = [desk.submit(), desk.submit(), desk.perm("batch", "status", RUN), desk.collect()]
+        ended = [desk.submit(), desk.submit(), desk.batch("status"), desk.collect()]
 
         assert [result.code for result in ended] == [1, 0, 0, 0]
         assert [path for path in RUN.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()] == []
@@ -431,7 +435,7 @@ class TestThereAndBack:
         desk.submit()
         desk.fail(desk.provider.show, refusal(401, f"Incorrect API key provided: {KEY}."))
 
-        result = desk.perm("batch", "status", RUN)
+        result = desk.batch("status")
 
         assert_one_line(result, "Incorrect API key provided: ***")
         assert KEY not in result.out + result.err
@@ -536,6 +540,77 @@ class TestMistakes:
         assert (desk.server.counts, RUN.exists()) == ({}, False)
 
 
+class TestHostileFolder:
+    """A run folder may come from anybody, and its record says neither where a key goes nor which."""
+
+    @pytest.fixture
+    def planted(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """Return the judge of a folder whose record asks for a variable of the reader's, and leave it no request."""
+        monkeypatch.setenv("AWS_SECRET", KEY)
+        desk.submit()
+        changed = record()
+        judge: dict[str, Any] = next(iter(changed["settings"].values()))["judge"]
+        judge["api_key_env"] = "AWS_SECRET"
+        (RUN / "run.json").write_text(json.dumps(changed))
+        desk.server.counts.clear()
+        return judge
+
+    @pytest.mark.parametrize("command", ["status", "collect", "cancel"])
+    def test_neither_address_nor_variable_come_from_the_record(
+        self, desk: Desk, planted: dict[str, Any], command: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both addresses are named, and the option that decides."""
+        variable = f"{desk.provider.model.partition('/')[0].upper()}_API_KEY"
+        monkeypatch.setenv(variable, KEY)
+
+        result = desk.perm("batch", command, RUN)
+
+        assert_one_line(result, planted["base_url"], "your settings lead to https://api.", "--base-url")
+        assert desk.server.counts == {}
+
+    @pytest.mark.parametrize("command", ["status", "collect"])
+    def test_an_address_that_the_user_gives_takes_no_key_along(
+        self, desk: Desk, planted: dict[str, Any], command: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The variable is for the user to name, too: the provider's usual one is meant for another host."""
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        result = desk.perm("batch", command, RUN, "--base-url", planted["base_url"])
+
+        assert result.code == 1
+        assert desk.server.counts.keys() <= {desk.provider.show}  # and refused for want of a key
+
+    @at(of_openai())
+    def test_a_judge_of_the_settings_is_reached_as_they_say(self, desk: Desk) -> None:
+        """Who has named a judge need not repeat its address."""
+        house = f'[judges.house]\nmodel = "openai/m"\nbase_url = "{desk.judge[3]}"\napi_key_env = "JUDGE_KEY"\n'
+        Path("perm.toml").write_text(house)
+        desk.perm("batch", "submit", "d.jsonl", "--judge", "house", "--out", RUN)
+        desk.server.finish()
+
+        status, collected = desk.perm("batch", "status", RUN), desk.perm("batch", "collect", RUN)
+
+        assert (status.code, collected.code) == (0, 0)
+        assert_whole()
+
+    @at(of_openai())
+    def test_submitting_says_how_to_collect(self, desk: Desk) -> None:
+        """With the options that are needed once more."""
+        last = desk.submit().err.splitlines()[-1]
+
+        assert last == f"when they are done: perm batch collect run --base-url {desk.judge[3]} --api-key-env JUDGE_KEY"
+
+    @at(of_openai())
+    @pytest.mark.parametrize("price", ['{"input": -1, "output": 1}', '{"input": "much", "output": 1}', "[1]"])
+    def test_a_judge_of_any_shape_is_a_line(self, desk: Desk, price: str) -> None:
+        """Its price too is read from the record."""
+        desk.submit()
+        changed = record()
+        next(iter(changed["settings"].values()))["judge"]["price"] = json.loads(price)
+        (RUN / "run.json").write_text(json.dumps(changed))
+
+        assert_one_line(desk.batch("status"), "run.json: settings: ", "expected those of the batch")
+
+
 class TestLostOnTheWay:
     """A submission is cut short."""
 
@@ -553,7 +628,7 @@ class TestLostOnTheWay:
 
         assert_one_line(desk.submit())
         assert (len(desk.server.batches), states()) == (1, [("sending", "unsure")])
-        untouched = desk.perm("batch", "collect", RUN)
+        untouched = desk.batch("collect")
         adopted = desk.submit()
 
         assert "batch 1: not sent yet" in untouched.err
@@ -632,7 +707,7 @@ class TestLostOnTheWay:
         desk.fail(desk.provider.create, DROP, nth=1, after=True)
         desk.submit()
 
-        cancelled = desk.perm("batch", "cancel", RUN)
+        cancelled = desk.batch("cancel")
 
         assert cancelled.code == 0
         (lost,) = desk.server.batches.values()
@@ -658,7 +733,7 @@ class TestSomeFail:
         desk.submit()
         desk.server.finish()
 
-        status = desk.perm("batch", "status", RUN)
+        status = desk.batch("status")
         refused = desk.collect()
 
         assert "failed: 0 done, 0 failed of 0; token_limit_exceeded: Enqueued token limit reached." in status.out
@@ -801,7 +876,7 @@ class TestSomeFail:
         desk.server.done_at_cancel = 4
         desk.submit()
 
-        cancelled = desk.perm("batch", "cancel", RUN)
+        cancelled = desk.batch("cancel")
         result = desk.collect()
 
         assert (cancelled.code, cancelled.err) == (0, "batch 1: cancelling\n")
@@ -817,7 +892,7 @@ class TestSomeFail:
         first, second = desk.server.batches
         desk.server.finish(first)
 
-        assert desk.perm("batch", "cancel", RUN).code == 0
+        assert desk.batch("cancel").code == 0
 
         assert desk.server.batches[second].status in {"cancelling", "canceling"}
 
@@ -952,9 +1027,7 @@ class TestExported:
         desk.submit()
         Path("a.jsonl").write_bytes(b"{}")
 
-        assert_one_line(
-            desk.perm("batch", "collect", RUN, "--from", "a.jsonl"), "--from: no exported batch found in run"
-        )
+        assert_one_line(desk.batch("collect", "--from", "a.jsonl"), "--from: no exported batch found in run")
 
     def test_answers_of_a_second_round_are_rated_once(self, perm: Perm, export: Export) -> None:
         """What failed in the first round stands in two batches; the files are given one by one."""
@@ -1129,7 +1202,7 @@ class TestHostile:
         desk.submit()
         desk.fail(desk.provider.show, answer)
 
-        result = desk.perm("batch", "status", RUN)
+        result = desk.batch("status")
 
         if result.code:
             assert_one_line(result)
@@ -1149,7 +1222,7 @@ class TestHostile:
         with batch_loopback() as elsewhere:
             location = {"Location": f"{elsewhere.url}{desk.provider.show.removeprefix('GET /v1').format(id='b')}"}
             desk.fail(desk.provider.show, Answer(status=307, body=b"", headers=location))
-            result = desk.perm("batch", "status", RUN)
+            result = desk.batch("status")
 
         assert_one_line(result)
         assert elsewhere.counts == {}
@@ -1248,3 +1321,9 @@ def dying(monkeypatch: pytest.MonkeyPatch, steps: int, *more: Callable[..., Any]
             owner = httpx.Client if step is httpx.Client.send else RunFolder
             patch.setattr(owner, step.__name__, mortal(step))
         yield lambda: taken > steps
+
+
+def test_a_line_without_an_end_is_no_answer() -> None:
+    """It must not fill the memory before anybody looks at it."""
+    with pytest.raises(ValueError, match="a line of more than 32 MB"):
+        list(_lines(b" " * 2**20 for _ in range(99)))

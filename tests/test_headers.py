@@ -48,6 +48,7 @@ def in_a_minute() -> datetime:
         pytest.param("5s!", None, id="more-after-it"),
         pytest.param("6m0", None, id="unit-missing"),
         pytest.param("2026-13-45", None, id="no-such-date"),
+        pytest.param("0001-01-01T00:00:00", None, id="first-year"),
     ],
 )
 def test_a_reset_is_read_in_every_form(text: str, seconds: float | None) -> None:
@@ -74,6 +75,10 @@ def test_a_reset_may_be_a_date() -> None:
         pytest.param("nan", None, id="not-a-number"),
         pytest.param("Wed, 21 Oct 9999 07:28:00 GMT", DAY_S, id="date-far-away"),
         pytest.param("Wed, 99 Oct 2026 07:28:00 GMT", None, id="no-such-date"),
+        pytest.param("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None, id="year-of-twenty-digits"),
+        pytest.param("Mon, 01 Jan 0001 00:00:00 -0000", 0.0, id="first-year"),
+        pytest.param("Wed, 21 Oct 2015 07:28:00 +9999999999", None, id="zone-beyond-all"),
+        pytest.param("9" * 5000, DAY_S, id="more-digits-than-a-number-has"),
     ],
 )
 def test_retry_after_is_a_number_of_seconds_within_a_day(text: str, seconds: float | None) -> None:

@@ -1,9 +1,12 @@
 """Judges over their three routes, each against what it really meets: an HTTP server, LiteLLM, llama.cpp."""
 
 import asyncio
+import gzip
 import json
 import socket
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
 from perm_cli.judges import default_concurrency, identity_of, missing, open_judge, route_of
-from perm_cli.judges.chat import ATTEMPTS, ChatJudge
+from perm_cli.judges.chat import ATTEMPTS, FEW_ATTEMPTS, ChatJudge
 from perm_cli.judges.headers import retry_after_s
 from perm_cli.judges.http import HttpTransport, is_loopback
 from perm_cli.judges.limiter import Limiter
@@ -46,6 +49,10 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
+    def clock(self) -> float:
+        """Return the time."""
+        return self.now
+
 
 def ask(
     server: Loopback,
@@ -67,6 +74,32 @@ def ask(
         finally:
             await transport.close()
         return replies[-1], judge
+
+    return asyncio.run(run())
+
+
+def ask_all(
+    server: Loopback, requests: Sequence[Request], *, at_once: bool = False, window: int = 32
+) -> tuple[list[Reply | CallFailed], ChatJudge]:
+    """Ask a judge at the server and return what came of each call, waiting for nothing between tries."""
+
+    async def run() -> tuple[list[Reply | CallFailed], ChatJudge]:
+        transport = HttpTransport(server.url, "m", KEY, 5)
+        limiter = Limiter(Pace(window), clock=(time := Time()).clock, sleep=time.sleep)
+        judge = ChatJudge(JudgeSettings(name="j", model="openai/m", base_url=server.url), transport, limiter)
+
+        async def one(request: Request) -> Reply | CallFailed:
+            try:
+                return await judge.ask(request)
+            except CallFailed as failure:
+                return failure
+
+        try:
+            if at_once:
+                return list(await asyncio.gather(*map(one, requests))), judge
+            return [await one(request) for request in requests], judge
+        finally:
+            await transport.close()
 
     return asyncio.run(run())
 
@@ -165,7 +198,6 @@ def test_a_reasoning_judge_is_given_its_own_name_for_the_token_limit(request_: R
         pytest.param(404, "model m not found", "knows no such model or path", id="unknown-model"),
         pytest.param(402, "pay first", "no credit left", id="no-credit"),
         pytest.param(429, "You exceeded insufficient_quota", "no credit left", id="no-quota"),
-        pytest.param(400, "messages: what is this?", "refuses the request", id="unknown-complaint"),
         pytest.param(307, "moved", "redirects to", id="redirect"),
     ],
 )
@@ -227,7 +259,24 @@ def test_attempts_have_a_limit(request_: Request) -> None:
     ("answer", "kind", "transient"),
     [
         pytest.param(refusal(400, "maximum context length is 8192"), "too_long", False, id="too-long"),
+        pytest.param(refusal(413, "Payload Too Large"), "too_long", False, id="too-large"),
+        pytest.param(refusal(429, "Request too large for m on tokens per min"), "too_long", False, id="too-large-429"),
+        pytest.param(refusal(429, "TPM: Limit 30,000, Requested 41234"), "too_long", False, id="beyond-the-limit"),
         pytest.param(refusal(400, "content management policy"), "refused", False, id="moderated"),
+        pytest.param(refusal(400, "Content Exists Risk"), "refused", False, id="moderated-deepseek"),
+        pytest.param(
+            refusal(400, "Output blocked by content filtering policy"), "refused", False, id="moderated-claude"
+        ),
+        pytest.param(
+            refusal(400, "Input data may contain inappropriate content."), "refused", False, id="moderated-qwen"
+        ),
+        pytest.param(
+            refusal(400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy."),
+            "refused",
+            False,
+            id="moderated-openai",
+        ),
+        pytest.param(refusal(403, "Your input was flagged by moderation"), "refused", False, id="moderated-router"),
         pytest.param(Answer(body=b'{"choices": []}'), "malformed", True, id="no-choices"),
         pytest.param(Answer(body=b'{"error": {"message": "up", "code": 502}}'), "server", True, id="error-in-success"),
     ],
@@ -320,6 +369,7 @@ def test_what_a_judge_lacks_is_said_with_the_cure(monkeypatch: pytest.MonkeyPatc
         ("http://localhost/v1", True),
         ("http://[::1]:8/v1", True),
         ("http://a.b", False),
+        ("http://[::1", False),
     ],
 )
 def test_loopback_addresses_are_known(url: str, own: bool) -> None:
@@ -346,9 +396,8 @@ def anthropic(server: Loopback, request: Request, **settings: Any) -> tuple[Repl
 
     async def run() -> tuple[Reply, ChatJudge]:
         address = server.url.removesuffix("/v1")
-        judge_settings = JudgeSettings(
-            name="j", model="anthropic/claude-sonnet-4-5", base_url=address, api_key_env="JUDGE_KEY", **settings
-        )
+        usual = {"name": "j", "model": "anthropic/claude-sonnet-4-5", "api_key_env": "JUDGE_KEY"}
+        judge_settings = JudgeSettings(base_url=address, **usual | settings)
         async with open_judge(judge_settings) as judge:
             return await judge.ask(request), judge
 
@@ -396,6 +445,28 @@ class TestLiteLLM:
 
         assert len(server.requests) == 1
         assert KEY not in str(raised.value)
+
+    def test_the_usual_key_is_not_sent_to_an_address_of_ones_own(
+        self, request_: Request, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is meant for the provider; the variable for another host is for the user to name."""
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.delenv("JUDGE_KEY")
+
+        with loopback(lambda _: Answer(text="{}")) as server:
+            anthropic(server, request_, api_key_env=None)
+
+        assert server.headers
+        assert KEY not in str([dict(each) for each in server.headers])
+
+    def test_nobody_there_is_said_as_soon_as_on_the_other_route(self, request_: Request) -> None:
+        """LiteLLM takes a lost connection for a server's error with most providers."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            server = Loopback(url=f"http://127.0.0.1:{free.getsockname()[1]}/v1")
+
+            with pytest.raises(JudgeUnusable, match="no connection: Cannot connect"):
+                anthropic(server, request_)
 
     def test_one_layer_retries(self, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
         """LiteLLM's own retries would multiply ours."""
@@ -474,3 +545,287 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 def test_weights_that_are_not_there_are_named() -> None:
     """The judge's name holds the path that was looked for."""
     assert missing_parts("local:/no/such.gguf")[-1].startswith("/no/such.gguf: no such file")
+
+
+def test_a_request_too_large_for_the_limit_is_asked_once(request_: Request) -> None:
+    """It is a 429 that no waiting mends, so the pace of the others is none of its business."""
+    large = replace(request_, prompt=Prompt("How is it received?", "| very long"))
+    message = "Request too large: Limit 30000, Requested 41234. The input or output tokens must be reduced."
+    seen: list[float] = []
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return refusal(429, message) if "very long" in json.dumps(body) else verdict(body)
+
+    with loopback(answering) as server:
+
+        async def run() -> None:
+            transport = HttpTransport(server.url, "m", KEY, 5)
+            judge = ChatJudge(JudgeSettings(name="j", model="openai/m"), transport, limiter := Limiter(Pace(4)))
+            with pytest.raises(CallFailed, match="too large"):
+                await judge.ask(large)
+            await judge.ask(request_)
+            seen.append(limiter.pace.window)
+            await transport.close()
+
+        asyncio.run(run())
+
+    assert (len(server.requests), seen) == (2, [4.0])
+
+
+QUOTED = {"error": {"message": "Provider returned error", "code": 400, "metadata": {"provider_name": "X", "raw": "?"}}}
+
+
+def quoting(raw: object) -> Answer:
+    """Return what a router makes of a provider's refusal."""
+    error: dict[str, Any] = QUOTED["error"] | {"metadata": {"provider_name": "X", "raw": raw}}
+    return Answer(status=400, body=json.dumps({"error": error}).encode())
+
+
+@pytest.mark.parametrize(
+    ("raw", "dropped", "form"),
+    [
+        pytest.param('{"error": {"message": "schema: keyword not supported"}}', [], "json", id="schema"),
+        pytest.param(
+            '{"error": {"message": "Unsupported value", "param": "temperature"}}', ["temperature"], "schema", id="param"
+        ),
+        pytest.param({"error": {"message": "no temperature, please"}}, ["temperature"], "schema", id="object"),
+        pytest.param("temperature is not supported", ["temperature"], "schema", id="text"),
+        pytest.param(
+            json.dumps({"error": {"message": "up", "metadata": {"raw": '{"error": "no temperature"}'}}}),
+            ["temperature"],
+            "schema",
+            id="router-behind-a-router",
+        ),
+    ],
+)
+def test_the_reason_behind_a_router_is_read(request_: Request, raw: object, dropped: list[str], form: str) -> None:
+    """The router's own words name nothing that could be given up."""
+
+    def answering(body: dict[str, Any]) -> Answer:
+        asked = body.get("response_format", {}).get("type")
+        refused = "temperature" in body if dropped else asked == "json_schema"
+        return quoting(raw) if refused else verdict(body)
+
+    with loopback(answering) as server:
+        _, judge = ask(server, request_)
+
+    assert (judge.effective()["dropped"], judge.dialect.form) == (dropped, form)
+    assert len(server.requests) == 2
+
+
+UNEXPLAINED = refusal(400, "tools.0.custom: properties maximum, minimum are not supported")
+
+
+def asks_for_schema(body: dict[str, Any]) -> bool:
+    """Tell whether a request wants its verdict to fit a schema."""
+    return bool(body.get("response_format", {}).get("type") == "json_schema")
+
+
+def test_an_unexplained_refusal_of_a_schema_is_worth_a_try_in_json_mode(request_: Request) -> None:
+    """Many an endpoint complains of a schema in words of its own."""
+    with loopback(lambda body: UNEXPLAINED if asks_for_schema(body) else verdict(body)) as server:
+        reply, judge = ask(server, request_, calls=2)
+
+    assert judge.dialect.form == "json"
+    assert (len(server.requests), reply.attempts) == (3, 1)
+
+
+def test_one_try_in_json_mode_is_all(request_: Request) -> None:
+    """The request is refused for something else then, and the next one asks for a schema again."""
+    with loopback(lambda _: UNEXPLAINED) as server, pytest.raises(CallFailed, match="not supported") as raised:
+        ask(server, request_)
+
+    assert [asks_for_schema(body) for body in server.requests] == [True, False]
+    assert (raised.value.kind, raised.value.attempts) == ("rejected", 2)
+
+
+def test_a_schema_that_others_were_answered_with_is_given_up_for_one_call_only(request_: Request) -> None:
+    """The better form must not be lost for the run by one odd dialogue."""
+    odd = replace(request_, prompt=Prompt("How is it received?", "| odd"))
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return UNEXPLAINED if asks_for_schema(body) and "odd" in json.dumps(body["messages"]) else verdict(body)
+
+    with loopback(answering) as server:
+        replies, judge = ask_all(server, [request_, odd, request_])
+
+    assert [reply.attempts for reply in replies] == [1, 2, 1]
+    assert judge.dialect.form == "schema"
+
+
+def test_a_judge_that_refuses_two_dialogues_and_has_answered_none_is_given_up(request_: Request) -> None:
+    """One may be the dialogue's fault."""
+    other = replace(request_, prompt=Prompt("How is it received?", "| another"))
+
+    with (
+        loopback(lambda _: refusal(400, "messages: what is this?")) as server,
+        pytest.raises(JudgeUnusable, match="refuses the request: messages: what is this"),
+    ):
+        ask_all(server, [request_, request_, other])
+
+    assert len(server.requests) == 6
+
+
+def test_empty_answers_to_some_never_make_a_judge_dead(request_: Request) -> None:
+    """A router gives them for what a filter behind it has blocked."""
+    with loopback(lambda _: Answer(body=b'{"choices": []}')) as server:
+        replies, _ = ask_all(server, [request_] * 9)
+
+    assert [type(reply) for reply in replies] == [CallFailed] * 9
+    assert len(server.requests) == 9 * FEW_ATTEMPTS
+
+
+def test_calls_that_fail_while_others_are_answered_never_make_a_judge_dead(request_: Request) -> None:
+    """There are prompts that a server falls over, and it gets up again."""
+    odd = replace(request_, prompt=Prompt("How is it received?", "| odd"))
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return refusal(500, "fell over") if "odd" in json.dumps(body["messages"]) else verdict(body)
+
+    with loopback(answering) as server:
+        replies, _ = ask_all(server, [odd] * 9 + [request_] * 9, at_once=True)
+
+    assert [type(reply) for reply in replies] == [CallFailed] * 9 + [Reply] * 9
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"),
+    [
+        pytest.param({"error": {"code": 502, "message": "Upstream provider failed"}}, "server", id="error"),
+        pytest.param({"error": "gone", "finish_reason": "stop"}, "server", id="error-in-words"),
+        pytest.param({"finish_reason": "error"}, "server", id="finish-reason"),
+        pytest.param({"error": {"code": "content_filter", "message": "no"}}, "refused", id="filter"),
+    ],
+)
+def test_a_failure_in_the_middle_of_a_reply_is_a_failed_call(
+    request_: Request, choice: dict[str, Any], kind: str
+) -> None:
+    """A provider behind a router that breaks off says so in the choice, and the status is 200."""
+    body = {"choices": [{"message": {"content": ""}, "finish_reason": "error"} | choice]}
+    left = [Answer(body=json.dumps(body).encode())]
+
+    with loopback(lambda body: left.pop() if left else verdict(body)) as server:
+        replies, _ = ask_all(server, [request_])
+
+    assert [getattr(reply, "attempts", 0) for reply in replies] == [2 if kind == "server" else 1]
+    assert getattr(replies[0], "kind", "server") == kind
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"tool_calls": [{"function": {"arguments": '{"score": 4}'}}]}, id="tool-call"),
+        pytest.param({"tool_calls": [{"function": {"arguments": {"score": 4}}}]}, id="object"),
+        pytest.param({"function_call": {"arguments": '{"score": 4}'}}, id="function-call"),
+    ],
+)
+def test_a_verdict_given_to_a_tool_is_read(request_: Request, pack: Pack, message: dict[str, Any]) -> None:
+    """Some servers make a tool of the schema and say so."""
+    with loopback(lambda _: Answer(message={"content": None} | message, finish_reason="tool_calls")) as server:
+        reply, _ = ask(server, request_)
+
+    assert read_verdict(reply.text, pack.dimensions["reception"], reply.finish_reason).score == 4
+
+
+def reply_body(content: object, **beside: Any) -> bytes:
+    """Return a completion as it goes over the wire."""
+    choice = {"message": {"content": content}, "finish_reason": "stop"}
+    return json.dumps({"choices": [choice], "model": "m"} | beside).encode()
+
+
+ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(reply_body(f"Reason: {KEY}\nScore: 3"), id="plain"),
+        pytest.param(reply_body("Reason: KEY\nScore: 3").replace(b"KEY", ESCAPED.encode()), id="escaped"),
+        pytest.param(
+            reply_body('{"rationale": "KEY", "score": 3}').replace(b"KEY", ESCAPED.replace("\\", "\\\\").encode()),
+            id="escaped-twice",
+        ),
+        pytest.param(reply_body([{"text": f"Reason: {KEY[:7]}"}, {"text": f"{KEY[7:]}\nScore: 3"}]), id="in-parts"),
+        pytest.param(reply_body("Score: 3", model=KEY), id="as-the-model"),
+        pytest.param(
+            json.dumps({"choices": [{"finish_reason": "error", "error": {"message": KEY}}]}).encode(), id="in-a-failure"
+        ),
+    ],
+)
+def test_a_key_that_the_judge_repeats_is_in_nothing_that_is_kept(request_: Request, pack: Pack, body: bytes) -> None:
+    """Ratings are shared, and a judge may be a stranger's."""
+    with loopback(lambda _: Answer(body=body)) as server:
+        (reply,), _ = ask_all(server, [request_])
+
+    kept = str(vars(reply)) if isinstance(reply, CallFailed) else f"{reply}"
+    assert KEY not in kept
+    if isinstance(reply, Reply):
+        read = read_verdict(reply.text, pack.dimensions["reception"])
+        assert (read.score, KEY in read.rationale) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(Answer(body=b"x" * 5_000_000), "more than 4 MB", id="large"),
+        pytest.param(
+            Answer(body=gzip.compress(b" " * 50_000_000), headers={"Content-Encoding": "gzip"}), "than 4 MB", id="bomb"
+        ),
+        pytest.param(Answer(body=reply_body("Score: 3\n" * 30_000)), "a reply of 270,000 characters", id="verdicts"),
+    ],
+)
+def test_an_answer_that_is_too_large_is_a_failed_call(request_: Request, answer: Answer, said: str) -> None:
+    """It is read no further, and not asked for again."""
+    with loopback(lambda _: answer) as server:
+        (reply,), _ = ask_all(server, [request_])
+
+    assert isinstance(reply, CallFailed)
+    assert (reply.kind, reply.transient, said in reply.message) == ("too_large", False, True)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("pack_", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+def test_a_packed_answer_is_read(request_: Request, pack_: Callable[[bytes], bytes]) -> None:
+    """Most servers on the internet pack what they send."""
+    encoding = "gzip" if pack_ is gzip.compress else "deflate"
+    packed = Answer(body=pack_(reply_body("Score: 3")), headers={"Content-Encoding": encoding})
+
+    with loopback(lambda _: packed) as server:
+        reply, _ = ask(server, request_)
+
+    assert reply.text == "Score: 3"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_an_answer_that_is_not_packed_as_it_says_is_a_failed_call(request_: Request, encoding: str) -> None:
+    """Nothing can be made of it, and the address may be wrong."""
+    with (
+        loopback(lambda _: Answer(body=b"nonsense", headers={"Content-Encoding": encoding})) as server,
+        pytest.raises(JudgeUnusable, match=r"http://127\.0\.0\.1"),
+    ):
+        ask(server, request_)
+
+
+@pytest.mark.parametrize("location", ["http://[::1", f"http://{KEY}.h/", "", "//"])
+def test_a_redirect_to_nowhere_is_a_line(request_: Request, location: str) -> None:
+    """Whatever the header says."""
+    with (
+        loopback(lambda _: refusal(302, "moved", Location=location)) as server,
+        pytest.raises(JudgeUnusable, match="redirects to elsewhere"),
+    ):
+        ask(server, request_)
+
+
+def test_after_a_refusal_another_call_is_the_probe(request_: Request) -> None:
+    """What an endpoint never takes must not be what it is asked, to find out whether it takes anything again."""
+    odd = replace(request_, prompt=Prompt("How is it received?", "| odd"))
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return left.pop() if left and "odd" in json.dumps(body["messages"]) else verdict(body)
+
+    left = [refusal(429, "not this one")]
+    with loopback(answering) as server:
+        ask_all(server, [odd] + [request_] * 5, at_once=True, window=1)
+
+    asked = ["odd" in json.dumps(body["messages"]) for body in server.requests]
+    assert asked == [True] + [False] * 5 + [True]

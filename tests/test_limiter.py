@@ -1,7 +1,7 @@
 """The gate before a judge: who goes next, how waits end, and that a budget is never passed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -393,6 +393,7 @@ class Endpoint:
     calls: int = 0
     where: str = "http://judge"
     dropped: frozenset[str] = frozenset()
+    redact: Callable[[str], str] = str
 
     async def send(self, _: dict[str, Any]) -> Answer:
         """Return a good verdict."""

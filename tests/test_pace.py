@@ -470,3 +470,13 @@ def test_whatever_happens_somebody_may_go_sometime(
         assert not math.isnan(wait_s)
         assert 1 <= pace.window <= ceiling
         assert flying or wait_s < math.inf
+
+
+def test_an_endpoint_may_refuse_for_days() -> None:
+    """A training run asks on, however long its judge has been away."""
+    pace = Pace(4)
+    for hour in range(2000):
+        pace.begin(now := hour * 3600.0, 0)
+        pace.refused(now + 1, now, None)
+
+    assert pace.wait_s(2000 * 3600.0, 0) <= 30

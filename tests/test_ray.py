@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -148,12 +149,26 @@ def test_a_wrong_key_costs_a_worker_one_call_and_ends_the_work_of_all(tmp_path: 
 def test_answers_of_any_kind_become_ratings(tmp_path: Path) -> None:
     """A reply that nobody can read is a rating without a score, on Ray as elsewhere."""
     files = written(tmp_path / "d.jsonl", [row(place) for place in range(4)])
-    with loopback(lambda _: Answer(text="I would rather not say.")) as server:
+
+    def answering(body: dict[str, Any]) -> Answer:
+        return verdict(body) if "number 0" in json.dumps(body) else Answer(text="I would rather not say.")
+
+    with loopback(answering) as server:
         said, _ = graded(server, files, tmp_path / "run")
 
     assert (said["fatal"], said["problem"]) == ([False], [""])
-    statuses = [each and each["status"] for each in read_shard(Path(said["file"][0]))]
-    assert statuses == ["unparseable"] * 16
+    statuses = Counter(each and each["status"] for each in read_shard(Path(said["file"][0])))
+    assert statuses == {"scored": 4, "unparseable": 12}
+
+
+def test_a_judge_that_never_gives_a_verdict_ends_the_work_of_all(tmp_path: Path) -> None:
+    """It is not paid to the end, and what it wrote is kept."""
+    files = written(tmp_path / "d.jsonl", [row(place) for place in range(9)])
+    with loopback(lambda _: Answer(text="I would rather not say.")) as server:
+        said, _ = graded(server, files, tmp_path / "run")
+
+    assert said["fatal"] == [True]
+    assert "8 replies and no verdict that can be read, the last: 'I would rather not say.'" in said["problem"][0]
 
 
 def test_a_shard_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def test_the_finish_reason_says_how_the_reply_ended(message: object, finish_reas
         ),
         pytest.param({"prompt_tokens": 9, "prompt_tokens_details": None}, (9, 0, 0), id="null-details"),
         pytest.param({"completion_tokens": -3}, (0, 0, 0), id="negative"),
+        pytest.param(
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 10**12}}, (9, 0, 0), id="cached-beyond-all"
+        ),
+        pytest.param({"prompt_tokens": 9, "prompt_cache_hit_tokens": 10}, (9, 0, 9), id="more-cached-than-sent"),
+        pytest.param({"prompt_tokens": 2**53 - 1, "completion_tokens": 10**9}, (0, 0, 0), id="beyond-any-context"),
         pytest.param({"prompt_tokens": "9", "completion_tokens": None}, (0, 0, 0), id="no-numbers"),
         pytest.param(None, (0, 0, 0), id="null"),
         pytest.param({}, (0, 0, 0), id="empty"),

@@ -115,6 +115,15 @@ def test_a_judge_of_the_file_is_taken_by_name() -> None:
     assert (reward_settings().judge.name, reward_settings().judge.model) == ("mine", "openai/m")
 
 
+def test_a_redirected_judge_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A trainer starts from a folder that others may have written."""
+    Path("perm.toml").write_text(f'[judges."openai/m"]\nmodel = "openai/m"\nbase_url = "{URL}"\n')
+
+    reward_settings(judge="openai/m")
+
+    assert [f"judge 'openai/m' goes to {URL}, not to its provider" in text for text in caplog.messages] == [True]
+
+
 @pytest.mark.parametrize("otherwise", ["none", "mean", "raise"])
 def test_what_stands_in_is_the_trainers_to_say_unless_somebody_else_does(otherwise: str) -> None:
     """TRL leaves a reply out, verl cannot."""

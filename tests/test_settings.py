@@ -1,5 +1,8 @@
 """Settings: which file counts, what may stand in it, and what the command line changes."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import SettingsError
+from perm_cli.judges import detour_of, named_judge
 from perm_cli.judges.settings import (
     Configuration,
     JudgeSettings,
@@ -135,6 +139,21 @@ def test_a_named_file_counts_whatever_lies_nearer(tmp_path: Path) -> None:
             "perm.toml: judges.a.price.out: ",
             id="unknown-price",
         ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = -1, output = 2 }",
+            "perm.toml: judges.a.price.input: ",
+            id="negative-price",
+        ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = 1, output = nan }",
+            "perm.toml: judges.a.price.output: ",
+            id="price-that-is-no-number",
+        ),
+        pytest.param(
+            "[judges.a]\nmodel = 'm'\nprice = { input = 1, output = 2, cached = inf }",
+            "perm.toml: judges.a.price.cached: ",
+            id="infinite-price",
+        ),
         pytest.param("judge = \nx = 1", r"perm.toml: .*\(at line 1, column 9\), expected TOML", id="broken"),
         pytest.param("a = 1\na = 2", "perm.toml: .*, expected TOML", id="twice"),
         pytest.param(f"a = {'1' * 5000}", "perm.toml: .* digits.*, expected TOML", id="a-number-without-end"),
@@ -157,6 +176,31 @@ def test_a_mistake_is_named_with_file_and_key(text: str, where: str, tmp_path: P
 
     with pytest.raises(SettingsError, match=where):
         load_configuration()
+
+
+@pytest.mark.parametrize(
+    ("params", "named_"),
+    [
+        pytest.param('{ extra_body = { api_key = "sk" } }', "api_key", id="one-deep"),
+        pytest.param('{ extra_body = { model = "m" } }', "model", id="the-request-itself"),
+        pytest.param('{ a = { b = [{ Authorization = "sk" }] } }', "Authorization", id="in-a-list"),
+        pytest.param('{ a = { X-Api-Key = "sk" } }', "X-Api-Key", id="another-spelling"),
+        pytest.param("{ a = { extra_headers = {} } }", "extra_headers", id="headers"),
+    ],
+)
+def test_a_secret_among_parameters_is_refused_at_any_depth(params: str, named_: str, tmp_path: Path) -> None:
+    """Parameters stand in the record of every run."""
+    saved(tmp_path / "perm.toml", f"[judges.a]\nmodel = 'm'\nparams = {params}")
+
+    with pytest.raises(SettingsError, match=rf"perm\.toml: judges\.a\.params: {named_} found"):
+        load_configuration()
+
+
+def test_nested_parameters_may_have_names_of_a_request(tmp_path: Path) -> None:
+    """A plugin of a router has a model of its own."""
+    saved(tmp_path / "perm.toml", "[judges.a]\nmodel = 'm'\nparams = { plugins = [{ model = 'x', n = 3 }] }")
+
+    assert load_configuration().judges["a"].params == {"plugins": [{"model": "x", "n": 3}]}
 
 
 def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
@@ -272,3 +316,169 @@ def test_a_key_is_read_without_the_line_end_of_its_file(
         monkeypatch.setenv("MY_KEY", value)
 
     assert read_key("MY_KEY") == key
+
+
+@pytest.fixture
+def strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a settings file that belongs to somebody else, in the folder above."""
+    path = saved(tmp_path / "perm.toml", named("openai/m"))
+    if os.geteuid() == 0:
+        os.chown(path, 4321, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    return path
+
+
+def test_a_settings_file_of_another_owner_is_refused(strangers: Path) -> None:
+    """It says which variables are sent where, and anybody may leave one in a shared folder."""
+    with pytest.raises(SettingsError, match=rf"{strangers}: owned by another user .* --config {strangers}"):
+        load_configuration()
+
+
+def test_a_settings_file_of_another_owner_counts_where_it_is_named(strangers: Path) -> None:
+    """Who names a file has decided to trust it."""
+    assert load_configuration(strangers).judge == "openai/m"
+
+
+def test_a_foreign_project_without_settings_of_ours_is_passed_over(strangers: Path) -> None:
+    """Most of them have nothing to do with this program."""
+    strangers.rename(strangers.with_name("pyproject.toml"))
+
+    assert load_configuration() == Configuration()
+
+
+REDIRECTED = '[judges."openai/m"]\nmodel = "openai/m"\nbase_url = "http://evil.test/v1"\napi_key_env = "AWS_SECRET"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "overrides", "said"),
+    [
+        pytest.param(REDIRECTED, "openai/m", {}, "http://evil.test/v1 with the key in AWS_SECRET", id="address"),
+        pytest.param(
+            '[judges."openai/m"]\nmodel = "openrouter/a/b"', "openai/m", {}, "openrouter/a/b", id="other-provider"
+        ),
+        pytest.param(
+            '[judges."gpt-4o-mini"]\nmodel = "m"\nbase_url = "http://h/v1"', "gpt-4o-mini", {}, "http://h/v1", id="bare"
+        ),
+        pytest.param(REDIRECTED, "openai/m", {"base_url": "http://mine.test/v1"}, None, id="own-address"),
+        pytest.param(REDIRECTED, "openai/other", {}, None, id="another-judge"),
+        pytest.param('[judges."openai/m"]\nmodel = "openai/m"\nrpm = 9', "openai/m", {}, None, id="same-provider"),
+        pytest.param(
+            '[judges.house]\nmodel = "openai/m"\nbase_url = "http://h/v1"', "house", {}, None, id="a-name-of-ones-own"
+        ),
+    ],
+)
+def test_a_redirected_model_name_of_a_provider_is_announced(
+    text: str, name: str, overrides: dict[str, Any], said: str | None, tmp_path: Path
+) -> None:
+    """Whoever asks for a provider's model must learn that its key and the dialogues go elsewhere."""
+    saved(tmp_path / "perm.toml", text)
+    configuration = load_configuration()
+
+    detour = detour_of(judge_settings(name, configuration, **overrides), configuration)
+
+    expected = said and f"{tmp_path}/perm.toml: judge '{name}' goes to {said}, not to its provider"
+    assert detour == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1/v1",
+        "http://[::g]/v1",
+        "http://h:99999/v1",
+        "http://h:0/v1",
+        "http://h:x/v1",
+        "http://a..b/v1",
+        f"http://{'a' * 64}/v1",
+        "http://exa mple/v1",
+        "http:\\\\h\\v1",
+        "http://h\x1b[31m/v1",
+        "http://h/v1#part",
+        "ftp://h/v1",
+        "h:80/v1",
+        "http:///v1",
+        "",
+    ],
+)
+def test_what_is_no_address_is_a_line(url: str) -> None:
+    """It is found out before anything else is done."""
+    with pytest.raises(
+        SettingsError, match=r"the base URL: .* found, expected one such as http://127\.0\.0\.1"
+    ) as raised:
+        judge_settings("m", Configuration(), base_url=url)
+
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000/v1", "https://ä.example/v1", "http://[::1]:8/v1/", "http://a_b"]
+)
+def test_an_address_is_taken_as_it_is(url: str) -> None:
+    """But for the slash at its end."""
+    assert judge_settings("m", Configuration(), base_url=url).base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        pytest.param("mien", "mine", id="of-the-file"),
+        pytest.param("gpt-4o-minni", "gpt-4o-mini", id="of-the-list"),
+        pytest.param("antropic/claude-x", "anthropic/claude-x", id="provider"),
+        pytest.param("locall", "local", id="embedded"),
+    ],
+)
+def test_a_misspelt_judge_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
+    """It is found out without a call."""
+    with pytest.raises(SettingsError, match=f"--judge {name}: no such judge found; did you mean ([^?]*, )?{meant}[,?]"):
+        named_judge(name, CONFIGURED)
+
+
+@pytest.mark.parametrize("name", ["xyzzy-7", "openai/", "/m"])
+def test_a_name_that_is_near_to_none_is_refused(name: str) -> None:
+    """The line says what there is."""
+    with pytest.raises(SettingsError, match=r"no such judge found; Expected a name from perm\.toml"):
+        named_judge(name, Configuration())
+
+
+def test_a_misspelt_model_of_the_file_is_named_with_its_judge() -> None:
+    """The name was right, and what it stands for is not."""
+    house = replace(MINE, name="house", model="antropic/m", base_url=None)
+
+    with pytest.raises(SettingsError, match=r"--judge house: model antropic/m: .*did you mean anthropic/m[,?]"):
+        named_judge("house", Configuration(judges={"house": house}))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("mine", {}),
+        ("openai/anything", {}),
+        ("hosted_vllm/org/m", {}),
+        ("groq/new-model", {}),
+        ("nano-gpt/x", {}),
+        ("gpt-4o-mini", {}),
+        ("ft:gpt-4o-mini:org", {}),
+        ("baseline", {}),
+        ("local:weights.gguf", {}),
+        ("anything", {"base_url": "http://h/v1"}),
+    ],
+)
+def test_whatever_may_be_a_judge_is_taken(name: str, overrides: dict[str, Any]) -> None:
+    """A provider has more models than any list."""
+    assert named_judge(name, CONFIGURED, **overrides).name == name
+
+
+def test_nobody_waits_for_litellm_to_hear_of_a_misspelling() -> None:
+    """Its import takes seconds."""
+    code = (
+        "import sys\nfrom perm_cli.judges import named_judge\nfrom perm_cli.judges.settings import Configuration\n"
+        "try:\n    named_judge('antropic/x', Configuration())\nexcept Exception as error:\n"
+        "    print(type(error).__name__, 'litellm' in sys.modules)"
+    )
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert said == "SettingsError False\n"

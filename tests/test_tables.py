@@ -205,6 +205,15 @@ def spending(statuses: dict[str, int], tokens: dict[str, int], cost: float | Non
             id="failures",
         ),
         pytest.param(
+            spending({"scored": 1, "truncated": 3}, {"calls": 4}, 0.0),
+            [
+                "1 of 4 ratings scored (25.0%); 3 truncated",
+                "truncated: the tokens were used up before a verdict, as by thinking; --max-tokens gives more",
+                "4 calls for these ratings, 0 tokens in, 0 out, 0.0000 USD",
+            ],
+            id="cut-off",
+        ),
+        pytest.param(
             spending({}, {}, 0.0),
             ["0 of 4 ratings scored (0.0%)", "0 calls for these ratings, 0 tokens in, 0 out, 0.0000 USD"],
             id="nothing",

@@ -20,6 +20,7 @@ import typer
 
 from perm_cli import __version__
 from perm_cli.cli.options import (
+    AccessOptions,
     AsJson,
     Config,
     DialogueOptions,
@@ -578,11 +579,16 @@ def submit_batches(
 
 
 @batch_app.command("status")
-def show_batches(run: RunPath) -> None:
-    """Ask how far the batches of a run are."""
+@with_options
+def show_batches(run: RunPath, access: AccessOptions) -> None:
+    """
+    Ask how far the batches of a run are.
+
+    Address and key come from these options, perm.toml or the provider, never from the run folder.
+    """
     from perm_cli.cli.batch import status  # noqa: PLC0415 - see above
 
-    status(run)
+    status(run, access)
 
 
 @batch_app.command("collect")
@@ -590,6 +596,7 @@ def show_batches(run: RunPath) -> None:
 def collect_batches(
     run: RunPath,
     reward: RewardOptions,
+    access: AccessOptions,
     answers: Annotated[
         list[Path] | None,
         typer.Option("--from", help="File of answers to exported requests; may be repeated.", show_default=False),
@@ -602,15 +609,21 @@ def collect_batches(
     Turn the answers of batches that are over into ratings and fuse them.
 
     What failed or expired is to do again: `perm batch submit` or `perm score` with the same options does that.
+    Address and key come from the options, perm.toml or the provider, never from the run folder.
     """
     from perm_cli.cli.batch import collect  # noqa: PLC0415 - see above
 
-    raise typer.Exit(collect(run, reward, answers or [], min_coverage, wait=wait, as_json=as_json))
+    raise typer.Exit(collect(run, reward, access, answers or [], min_coverage, wait=wait, as_json=as_json))
 
 
 @batch_app.command("cancel")
-def cancel_batches(run: RunPath) -> None:
-    """Cancel the batches of a run that are not over; what is done of them can still be collected."""
+@with_options
+def cancel_batches(run: RunPath, access: AccessOptions) -> None:
+    """
+    Cancel the batches of a run that are not over; what is done of them can still be collected.
+
+    Address and key come from these options, perm.toml or the provider, never from the run folder.
+    """
     from perm_cli.cli.batch import cancel  # noqa: PLC0415 - see above
 
-    cancel(run)
+    cancel(run, access)

@@ -1,5 +1,6 @@
 """`perm batch`: rate at half the price, within a day."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -16,6 +17,7 @@ from perm_cli.batches import (
     check_batchable,
     first_call,
     judge_of,
+    reached_by_user,
     rows_of,
     send,
     standing_of,
@@ -26,11 +28,12 @@ from perm_cli.batches import (
 )
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.fusing import enough_of, fuse, show
-from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.orders import opened_sources, order_of, recipe_of
+from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.orders import announce_detour, opened_sources, order_of, recipe_of
 from perm_cli.cli.score import announce_inputs, command_line, run_loop
 from perm_cli.errors import PermError, RunError, SettingsError
 from perm_cli.judges.batch_apis import BatchApi
+from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.runs import RunFolder, open_run
 from perm_cli.scoring import Job, entered, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
@@ -52,7 +55,7 @@ def submit(
         with open_run(out) as folder:
             entered(job, folder, command_line())
             if api:
-                _send_left(job, folder, api, console)
+                _send_left(job, folder, api, _access(AccessOptions(config=judge.config)), console)
             dialect = run_loop(first_call(job, folder)) if api else None
         # Opened again, the folder knows the rating that the first call has made.
         with open_run(out) as folder:
@@ -67,26 +70,41 @@ def submit(
     if not written:
         say(console, "nothing is left to send")
     elif api:
-        say(console, f"when they are done: perm batch collect {out}")
+        say(console, f"when they are done: {_collect_command(out, judge)}")
     else:
         say(console, f"when they are answered: perm batch collect {out} --from ANSWERS.jsonl")
 
 
-def status(path: Path) -> None:
-    """Do what the command says."""
+def _collect_command(out: Path, judge: JudgeOptions) -> str:
+    """Return the command that collects, with the options that the record of a run is not asked for."""
+    given = {"--base-url": judge.base_url, "--api-key-env": judge.api_key_env, "--config": judge.config}
+    options = [each for name, value in given.items() if value is not None for each in (name, str(value))]
+    return shlex.join(["perm", "batch", "collect", str(out), *options])
+
+
+def status(path: Path, options: AccessOptions) -> None:
+    """Print a line per batch: how many requests it holds and how far the provider is."""
+    access = _access(options)
     with open_run(path, create=False) as folder:
-        trouble = _each(_batches(folder), lambda batch: say(output(), _line(folder, batch)), messages())
+        trouble = _each(_batches(folder), lambda batch: say(output(), _line(folder, batch, access)), messages())
     if trouble:
         raise trouble
 
 
 def collect(
-    path: Path, reward: RewardOptions, answers: Sequence[Path], min_coverage: float, *, wait: bool, as_json: bool
+    path: Path,
+    reward: RewardOptions,
+    options: AccessOptions,
+    answers: Sequence[Path],
+    min_coverage: float,
+    *,
+    wait: bool,
+    as_json: bool,
 ) -> int:
-    """Turn the answers of batches that are over into ratings and fuse them; return the exit code."""
+    """Turn what has been answered into ratings, fuse them and print the summary; return the exit code."""
     console = messages()
     with open_run(path, create=False) as folder:
-        collecting = _Collecting(folder, console)
+        collecting = _Collecting(folder, console, _access(options))
         collecting.files(answers) if answers else collecting.batches(wait=wait)
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
@@ -101,16 +119,16 @@ def collect(
     return DONE if is_enough and not (collecting.left or collecting.put_back) else COVERAGE_TOO_LOW
 
 
-def cancel(path: Path) -> None:
-    """Do what the command says."""
-    console = messages()
+def cancel(path: Path, options: AccessOptions) -> None:
+    """Cancel the batches that are not over and print how each then stands."""
+    console, access = messages(), _access(options)
 
     def cancelled(batch: Batch) -> None:
         if batch.state not in {"open", "exported", "sending"}:
             return
         with ExitStack() as stack:
             is_known = batch.id or batch.is_unsure
-            cancel_batch(folder, batch, stack.enter_context(_api(folder, batch)) if is_known else None)
+            cancel_batch(folder, batch, stack.enter_context(_api(folder, batch, access)) if is_known else None)
         say(console, f"batch {batch.number}: {batch.standing or batch.state}")
 
     with open_run(path, create=False) as folder:
@@ -139,19 +157,34 @@ def _each(batches: Iterable[Batch], act: Callable[[Batch], None], console: Conso
     return trouble
 
 
+_Access = Callable[[JudgeSettings], JudgeSettings]
+
+
+def _access(options: AccessOptions) -> _Access:
+    """Return how the user reaches a judge that a run's record names."""
+    configuration = load_configuration(options.config)
+
+    def access(recorded: JudgeSettings) -> JudgeSettings:
+        judge = reached_by_user(recorded, configuration, options.base_url, options.api_key_env)
+        announce_detour(judge, configuration)
+        return judge
+
+    return access
+
+
 @contextmanager
-def _api(folder: RunFolder, batch: Batch) -> Iterator[BatchApi]:
-    with closing(api_of(judge_of(folder, batch))) as api:
+def _api(folder: RunFolder, batch: Batch, access: _Access) -> Iterator[BatchApi]:
+    with closing(api_of(access(judge_of(folder, batch)))) as api:
         yield api
 
 
-def _send_left(job: Job, folder: RunFolder, api: BatchApi, console: Console) -> None:
+def _send_left(job: Job, folder: RunFolder, api: BatchApi, access: _Access, console: Console) -> None:
     """Send what is on record and was not sent, or perhaps not; `api` is that of the job."""
     for batch in batches_of(folder):
         if batch.state == "sending" and batch.settings == job.settings:
             _send(folder, batch, api, console)
         elif batch.state == "sending":
-            with _api(folder, batch) as its_own:
+            with _api(folder, batch, access) as its_own:
                 _send(folder, batch, its_own, console)
 
 
@@ -160,11 +193,11 @@ def _send(folder: RunFolder, batch: Batch, api: BatchApi, console: Console) -> N
     say(console, f"batch {batch.number}: {batch.requests:,} requests sent as {batch.id}")
 
 
-def _line(folder: RunFolder, batch: Batch) -> str:
+def _line(folder: RunFolder, batch: Batch, access: _Access) -> str:
     head = f"batch {batch.number}: {batch.requests:,} requests, {batch.state}"
     if batch.state != "open":
         return head
-    with _api(folder, batch) as api:
+    with _api(folder, batch, access) as api:
         found = standing_of(folder, batch, api)
     counts = f"{found.done:,} done, {found.failed:,} failed of {found.total:,}"
     return f"{head} as {batch.id}, {found.status}: {counts}" + (f"; {found.problem}" if found.problem else "")
@@ -173,11 +206,11 @@ def _line(folder: RunFolder, batch: Batch) -> str:
 class _Collecting:
     """Collect the batches of a run, and keep count of those that are `left` and of calls that are to do again."""
 
-    def __init__(self, folder: RunFolder, console: Console) -> None:
+    def __init__(self, folder: RunFolder, console: Console, access: _Access) -> None:
         self.left = 0
         self.put_back = 0
         self.trouble: PermError | None = None
-        self._folder, self._console = folder, console
+        self._folder, self._console, self._access = folder, console, access
         self._collection = Collection(folder, lambda text: say(console, text))
 
     def files(self, answers: Sequence[Path]) -> None:
@@ -213,7 +246,7 @@ class _Collecting:
         left: list[Batch] = []
 
         def look(batch: Batch) -> None:
-            with _api(self._folder, batch) as api:
+            with _api(self._folder, batch, self._access) as api:
                 if not self._is_collected(batch, api):
                     left.append(batch)
 

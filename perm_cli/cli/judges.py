@@ -1,19 +1,21 @@
 """`perm judges`: who can judge here, and what an endpoint can do."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from perm_cli.assets import shipped
 from perm_cli.cli.console import output, say
+from perm_cli.cli.orders import announce_detour
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.errors import CallFailed, JudgeUnusable
-from perm_cli.judges import caveat_of, missing, open_judge
+from perm_cli.judges import caveat_of, missing, named_judge, open_judge
 from perm_cli.judges.dialects import Dialect
 from perm_cli.judges.seam import Reply, Request
-from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.prompts import PromptBook
-from perm_cli.ratings import schema_of
+from perm_cli.ratings import GROWTH, schema_of
 from perm_cli.rubrics import load_rubrics
 from perm_cli.terminal import one_line
 from perm_cli.verdicts import Verdict, read_verdict
@@ -47,10 +49,10 @@ def list_judges(config: Path | None) -> None:
 
 
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
-    """Make one call and print what came of it, a line each."""
-    settings = judge_settings(
-        name, load_configuration(config), base_url=base_url, api_key_env=api_key_env, logprobs=True
-    )
+    """Call the judge and print what came of it, a line each; raise `JudgeUnusable` if that is no verdict."""
+    configuration = load_configuration(config)
+    settings = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env, logprobs=True)
+    announce_detour(settings, configuration)
     started = perf_counter()
     reply, verdict, dialect = asyncio.run(_try(settings))
     console = output()
@@ -63,6 +65,10 @@ def check_judge(name: str, base_url: str | None, api_key_env: str | None, config
     caveat = caveat_of(settings)
     if caveat:
         say(console, caveat)
+    if verdict.status != "scored":
+        raise JudgeUnusable(
+            f"{one_line(settings.name)} gave no verdict but {one_line(reply.text, 120)!r}: {verdict.note}"
+        )
 
 
 async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
@@ -72,9 +78,13 @@ async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
     async with open_judge(settings) as judge:
         try:
             reply = await judge.ask(request)
+            verdict = read_verdict(reply.text, question.dimension, reply.finish_reason)
+            if verdict.status == "truncated":  # a run gives it more room too
+                reply = await judge.ask(replace(request, max_tokens=settings.max_tokens * GROWTH))
+                verdict = read_verdict(reply.text, question.dimension, reply.finish_reason)
         except CallFailed as failure:
             raise JudgeUnusable(f"{settings.name}: {failure.message}") from failure
-        return reply, read_verdict(reply.text, question.dimension, reply.finish_reason), judge.dialect
+        return reply, verdict, judge.dialect
 
 
 def _findings(reply: Reply, verdict: Verdict, dialect: Dialect) -> list[str]:

@@ -42,6 +42,8 @@ Config = Annotated[
     Path | None,
     Option(help="Settings file.  [default: the nearest perm.toml or [tool.perm]]", show_default=False),
 ]
+BaseUrl = Annotated[str | None, Option(help="Address of an OpenAI-compatible server, up to /v1.", show_default=False)]
+ApiKeyEnv = Annotated[str | None, Option(help="Environment variable that holds the API key.", show_default=False)]
 JudgeName = Annotated[
     str | None,
     Option(
@@ -88,12 +90,8 @@ class JudgeOptions:
     """Say who judges, and how it is asked."""
 
     judge: JudgeName = None
-    base_url: Annotated[
-        str | None, Option(help="Address of an OpenAI-compatible server, up to /v1.", show_default=False)
-    ] = None
-    api_key_env: Annotated[
-        str | None, Option(help="Environment variable that holds the API key.", show_default=False)
-    ] = None
+    base_url: BaseUrl = None
+    api_key_env: ApiKeyEnv = None
     temperature: Annotated[float | None, Option(min=0, max=10, help="Sampling temperature.  [default: 0.3]")] = None
     max_tokens: Annotated[int | None, Option(min=1, help="Longest reply, in tokens.  [default: 1024]")] = None
     concurrency: Annotated[int | None, Option(min=1, help="Calls in flight, at most.  [default: 32; 1 for local]")] = (
@@ -118,6 +116,15 @@ class JudgeOptions:
     ] = "mode"
     samples: Annotated[int, Option(min=1, help="Ratings of each question.")] = 1
     reask: Annotated[int, Option(min=0, help="How often an unreadable reply is asked again.")] = 1
+    config: Config = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessOptions:
+    """How the judge of a run is reached: the run's own record is not asked."""
+
+    base_url: BaseUrl = None
+    api_key_env: ApiKeyEnv = None
     config: Config = None
 
 

@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perm_cli.assets import shipped
+from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
 from perm_cli.errors import SettingsError
 from perm_cli.formats import Reading, read_columns, read_roles
 from perm_cli.formats.sources import Source, forget, source_of
-from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.judges import detour_of, named_judge
+from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.rewards import BOUNDS, Leveller, Recipe, read_weights
 from perm_cli.rubrics import load_rubrics
@@ -54,9 +56,10 @@ def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: Judge
 
 def settings_of(options: JudgeOptions) -> JudgeSettings:
     """Return the judge with everything said about it, on the command line before what perm.toml says."""
-    return judge_settings(
+    configuration = load_configuration(options.config)
+    judge = named_judge(
         options.judge,
-        load_configuration(options.config),
+        configuration,
         base_url=options.base_url,
         api_key_env=options.api_key_env,
         temperature=options.temperature,
@@ -69,6 +72,14 @@ def settings_of(options: JudgeOptions) -> JudgeSettings:
         structured=options.structured,
         logprobs=options.score == "expected" or None,
     )
+    announce_detour(judge, configuration)
+    return judge
+
+
+def announce_detour(judge: JudgeSettings, configuration: Configuration) -> None:
+    """Name the address, before the first call, where a settings file redirects a provider's own model name."""
+    if detour := detour_of(judge, configuration):
+        say(messages(), detour)
 
 
 def book_of(options: DialogueOptions, answer: Answer) -> PromptBook:

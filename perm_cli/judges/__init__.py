@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from perm_cli.errors import SettingsError
 from perm_cli.judges.baseline import BASELINE, CAVEAT, VERSION, BaselineJudge
@@ -17,10 +18,12 @@ from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.http import HttpTransport
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.local import EngineTransport, is_local, missing_parts, running_engine, weights_of
+from perm_cli.judges.names import is_known, unknown
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.providers import LiteLLMTransport, missing_variables, supports_logprobs
-from perm_cli.judges.settings import JudgeSettings, read_key
+from perm_cli.judges.settings import Configuration, JudgeSettings, judge_settings, read_key
+from perm_cli.terminal import one_line
 
 _TIMEOUT_S = 120.0
 _LOCAL_TIMEOUT_S = 900.0
@@ -67,6 +70,7 @@ _OWN_LANGUAGE = frozenset({
     "databricks", "gemini", "gigachat", "huggingface", "oci", "predibase", "replicate", "sagemaker", "sagemaker_chat",
     "snowflake", "triton", "vertex_ai", "watsonx",
 })  # fmt: skip
+_PROVIDERS = _COMPATIBLE.keys() | _OWN_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,26 @@ def route_of(settings: JudgeSettings) -> Route:
             url = f"{url.rstrip('/')}/v1"
         return Route(model=rest, url=url, key_env=settings.api_key_env or known.key_env, needs_key=known.needs_key)
     return Route(model=settings.model, url=None, key_env=settings.api_key_env, needs_key=bool(settings.api_key_env))
+
+
+def named_judge(name: str | None, configuration: Configuration, **overrides: Any) -> JudgeSettings:
+    """Return the judge called `name`, as `judge_settings` does; raise `SettingsError` if nobody knows it."""
+    judge = judge_settings(name, configuration, **overrides)
+    if (judge.base_url and judge.provider not in _OWN_LANGUAGE) or is_known(judge.model, _PROVIDERS):
+        return judge
+    raise unknown(judge, configuration.judges, _PROVIDERS)
+
+
+def detour_of(judge: JudgeSettings, configuration: Configuration) -> str | None:
+    """Return what to tell the user where a settings file sends elsewhere what a provider's model name asks for."""
+    named = configuration.judges.get(judge.name)
+    if named is None or named.base_url != judge.base_url or not is_known(judge.name, _PROVIDERS):
+        return None
+    if not judge.base_url and judge.provider == judge.name.partition("/")[0]:
+        return None
+    key = f" with the key in {judge.api_key_env}" if judge.api_key_env else ""
+    place = judge.base_url or judge.model
+    return one_line(f"{configuration.path}: judge {judge.name!r} goes to {place}{key}, not to its provider", 1000)
 
 
 def missing(settings: JudgeSettings) -> list[str]:

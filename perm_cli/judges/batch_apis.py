@@ -6,12 +6,11 @@ sent and what comes back is OpenAI's chat completion on our side of this module;
 """
 
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, NoReturn, Protocol
-from urllib.parse import urlsplit
 
 import httpx
 import openai
@@ -19,13 +18,16 @@ import orjson
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from perm_cli.errors import JudgeUnusable
-from perm_cli.judges.http import raise_for_status
+from perm_cli.judges.failures import error_of, raise_for_status, told_by
+from perm_cli.judges.redaction import Redaction
 from perm_cli.terminal import one_line
 
 _MESSAGE_BATCHES = "/messages/batches"
 _ANTHROPIC_VERSION = "2023-06-01"
 _TIMEOUT_S = 600.0
 _SHOWN = 300
+_LOOKED_AT = 20_000
+_LONGEST_LINE = 32 * 2**20
 _LISTED = 1000
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled", "ended"})
 _FINISHES = {"max_tokens": "length", "refusal": "refusal"}
@@ -57,13 +59,18 @@ class BatchStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """Hold one answer: the body of a chat completion, or the HTTP status and the words of a failure."""
+    """
+    Hold one answer: the body of a chat completion, or the HTTP status and the words of a failure.
+
+    `redact` keeps the key that it was asked for with out of its texts.
+    """
 
     key: str
     body: Mapping[str, Any] | None = None
     status: int = 0
     code: str = ""
     said: str = ""
+    redact: Callable[[str], str] = str
 
 
 class BatchApi(Protocol):
@@ -108,9 +115,8 @@ def read_row(line: bytes) -> Row | None:
     body = response.get("body")
     if isinstance(body, dict) and status < _FAILED and body.get("choices"):
         return Row(key=key, body=body)
-    told = (body.get("error") if isinstance(body, dict) else None) or error
-    told = told if isinstance(told, dict) else {"message": told}
-    said = one_line(str(told.get("message") or "no answer"), _SHOWN)
+    told = error_of({"error": (body.get("error") if isinstance(body, dict) else None) or error})
+    said = told_by(told)[0] or "no answer"
     # A success without an answer is a router's upstream failing: it has no status of its own.
     status = status if status >= _FAILED else 0
     return Row(key=key, status=status, code=str(told.get("code") or told.get("type") or ""), said=said)
@@ -120,7 +126,8 @@ class _Provider:
     """Say what goes wrong at an address, whatever comes back from it, and never with the key in it."""
 
     def __init__(self, where: str, key: str | None) -> None:
-        self._where, self._key = where, key or ""
+        self.redact = Redaction(key)
+        self._where = where
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -137,25 +144,39 @@ class _Provider:
 
     def _refused(self, response: httpx.Response) -> JudgeUnusable:
         if response.is_redirect:
-            host = urlsplit(response.headers.get("Location", "")).netloc or "elsewhere"
-            return JudgeUnusable(f"{self._where} redirects to {one_line(host)}: give the final address as --base-url")
+            host = one_line(self.redact.host_of(response.headers.get("Location", "")))
+            return JudgeUnusable(f"{self._where} redirects to {host}: give the final address as --base-url")
         unusable = BatchGone if response.status_code == _GONE else JudgeUnusable
         said = self._said(_words_of(response))
-        return unusable(f"{self._where}: the batch API says {said} (HTTP {response.status_code})")
+        cure = "; check --api-key-env" if response.status_code in {401, 403} else ""
+        return unusable(f"{self._where}: the batch API says {said} (HTTP {response.status_code}){cure}")
 
     def _said(self, text: str) -> str:
-        return one_line(text.replace(self._key, "***") if self._key else text, _SHOWN)
+        return one_line(self.redact(text[:_LOOKED_AT]), _SHOWN)
 
-    def _lines(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Cut at line feeds only: JSON may hold everything else that ends a line."""
-        rest = b""
-        for chunk in chunks:
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from map(self._blotted, lines)
-        yield self._blotted(rest)
+    def _name(self, value: object) -> str:
+        """Return an id or a status; raise `TypeError` for anything else."""
+        if not isinstance(value, str) or not value:
+            raise TypeError(f"{value!r} found, expected a name")
+        return self._said(value)
 
-    def _blotted(self, line: bytes) -> bytes:
-        return line.replace(self._key.encode(), b"***") if self._key else line
+    def _rows(self, chunks: Iterable[bytes], read: Callable[[bytes], Row | None]) -> Iterator[Row]:
+        for row in filter(None, map(read, _lines(chunks))):
+            yield replace(row, redact=self.redact)
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut at line feeds only: JSON may hold everything else that ends a line; raise `ValueError` at an endless one."""
+    parts: list[bytes] = []
+    for chunk in chunks:
+        for place, piece in enumerate(chunk.split(b"\n")):
+            if place:
+                yield b"".join(parts)
+                parts.clear()
+            parts.append(piece)
+        if sum(map(len, parts)) > _LONGEST_LINE:
+            raise ValueError(f"a line of more than {_LONGEST_LINE // 2**20} MB")
+    yield b"".join(parts)
 
 
 class OpenAIBatches(_Provider):
@@ -186,12 +207,12 @@ class OpenAIBatches(_Provider):
         with self._guarded():
             file = self._client.files.create(file=(f"perm-{marker}.jsonl", io.BytesIO(lines)), purpose="batch")
             batch = self._once.batches.create(
-                input_file_id=_name(file.id),
+                input_file_id=self._name(file.id),
                 endpoint="/v1/chat/completions",
                 completion_window="24h",
                 metadata={"perm": marker},
             )
-            return _name(batch.id)
+            return self._name(batch.id)
 
     def newest(self) -> str | None:
         """Return None: the marker is enough."""
@@ -207,7 +228,7 @@ class OpenAIBatches(_Provider):
         """Look the marker up in the batches' metadata."""
         with self._guarded():
             batches = self._client.batches.list(limit=100)
-            return next((_name(batch.id) for batch in batches if _marker(batch.metadata) == marker), None)
+            return next((self._name(batch.id) for batch in batches if _marker(batch.metadata) == marker), None)
 
     def standing(self, batch: str) -> BatchStanding:
         """Return how far a batch is."""
@@ -216,7 +237,7 @@ class OpenAIBatches(_Provider):
             counts = found.request_counts
             problems = [f"{each.code}: {each.message}" for each in (found.errors and found.errors.data) or []]
             return BatchStanding(
-                status=_name(found.status),
+                status=self._name(found.status),
                 total=int(counts.total) if counts else 0,
                 done=int(counts.completed) if counts else 0,
                 failed=int(counts.failed) if counts else 0,
@@ -229,7 +250,7 @@ class OpenAIBatches(_Provider):
             found = self._client.batches.retrieve(batch)
             for file in filter(None, (found.output_file_id, found.error_file_id)):
                 with self._client.files.with_streaming_response.content(file) as content:
-                    yield from filter(None, map(read_row, self._lines(content.iter_bytes())))
+                    yield from self._rows(content.iter_bytes(), read_row)
 
     def cancel(self, batch: str) -> None:
         """Ask for an end."""
@@ -275,13 +296,13 @@ class AnthropicBatches(_Provider):
         body = b'{"requests":[' + b",".join(lines.splitlines()) + b"]}"
         with self._guarded():
             made = self._ask("POST", _MESSAGE_BATCHES, content=body, headers={"content-type": "application/json"})
-            return _name(made["id"])
+            return self._name(made["id"])
 
     def newest(self) -> str | None:
         """Return the id of the first in the list."""
         with self._guarded():
             return next(
-                (_name(batch["id"]) for batch in self._tried(_MESSAGE_BATCHES, params={"limit": 1})["data"]), None
+                (self._name(batch["id"]) for batch in self._tried(_MESSAGE_BATCHES, params={"limit": 1})["data"]), None
             )
 
     def find(
@@ -296,7 +317,7 @@ class AnthropicBatches(_Provider):
             newest_first = self._tried(_MESSAGE_BATCHES, params={"limit": _LISTED})["data"]
             newer = takewhile(lambda batch: batch["id"] != after, newest_first)
             found = [batch["id"] for batch in newer if sum(batch["request_counts"].values()) == requests]
-            return next((_name(batch) for batch in reversed(found) if batch not in known), None)
+            return next((self._name(batch) for batch in reversed(found) if batch not in known), None)
 
     def standing(self, batch: str) -> BatchStanding:
         """Return how far a batch is."""
@@ -304,7 +325,7 @@ class AnthropicBatches(_Provider):
             found = self._tried(f"{_MESSAGE_BATCHES}/{batch}")
             counts = {name: int(count) for name, count in found["request_counts"].items()}
             return BatchStanding(
-                status=_name(found["processing_status"]),
+                status=self._name(found["processing_status"]),
                 total=sum(counts.values()),
                 done=counts["succeeded"],
                 failed=counts["errored"] + counts["expired"] + counts["canceled"],
@@ -316,7 +337,7 @@ class AnthropicBatches(_Provider):
             if not response.is_success:
                 response.read()
             response.raise_for_status()
-            yield from filter(None, map(_from_anthropic, self._lines(response.iter_bytes())))
+            yield from self._rows(response.iter_bytes(), _from_anthropic)
 
     def cancel(self, batch: str) -> None:
         """Ask for an end."""
@@ -345,14 +366,8 @@ class AnthropicBatches(_Provider):
 
 def failure_of(row: Row, where: str, model: str) -> NoReturn:
     """Raise what a failed row means, from the table that live calls use; what has no status of its own may pass."""
-    raise_for_status(row.status or 503, row.code, row.said, where, model, None, None)
-
-
-def _name(value: object) -> str:
-    """Return an id or a status; raise `TypeError` for anything else."""
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{value!r} found, expected a name")
-    return one_line(value)
+    said = one_line(row.redact(row.said[:_LOOKED_AT]), _SHOWN)
+    raise_for_status(row.status or 503, row.code, said, where, model, None, None)
 
 
 def _words_of(response: httpx.Response) -> str:
@@ -395,7 +410,7 @@ def _unanswered(key: str, result: Mapping[str, Any]) -> Row:
     told = (result.get("error") or {}).get("error") or {}
     code = str(told.get("type") or result["type"])
     status = _FAILED if code in {"invalid_request_error", "request_too_large"} else 0
-    return Row(key=key, status=status, code=code, said=one_line(str(told.get("message") or code), _SHOWN))
+    return Row(key=key, status=status, code=code, said=str(told.get("message") or code))
 
 
 def _answered(key: str, message: Mapping[str, Any]) -> Row:

@@ -8,7 +8,7 @@ its turn at the limiter; how fast an endpoint that says "too many" is asked agai
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import orjson
 from tenacity import (
@@ -22,7 +22,7 @@ from tenacity import (
 
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.budget import Use
-from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of, softened
+from perm_cli.judges.dialects import Dialect, guessed, opening_dialect, payload_of, softened
 from perm_cli.judges.headers import standings_of
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
@@ -31,11 +31,13 @@ from perm_cli.judges.seam import Answer, Reply, Request
 from perm_cli.judges.settings import JudgeSettings, Price
 
 ATTEMPTS = 8
-ATTEMPTS_UNANSWERED = 3  # before anything ever answered, the address is the likelier mistake
+FEW_ATTEMPTS = 3  # before anything ever answered, the address is the likelier mistake
+REJECTED_MOST = 2  # dialogues that are refused without a reason, before anything ever answered
 DEAD_AFTER = 8  # calls in a row that came to nothing, each after all its attempts
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 _PROBE_S = 5.0  # at most, between two tries in an outage that is to be outlived
 _UNREACHED = frozenset({"connection", "not_json"})
+_ODD = frozenset({"malformed"})  # answers in form and empty in substance: filters and overloaded routers give them
 _FREE = frozenset({"connection", "rate_limited"})
 _UNBILLED = frozenset(
     {"rate_limited", "rejected", "too_long", "server"}
@@ -52,6 +54,10 @@ class Transport(Protocol):
 
     where: str
     dropped: frozenset[str]
+
+    @property
+    def redact(self) -> Callable[[str], str]:
+        """Return what keeps the key out of a text."""
 
     async def send(self, payload: dict[str, Any]) -> Answer:
         """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
@@ -77,7 +83,9 @@ class ChatJudge:
         self._lasting = lasting
         self._outage = Outage(transport.where, settings.patience_s, lasting)
         self._answered = False
+        self._answers = 0
         self._fallen = 0
+        self._rejected: set[str] = set()
         self._weighs = bool(limiter.budget or settings.tpm)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.transient),
@@ -103,8 +111,8 @@ class ChatJudge:
     async def ask(self, request: Request) -> Reply:
         """Return the reply, after as many tries as the dialect and the weather need; raise `NotAsked` if stopped."""
         refused = 0
+        dialect, is_own = self.dialect, True
         while True:
-            dialect = self.dialect
             payload = payload_of(request, self.settings, dialect)
             try:
                 reply = await self._send(payload)
@@ -113,25 +121,35 @@ class ChatJudge:
                 failure.attempts = refused
                 if failure.kind != "rejected":
                     raise
-                self._adapt(dialect, payload, failure)
+                dialect = self._adapted(dialect, payload, failure, is_own=is_own) or self._give_up(request, failure)
+                is_own = dialect is self.dialect
             else:
+                if not is_own and not self._answered:  # else others were answered in the judge's own
+                    self.dialect = dialect
                 self._answered = True
                 return replace(reply, attempts=reply.attempts + refused) if refused else reply
 
-    def _adapt(self, dialect: Dialect, payload: Mapping[str, Any], failure: CallFailed) -> None:
-        """Give up what was refused, unless another call has done so meanwhile."""
-        if self.dialect is not dialect:
-            return
+    def _adapted(
+        self, dialect: Dialect, payload: Mapping[str, Any], failure: CallFailed, *, is_own: bool
+    ) -> Dialect | None:
+        """Return the dialect to try next, None if nothing can be given up; a guess is this call's alone."""
+        if is_own and self.dialect is not dialect:  # another call has given something up meanwhile
+            return self.dialect
         softer = softened(dialect, payload, failure, self.settings)
-        if softer:
+        if softer and is_own:
             self.dialect = softer
-        elif self._answered:
+        return softer or guessed(dialect, self.settings)
+
+    def _give_up(self, request: Request, failure: CallFailed) -> NoReturn:
+        """Fail the call, or the judge if it has refused another dialogue too and never answered."""
+        if not self._answered:
+            self._rejected.add(request.prompt.case)
+        if self._answered or len(self._rejected) < REJECTED_MOST:
             raise failure
-        else:
-            raise JudgeUnusable(f"{self._transport.where} refuses the request: {failure.message}") from failure
+        raise JudgeUnusable(f"{self._transport.where} refuses the request: {failure.message}") from failure
 
     async def _send(self, payload: dict[str, Any]) -> Reply:
-        attempts = 1
+        attempts, before = 1, self._answers
         try:
             return await self._try(payload, attempts)
         except CallFailed as failure:
@@ -152,7 +170,8 @@ class ChatJudge:
             failure.attempts = attempts
             if failure.kind in _UNREACHED and not self._answered:
                 raise JudgeUnusable(f"{self._transport.where}: {failure.message}") from failure
-            self._fall(failure)
+            if self._answers == before:  # else it is this call that is in trouble, and not the judge
+                self._fall(failure)
             raise
 
     async def _try(self, payload: dict[str, Any], attempt: int) -> Reply:
@@ -162,7 +181,7 @@ class ChatJudge:
         begun = self._limiter.clock()
         try:
             body, headers = await self._transport.send(payload)
-            reply = read_reply(body, self._price, attempt)
+            reply = read_reply(body, self._price, attempt, self._transport.redact)
         except CallFailed as failure:
             if failure.kind == "rate_limited":
                 turn.refused(failure.retry_after_s)
@@ -176,6 +195,7 @@ class ChatJudge:
             turn.failed(billed=True)
             raise
         self._fallen = 0
+        self._answers += 1
         if self._outage.answered(self._limiter.clock()):
             self._limiter.wake()
         tokens = reply.tokens_in + reply.tokens_out
@@ -206,7 +226,7 @@ class ChatJudge:
 
     def _fall(self, failure: CallFailed) -> None:
         """Give the judge up when call after call came to nothing, though each was tried as often as may be."""
-        self._fallen += failure.transient
+        self._fallen += failure.transient and failure.kind not in _ODD
         if not self._lasting and self._fallen >= min(DEAD_AFTER, self._limiter.pace.ceiling):
             error = JudgeUnusable(
                 f"{self._transport.where} answers no more: {failure.message}; "
@@ -219,8 +239,8 @@ class ChatJudge:
         failure = _failure(state)
         if stop_before_delay(self.settings.patience_s)(state):
             return True
-        if failure.kind in _UNREACHED and not self._answered:
-            return stop_after_attempt(ATTEMPTS_UNANSWERED)(state)
+        if failure.kind in _ODD or (failure.kind in _UNREACHED and not self._answered):
+            return stop_after_attempt(FEW_ATTEMPTS)(state)
         if self._lasting and self._outage.lasts:
             return False
         # Refusals and connections that fail cost nothing: a server may take minutes to start again.

@@ -78,6 +78,12 @@ def softened(
     return None
 
 
+def guessed(dialect: Dialect, settings: JudgeSettings) -> Dialect | None:
+    """Return the dialect worth one try where a request for a schema was refused in words that name nothing."""
+    is_free = settings.structured == "auto" and dialect.form == "schema"
+    return replace(dialect, form="json") if is_free else None
+
+
 def _optional(payload: Mapping[str, Any], settings: JudgeSettings) -> list[str]:
     """Return the parameters in the payload that may go, those first that no other's name contains."""
     names = ["temperature", "seed", "top_logprobs", "logprobs", "max_tokens", *settings.params]

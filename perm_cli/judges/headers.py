@@ -28,7 +28,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         pass
     try:
         return _within_a_day(parsedate_to_datetime(text).timestamp() - time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
@@ -70,5 +70,5 @@ def reset_in_s(text: str) -> float | None:
 def _until(text: str) -> float | None:
     try:
         return _within_a_day(datetime.fromisoformat(text).timestamp() - time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -38,6 +38,7 @@ _FEW = 8  # answers, that no rate is learned from
 _PATIENCE_S = 30.0  # in which the growth doubles
 _PROBES_APART = 3.0  # times as far as the last
 _LONGEST_PROBE_S = 30.0
+_LONG_AGO = 9  # probes: from there on all are as far apart as any
 _SLACK_S = 0.5  # for the way there
 _UNSAID_S = 0.5  # to wait where a refusal does not say how long
 _BURST_S = 1.0  # of a hard limit may be used at once
@@ -174,7 +175,8 @@ class Pace:
         self._strikes += 1
         wait_s = _UNSAID_S if retry_after_s is None else retry_after_s
         if self._strikes > 1:
-            backoff_s = min(_UNSAID_S * _PROBES_APART ** (self._strikes - 1), _LONGEST_PROBE_S)
+            probes = min(self._strikes - 1, _LONG_AGO)  # a power without end would pass all numbers
+            backoff_s = min(_UNSAID_S * _PROBES_APART**probes, _LONGEST_PROBE_S)
             # Where a minute is what is counted, the calls of its beginning are forgotten then.
             free_s = self._epoch_at + MINUTE_S + _SLACK_S - now
             wait_s = max(wait_s, min(backoff_s, abs(free_s)))

@@ -9,16 +9,19 @@ import importlib.metadata
 import os
 from typing import Any
 
+import httpx
 import orjson
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
+from perm_cli.judges.failures import raise_for_status
 from perm_cli.judges.headers import retry_after_s
-from perm_cli.judges.http import raise_for_status
+from perm_cli.judges.redaction import Redaction
 from perm_cli.judges.seam import Answer
 from perm_cli.terminal import one_line
 
 _MALICIOUS = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 _SHOWN = 300
+_LOOKED_AT = 20_000  # characters of an error: what follows is never shown
 
 
 class LiteLLMTransport:
@@ -29,9 +32,13 @@ class LiteLLMTransport:
         self._litellm = _imported()
         self._known = frozenset(self._litellm.get_supported_openai_params(model=model) or ())
         self.dropped: frozenset[str] = frozenset()
+        self.redact = Redaction(key)
         self._model = model
-        self._key = key
-        self._address = {"api_base": base_url} if base_url else {}
+        # With an address of one's own, LiteLLM must not look for the provider's usual key, which is for another host.
+        usual = f"{model.partition('/')[0].upper()}_API_KEY"
+        placeholder = "none" if base_url and usual in os.environ else None
+        given = {"api_base": base_url, "api_key": key or placeholder}
+        self._access = {name: value for name, value in given.items() if value}
         self._timeout_s = timeout_s
 
     async def close(self) -> None:
@@ -47,8 +54,7 @@ class LiteLLMTransport:
             answer = await litellm.acompletion(
                 model=self._model,
                 **payload,
-                **self._address,
-                **({"api_key": self._key} if self._key else {}),
+                **self._access,
                 timeout=self._timeout_s,
                 num_retries=0,
                 max_retries=0,
@@ -65,12 +71,11 @@ class LiteLLMTransport:
         except litellm.exceptions.UnsupportedParamsError as error:
             raise CallFailed(self._said(error), kind="rejected", transient=False) from error
         except tuple(litellm.LITELLM_EXCEPTION_TYPES) as error:
+            if cause := _lost_connection(error):
+                raise CallFailed(f"no connection: {self._said(cause)}", kind="connection", transient=True) from error
             self._refuse(error)
         headers = getattr(answer, "_hidden_params", {}).get("additional_headers") or {}
-        body = answer.model_dump_json()
-        if self._key:  # a judge that repeats it must not get it into the run folder
-            body = body.replace(self._key, "***")
-        return dict(orjson.loads(body)), {name: str(value) for name, value in headers.items()}
+        return dict(orjson.loads(answer.model_dump_json())), {name: str(value) for name, value in headers.items()}
 
     def _refuse(self, error: Any) -> None:
         headers = getattr(error, "litellm_response_headers", None) or {}
@@ -86,8 +91,15 @@ class LiteLLMTransport:
             raise failure from error
 
     def _said(self, error: BaseException) -> str:
-        text = str(error)
-        return one_line(text.replace(self._key, "***") if self._key else text, _SHOWN)
+        return one_line(self.redact(str(error)[:_LOOKED_AT]), _SHOWN)
+
+
+def _lost_connection(error: BaseException) -> BaseException | None:
+    """Return the failure of a connection behind what LiteLLM raises for it, which with many is a server's error."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, httpx.TransportError | OSError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def supports_logprobs(model: str) -> bool:

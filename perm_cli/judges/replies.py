@@ -1,37 +1,72 @@
 """Read an OpenAI-shaped chat completion, whichever route it came by, into a `Reply`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from perm_cli.errors import CallFailed
+from perm_cli.judges.failures import error_of, is_refusal, told_by
 from perm_cli.judges.seam import Reply, TokenChoice
 from perm_cli.judges.settings import Price
+from perm_cli.terminal import one_line
 
-_BEYOND = 2**53  # more tokens than there are
+_LONGEST = 200_000  # characters: ten times what the largest limit on tokens makes, and read in a moment
+_LOOKED_AT = 20_000  # of what is shown in part
+_LONGEST_NAME = 200
+_SHOWN = 300
+_BEYOND = 2**24  # tokens that no context holds
 
 
-def read_reply(body: Mapping[str, Any], price: Price | None, attempts: int) -> Reply:
-    """Return the first choice of a completion; raise `CallFailed` if there is none."""
+def read_reply(
+    body: Mapping[str, Any], price: Price | None, attempts: int, redact: Callable[[str], str] = str
+) -> Reply:
+    """
+    Return the first choice of a completion; raise `CallFailed` if there is none, or the words of a failure in it.
+
+    All texts are passed through `redact`, once they are whole.
+    """
     choices = body.get("choices")
     if not isinstance(choices, Sequence) or not choices or not isinstance(choices[0], Mapping):
         raise CallFailed("an answer without choices", kind="malformed", transient=True)
     choice = choices[0]
+    if choice.get("error") or choice.get("finish_reason") == "error":
+        raise _broken_off(error_of({"error": choice.get("error") or {}}), redact)
     message, usage = _object(choice.get("message")), _object(body.get("usage"))
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     details = _object(usage.get("prompt_tokens_details"))
     cached = _count(details.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens"))
+    cached = min(cached, tokens_in)
+    text = _text(message.get("content")) or _arguments(message)
+    if len(text) > _LONGEST:
+        raise CallFailed(f"a reply of {len(text):,} characters", kind="too_large", transient=False)
     return Reply(
-        text=_text(message.get("content")),
+        text=redact(text),
         finish_reason="refusal" if message.get("refusal") else _said(choice.get("finish_reason")) or "stop",
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cached_tokens=cached,
         cost_usd=price.cost_usd(tokens_in, tokens_out, cached) if price else None,
-        model_served=_said(body.get("model")),
+        model_served=redact(_said(body.get("model"))[:_LOOKED_AT])[:_LONGEST_NAME],
         attempts=attempts,
         tokens=_tokens(choice.get("logprobs")),
     )
+
+
+def _broken_off(error: Mapping[str, Any], redact: Callable[[str], str]) -> CallFailed:
+    """Return what it means that a provider behind a router failed in the middle of its reply."""
+    said = one_line(redact(told_by(error)[0][:_LOOKED_AT]) or "the provider broke off the reply", _SHOWN)
+    refused = is_refusal(f"{error.get('code')} {said}")
+    return CallFailed(said, kind="refused" if refused else "server", transient=not refused)
+
+
+def _arguments(message: Mapping[str, Any]) -> str:
+    """Return what a tool was called with: some servers make a verdict of a schema that way."""
+    calls = message.get("tool_calls")
+    call = _object(calls[0]).get("function") if isinstance(calls, list) and calls else message.get("function_call")
+    arguments = _object(call).get("arguments")
+    return orjson.dumps(arguments).decode() if isinstance(arguments, Mapping) else _said(arguments)
 
 
 def _text(content: object) -> str:

@@ -1,6 +1,7 @@
 """Judges as they are asked for: on the command line and under names in `perm.toml` or `[tool.perm]`."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,11 +18,19 @@ from perm_cli.nearest import expected_name
 from perm_cli.terminal import one_line
 from perm_cli.words import Structured
 
-# What a request holds already, and what would carry a secret into the record of a run.
+# What a request holds already; LiteLLM and OpenAI's SDK put the fields of `extra_body` beside it.
 _RESERVED = frozenset({
     "messages", "model", "stream", "n", "response_format", "temperature", "logprobs", "top_logprobs", "seed",
-    "api_key", "api-key", "authorization", "headers", "extra_headers",
 })  # fmt: skip
+# What would carry a secret into the record of a run, or a request to another host; in any spelling, at any depth.
+_SECRETS = frozenset({
+    "api_key", "x_api_key", "apikey", "authorization", "proxy_authorization", "headers", "extra_headers",
+    "default_headers", "api_base", "base_url", "token", "access_token", "auth_token", "secret", "password",
+})  # fmt: skip
+
+
+_URL = re.compile(r"[^\s\\#<>\x00-\x20\x7f]+")
+_Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +39,9 @@ class Price:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    input: float
-    output: float
-    cached: float | None = None
+    input: _Dollars
+    output: _Dollars
+    cached: _Dollars | None = None
 
     def cost_usd(self, tokens_in: int, tokens_out: int, cached_tokens: int = 0) -> float:
         """Return the price of a call."""
@@ -122,7 +131,11 @@ class Configuration:
 
 
 def load_configuration(path: Path | None = None) -> Configuration:
-    """Read `path`, or the nearest `perm.toml` or `[tool.perm]` from here upwards; raise `SettingsError`."""
+    """
+    Read `path`, or the nearest `perm.toml` or `[tool.perm]` from here upwards; raise `SettingsError`.
+
+    A file that was found and not named must be the user's own or root's: it says where keys are sent.
+    """
     found = (path, _table(path)) if path else _nearest()
     if found is None:
         return Configuration()
@@ -180,11 +193,18 @@ def judge_settings(name: str | None, configuration: Configuration, **overrides: 
 
 def checked_url(base_url: str) -> str:
     """Return a base URL without its last slash; raise `SettingsError` if it is none or holds a password."""
-    parts = urlsplit(base_url)
-    if parts.username or parts.password or parts.query:
-        raise SettingsError("the base URL: a user, password or query found in it, expected a key in --api-key-env")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"the base URL: {base_url!r} found, expected one such as http://127.0.0.1:8000/v1")
+    try:
+        parts = urlsplit(base_url)
+        host = (parts.hostname or "").encode("idna")
+        is_address = bool(parts.scheme in {"http", "https"} and host and parts.port != 0)
+    except ValueError:
+        is_address = False
+    else:
+        if parts.username or parts.password or parts.query:
+            raise SettingsError("the base URL: a user, password or query found in it, expected a key in --api-key-env")
+    if not is_address or not _URL.fullmatch(base_url):
+        shown = one_line(base_url)
+        raise SettingsError(f"the base URL: {shown!r} found, expected one such as http://127.0.0.1:8000/v1")
     return base_url.rstrip("/")
 
 
@@ -195,8 +215,7 @@ def read_key(variable: str) -> str | None:
 
 def _named(name: str, table: _JudgeTable) -> JudgeSettings:
     given = {each.name: getattr(table, each.name) for each in fields(table)}
-    reserved = sorted(_RESERVED & {key.lower() for key in table.params or {}})
-    if reserved:
+    if reserved := sorted(set(_refused_in(table.params or {}, _RESERVED | _SECRETS))):
         raise SettingsError(
             f"judges.{name}.params: {', '.join(reserved)} found, which perm sets itself or keeps secret"
         )
@@ -209,18 +228,31 @@ def _named(name: str, table: _JudgeTable) -> JudgeSettings:
     return JudgeSettings(name=name, **{key: value for key, value in given.items() if value is not None})
 
 
+def _refused_in(value: object, names: frozenset[str]) -> Iterator[str]:
+    """Yield the keys of parameters that may not be there, however deep they stand."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _refused_in(each, _SECRETS)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key.lower().replace("-", "_") in names:
+                yield key
+            yield from _refused_in(inner, names if key == "extra_body" else _SECRETS)
+
+
 def _nearest() -> tuple[Path, Any] | None:
     for folder in (Path.cwd(), *Path.cwd().parents):
         for file in (folder / "perm.toml", folder / "pyproject.toml"):
-            if file.is_file() and (table := _table(file)) is not None:
+            if file.is_file() and (table := _table(file, found=True)) is not None:
                 return file, table
     return None
 
 
-def _table(file: Path) -> Any:
+def _table(file: Path, *, found: bool = False) -> Any:
     try:
         with file.open("rb") as stream:
-            table = tomllib.load(stream)
+            table: Any = tomllib.load(stream)
+            owner = os.fstat(stream.fileno()).st_uid
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror} found, expected a settings file") from error
     except RecursionError as error:
@@ -229,7 +261,17 @@ def _table(file: Path) -> Any:
         raise SettingsError(f"{file}: {one_line(str(error))}, expected TOML") from error
     except ValueError as error:  # Python reads no such number
         raise SettingsError(f"{file}: a number of thousands of digits found, expected TOML") from error
-    if file.name != "pyproject.toml":
-        return table
-    tool = table.get("tool")
-    return tool.get("perm") if isinstance(tool, dict) else None
+    if file.name == "pyproject.toml":
+        tool = table.get("tool")
+        table = tool.get("perm") if isinstance(tool, dict) else None
+    if found and table is not None:
+        _check_owner(file, owner)
+    return table
+
+
+def _check_owner(file: Path, owner: int) -> None:
+    if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0}:
+        raise SettingsError(
+            f"{file}: owned by another user (uid {owner}), expected a settings file of your own; "
+            f"if you trust it, name it: --config {file}; to go on without it: --config {os.devnull}"
+        )

@@ -67,6 +67,8 @@ def closing_lines(summary: Summary, made: Spending | None = None) -> list[str]:
     """
     spending = summary.spending
     lines = [spending.said(summary.expected)]
+    if spending.statuses["truncated"]:
+        lines.append("truncated: the tokens were used up before a verdict, as by thinking; --max-tokens gives more")
     there = spending.rated - spending.statuses["skipped"] - (made.rated if made else 0)
     if made and not made.rated and there:
         lines.append(f"all {there:,} ratings were there; 0 calls")

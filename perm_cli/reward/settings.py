@@ -5,6 +5,7 @@ An argument counts before a variable, and a variable before the file. The variab
 in capitals: `PERM_JUDGE`, `PERM_ON_MISSING`; `PERM_CONFIG` names the file.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,10 +20,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.assets import shipped
 from perm_cli.errors import SettingsError
-from perm_cli.judges import check_judge, gives_logprobs
+from perm_cli.judges import check_judge, detour_of, gives_logprobs, named_judge
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
-from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
+from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.nearest import expected_name, misspelt
 from perm_cli.policy import generation_prompt
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
@@ -150,7 +151,7 @@ def reward_settings(
     for each in said:
         found |= {name: value for name in _NAMES if (value := getattr(each, name)) is not None}
     score = found.get("score", "mode")
-    judge = judge_settings(
+    judge = named_judge(
         found.get("judge"),
         configuration,
         **{name: found.get(name) for name in _JUDGES},
@@ -161,6 +162,8 @@ def reward_settings(
         raise SettingsError(
             f"score: expected found, and {judge.name} gives no log-probabilities; use mode, or mean with samples"
         )
+    if detour := detour_of(judge, configuration):
+        logging.getLogger(__name__).warning(detour)
     if score == "mean" and found.get("samples", 1) == 1:
         raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
     if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
