@@ -24,9 +24,15 @@ def rewriting(path: Path) -> Iterator[BinaryIO]:
     commands have left are removed. An `OSError` names the file.
     """
     _remove_abandoned_drafts(path)
+    with naming(path), _draft_of(path) as stream:
+        yield stream
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an `OSError` from writing to a file its name, which a full disk does not tell."""
     try:
-        with _draft_of(path) as stream:
-            yield stream
+        yield
     except OSError as error:
         if error.errno and (error.filename is None or Path(error.filename).suffix == _ENDING):
             error.filename = str(path)

@@ -29,8 +29,8 @@ from filelock import FileLock, Timeout
 from pydantic import Field, TypeAdapter, ValidationError
 
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import RunError, RunInUse
-from perm_cli.files import rewriting
+from perm_cli.errors import PermError, RunError, RunInUse
+from perm_cli.files import naming, rewriting
 from perm_cli.findings import first_finding
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.formats.rows import RowError
@@ -153,7 +153,7 @@ class RunFolder:
     def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> LineRanges:
         """Add the dialogues that the folder does not hold yet; return the lines on which all of them stand."""
         path = self.path / "dialogues.jsonl"
-        with path.open("a+b") as stream, closing(scratch()) as held:
+        with naming(path), path.open("a+b") as stream, closing(scratch()) as held:
             stream.seek(0)
             held.execute("CREATE TABLE lines (digest BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID")
             lines = ((_digest(line), number) for number, line in enumerate(stream))
@@ -174,7 +174,8 @@ class RunFolder:
 
     def add_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
         """Add dialogues that the folder is known not to hold."""
-        with (self.path / "dialogues.jsonl").open("ab") as stream:
+        path = self.path / "dialogues.jsonl"
+        with naming(path), path.open("ab") as stream:
             stream.writelines(orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE) for dialogue in dialogues)
 
     def dialogues(self, lines: LineRanges | None = None) -> Iterator[Dialogue]:
@@ -275,7 +276,8 @@ class RunFolder:
         if "ledger" in vars(self):
             self.ledger.close()
         if self._appending is not None:
-            os.fsync(self._appending)
+            with naming(self.path / "ratings.jsonl"):
+                os.fsync(self._appending)
             os.close(self._appending)
             self._appending = None
 
@@ -297,7 +299,10 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
     except Timeout as error:
         raise RunInUse(f"{path}: in use by another perm; wait for it or choose another --out") from error
     except OSError as error:
-        raise RunError(f"{error.filename or path}: {error.strerror or error}; what is rated so far is kept") from error
+        if isinstance(error.__context__, PermError):  # closing has failed, too, after what the user has to know
+            raise error.__context__ from None
+        kept = "; the ratings on disk are kept" if (path / "ratings.jsonl").exists() else ""
+        raise RunError(f"{error.filename or path}: {error.strerror or error}{kept}") from error
 
 
 def take_away(work: Path) -> None:

@@ -9,7 +9,7 @@ as long as the judge has not shown that it can judge.
 import asyncio
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -245,7 +245,7 @@ async def make_ratings(
             for _ in range(default_concurrency(job.order.judge)):
                 group.create_task(crew.work(left))
     if crew.fatal:
-        raise crew.fatal
+        raise crew.keep_the_last() or crew.fatal
     return crew.full or crew.late
 
 
@@ -259,6 +259,7 @@ class _Crew:
         self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, watch, stop
         self._rules = rules_of(job)
         self._chances_seen = False
+        self._unwritten: list[Rating] = []
         self._trial = Trial(self._rules, passed=folder.ledger.has_scored(self._rules.judge))
 
     async def begin(self, calls: Iterator[Call]) -> Iterator[Call]:
@@ -292,12 +293,29 @@ class _Crew:
         except BudgetReached as reached:
             self.full = str(reached)
             return
-        self._folder.append(rating)
+        self._write(rating)
         self._watch.rated(rating)
         self._trial.look(rating)
         self._look_for_chances(rating)
         if rating.status == "skipped" and not self._stop.requested:
             self.late = rating.note
+
+    def _write(self, rating: Rating) -> None:
+        try:
+            self._folder.append(rating)
+        except RunError:
+            self._unwritten.append(rating)
+            raise
+
+    def keep_the_last(self) -> RunError | None:
+        """Write once more what could not be written; return an error that says how many ratings are lost, if any."""
+        again, self._unwritten = self._unwritten, []
+        for rating in again:
+            with suppress(RunError):
+                self._write(rating)
+        lost = len(self._unwritten)
+        ratings = "1 rating that was just made is" if lost == 1 else f"{lost} ratings that were just made are"
+        return RunError(f"{self.fatal}; {ratings} lost") if lost else None
 
     def _look_for_chances(self, rating: Rating) -> None:
         self._chances_seen = self._chances_seen or rating.distribution is not None

@@ -167,14 +167,19 @@ def test_what_cannot_be_learned_is_one_line_and_no_file(
     assert said in result.err
 
 
-def test_a_file_that_is_there_is_kept(perm: Perm, learned: Path) -> None:
+def test_a_file_that_is_there_is_kept_unless_it_may_go(perm: Perm, learned: Path) -> None:
     """Rewards may rest on it."""
     before = learned.read_bytes()
+    learned.write_bytes(b"mine")
 
     result = perm("calibrate", "run", "--to", learned)
+    kept = learned.read_bytes()
+    forced = perm("calibrate", "run", "--to", learned, "--force")
 
-    assert (result.code, learned.read_bytes()) == (1, before)
-    assert "--to: c.json is there already, expected a new file" in result.err
+    assert (result.code, kept) == (1, b"mine")
+    assert "--to: c.json is there already, expected a new file, or --force" in result.err
+    assert forced.code == 0
+    assert json.loads(learned.read_bytes())["curves"] == json.loads(before)["curves"]
 
 
 def test_labels_of_another_scale_make_no_rewards(perm: Perm) -> None:

@@ -363,6 +363,8 @@ class TestDisk:
         assert ended.code == 1
         assert "ratings.jsonl" in ended.complaint
         assert asked - 4 <= len(kept) < asked < 160
+        (lost,) = re.findall(r"(\d+) ratings? that (?:was|were) just made", ended.complaint)
+        assert int(lost) == asked - len(kept)
         assert again.code == 0
         assert ratings_of(RUN)[: len(kept)] == kept
         assert len(judge.asked) == 160 + asked - len(kept)
@@ -402,6 +404,19 @@ class TestDisk:
         assert lines_of(Path("kept"))[: len(kept)] == kept
         assert len(judge.asked) <= 400 + 4
         assert_whole(Path("kept"), 400)
+
+    def test_rewards_that_cannot_be_written_leave_the_old_ones(self) -> None:
+        """The file is named, and nothing is said of ratings that this command does not make."""
+        path = written(Path("d.jsonl"), [row(place) for place in range(9)])
+        perm("score", path, "--judge", "baseline", "--out", RUN)
+        before = {path.name: path.read_bytes() for path in RUN.iterdir()}
+        command = ["sh", "-c", f"ulimit -f 1; {sys.executable} -m perm_cli reward {RUN} --fusion mean"]
+
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
+
+        assert done.returncode == 1
+        assert done.stderr == f"perm: {RUN}/rewards.jsonl: File too large; the ratings on disk are kept\n"
+        assert {path.name: path.read_bytes() for path in RUN.iterdir()} == before
 
     @pytest.mark.parametrize("place", [".", "run"])
     def test_a_folder_that_cannot_be_written_costs_no_call(self, place: str) -> None:

@@ -11,7 +11,9 @@ below --min-coverage · 130 interrupted.
 import errno
 import os
 import signal
+import sqlite3
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +90,9 @@ def main() -> None:
     except BrokenPipeError:
         _drop_output()  # whoever read our output has seen enough
         sys.exit(0)
+    except sqlite3.OperationalError as error:
+        _tell(f"{tempfile.gettempdir()}: {error}; free room there, or set TMPDIR to a folder with more")
+        sys.exit(1)
     except OSError as error:  # the results themselves could not be written
         reason = "closed" if error.errno == errno.EBADF else error.strerror or error
         _tell(f"{error.filename or 'standard output'}: {reason}")
@@ -449,6 +454,7 @@ def calibrate(
     people: People = None,
     out: RunsFolder = Path("runs/calibrate"),
     min_coverage: MinCoverage = 0.95,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
 ) -> None:
     """
     Learn from labels how each judge's levels relate to people's, and keep that in a file for --calibration.
@@ -463,7 +469,7 @@ def calibrate(
         judges=judge or (), people=people or (), panel=None, out=out, min_coverage=min_coverage, as_json=False
     )
     held = Against(labels=against.labels, mapped=against.map, epsilon=0.0)
-    raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, held, to))
+    raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, held, to, force=force))
 
 
 @app.command()

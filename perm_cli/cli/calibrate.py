@@ -27,10 +27,12 @@ def run(
     wishes: Wishes,
     against: Against,
     to: Path,
+    *,
+    force: bool,
 ) -> int:
     """Learn each judge's curves from the labels and write them; return the exit code."""
-    if to.exists():
-        raise SettingsError(f"--to: {to} is there already, expected a new file")
+    if to.exists() and not force:
+        raise SettingsError(f"--to: {to} is there already, expected a new file, or --force")
     if reward.calibration:
         raise SettingsError("--calibration: found with perm calibrate, which learns from the scores as they were given")
     recipe = recipe_of(reward, asking.score)
