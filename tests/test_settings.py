@@ -166,8 +166,8 @@ def test_a_named_file_counts_whatever_lies_nearer(tmp_path: Path) -> None:
         pytest.param(
             f"[judges.a]\nmodel = 'm'\nparams = {{ x = {2**70} }}", "perm.toml: judges.a.params: ", id="no-json"
         ),
-        pytest.param("'\\e[31m' = 1", r"perm.toml: \\e\[31m: unknown field found", id="an-escape-that-is-none"),
-        pytest.param('"\\u001b[31m" = 1', r"perm.toml: \\u001b\[31m: unknown field found", id="a-colour-code"),
+        pytest.param("'\\e[31m' = 1", r"perm.toml: \\e\[31m: no such setting", id="an-escape-that-is-none"),
+        pytest.param('"\\u001b[31m" = 1', r"perm.toml: \\u001b\[31m: no such setting", id="a-colour-code"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(text: str, where: str, tmp_path: Path) -> None:
