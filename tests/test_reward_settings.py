@@ -134,11 +134,11 @@ def test_what_stands_in_is_the_trainers_to_say_unless_somebody_else_does(otherwi
 
 
 WRONG = {
-    "samples": ("0", "'0' found, expected a number greater than 0"),
-    "reask": ("-1", "'-1' found, expected a number greater than or equal to 0"),
-    "temperature": ("warm", "'warm' found, expected a valid number"),
+    "samples": ("0", "'0' found, expected more than 0"),
+    "reask": ("-1", "'-1' found, expected at least 0"),
+    "temperature": ("warm", "'warm' found, expected a number"),
     "rpm": ("inf", "'inf' found, expected a finite number"),
-    "length_limit": ("1.5", "'1.5' found, expected a valid integer"),
+    "length_limit": ("1.5", "'1.5' found, expected a whole number"),
     "on_missing": ("guess", "'guess' found, expected 'none', 'floor', 'mean' or 'raise'"),
     "fusion": ("sum", "'sum' found, expected 'harmonic', 'mean', 'weighted-mean' or 'geometric'"),
     "structured": ("xml", "'xml' found, expected 'auto', 'schema', 'json' or 'text'"),

@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.assets import shipped
 from perm_cli.errors import SettingsError
+from perm_cli.findings import finding_of
 from perm_cli.judges import check_judge, detour_of, gives_logprobs, named_judge
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
@@ -240,9 +241,5 @@ def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> W
     try:
         return TypeAdapter(Wishes).validate_python(dict(values))
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        name = ".".join(map(str, detail["loc"]))
-        expected = detail["msg"].removeprefix("Input should be ").partition(", unable")[0]
-        expected = f"a number {expected}" if expected.startswith(("greater", "less")) else expected
-        said = f"{one_line(repr(detail['input']), 60)} found, expected {expected}"
+        name, said = finding_of(error.errors(include_url=False)[0])
         raise SettingsError(f"{place}{name.upper() if upper else name}: {said}") from error
