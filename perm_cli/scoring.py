@@ -92,7 +92,6 @@ class Job:
             "format": reading.format,
             "roles": dict(roles) if roles else None,
             "columns": str(reading.columns) if reading.columns else None,
-            "file_systems": reading.file_systems,
             "turns": reading.turns,
             "samples": self.order.samples,
             "version": __version__,

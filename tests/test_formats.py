@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from perm_cli.dialogues import Dialogue, Turn, judged_turns
 from perm_cli.errors import InputError, PermError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues, read_roles
-from perm_cli.formats.sources import MAX_LINE_BYTES, Source, forget, source_of
+from perm_cli.formats.sources import MAX_LINE_BYTES, Source, forget, source_of, stem_of, told_apart
 
 ASKS = {"role": "seeker", "text": "I lost my job."}
 ANSWERS = {"role": "supporter", "text": "That hurts."}
@@ -349,7 +349,7 @@ def test_a_gzipped_file_is_read_like_the_plain_one() -> None:
     packed, plain = read(saved(gzip.compress(rows), "logs.jsonl.gz")), read(saved(rows, "logs.jsonl"))
 
     assert packed == plain
-    assert [dialogue.id for dialogue in packed] == ["logs.jsonl:1", "logs.jsonl:2"]
+    assert [(dialogue.id, dialogue.system) for dialogue in packed] == [("1", "logs"), ("2", "logs")]
 
 
 def test_standard_input_is_read_twice_and_then_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +360,7 @@ def test_standard_input_is_read_twice_and_then_forgotten(monkeypatch: pytest.Mon
     dialogues = read(source)
     forget(source)
 
-    assert [dialogue.id for dialogue in dialogues] == ["stdin:1"]
+    assert [(dialogue.id, dialogue.system) for dialogue in dialogues] == [("1", "stdin")]
     assert not source.path.exists()
 
 
@@ -457,7 +457,9 @@ def test_several_systems_may_answer_one_id() -> None:
     """That is how systems are compared."""
     rows = [native(system=system) for system in ("", "gpt", "claude")]
 
-    assert [(each.id, each.system) for each in read(saved(lines(*rows)))] == [("d", ""), ("d", "gpt"), ("d", "claude")]
+    found = [(each.id, each.system) for each in read(saved(lines(*rows), "bert.jsonl"))]
+
+    assert found == [("d", "bert"), ("d", "gpt"), ("d", "claude")]
 
 
 def test_an_id_twice_for_one_system_names_both_places() -> None:
@@ -471,25 +473,53 @@ def test_an_id_twice_for_one_system_names_both_places() -> None:
 
 def test_an_id_twice_is_found_across_files() -> None:
     """Files of one input are one set of dialogues."""
-    sources = [saved(lines(native(id="x"), native()), "a.jsonl"), saved(lines(native()), "b.jsonl")]
+    rows = [native(id="x", system="s"), native(system="s")]
+    sources = [saved(lines(*rows), "a.jsonl"), saved(lines(rows[1]), "b.jsonl")]
 
     assert refusal(*sources) == told(
         "b.jsonl:1: id: 'd' found again (first at a.jsonl:2), expected an id once a system"
     )
 
 
-def test_an_absent_id_is_made_from_file_and_line() -> None:
-    """Whoever looks for the dialogue finds it; a line that holds nothing still counts."""
-    source = saved(lines(paper()) + b"\n" + lines(paper(), paper(id="own")), "train.v2.jsonl")
+def test_an_absent_id_is_made_from_the_line() -> None:
+    """Whoever looks for the dialogue finds it, by its file too where that is not the system; blank lines count."""
+    rows = lines(paper()) + b"\n" + lines(paper(system="x"), paper(id="own"))
 
-    assert [dialogue.id for dialogue in read(source)] == ["train.v2.jsonl:1", "train.v2.jsonl:3", "own"]
+    found = [(dialogue.id, dialogue.system) for dialogue in read(saved(rows, "train.v2.jsonl"))]
+
+    assert found == [("1", "train.v2"), ("train.v2.jsonl:3", "x"), ("own", "train.v2")]
 
 
-def test_generated_ids_of_files_of_one_name_do_not_clash() -> None:
-    """`a/out.jsonl b/out.jsonl` is how systems are laid out, and the user wrote no id twice."""
-    sources = [saved(lines(messages()), f"{folder}/out.jsonl") for folder in "ab"]
+@pytest.mark.parametrize(
+    ("name", "system"),
+    [
+        pytest.param("gpt-4.1.jsonl", "gpt-4.1", id="a version"),
+        pytest.param("a/qwen2.5-72b.json.gz", "qwen2.5-72b", id="packed, in a folder"),
+        pytest.param("llama-3.1.CSV", "llama-3.1", id="in capitals"),
+        pytest.param("m.json.jsonl", "m.json", id="one ending"),
+        pytest.param("claude-3.5", "claude-3.5", id="no ending"),
+        pytest.param(".jsonl", "dialogues", id="nothing else"),
+    ],
+)
+def test_a_file_is_called_without_the_endings_of_its_kind(name: str, system: str) -> None:
+    """The names of models have dots in them, and two models must not become one."""
+    assert stem_of(name) == source_of(name).system == system
 
-    assert len({dialogue.id for dialogue in read(*sources)}) == 2
+
+@pytest.mark.parametrize(
+    ("names", "systems"),
+    [
+        pytest.param(["m.jsonl", "n.jsonl"], ["m", "n"], id="told apart by themselves"),
+        pytest.param(["a/m.jsonl", "b/m.jsonl", "b/n.jsonl"], ["a/m", "b/m", "n"], id="by folder"),
+        pytest.param(["m.jsonl", "a/m.jsonl"], ["m", "a/m"], id="with and without folder"),
+        pytest.param(["x/1/m.jsonl", "x/2/m.jsonl", "y/1/m.jsonl"], ["x/1/m", "2/m", "y/1/m"], id="by more folders"),
+        pytest.param(["a/m.jsonl", "a/m.csv.gz"], ["m.jsonl", "m.csv.gz"], id="by ending"),
+        pytest.param(["/m.jsonl", "../m.jsonl", "m.jsonl"], ["/m", "../m", "m"], id="by roots"),
+    ],
+)
+def test_files_of_one_name_are_told_apart(names: list[str], systems: list[str]) -> None:
+    """`a/out.jsonl b/out.jsonl` is how systems are laid out, and the user wrote no name twice."""
+    assert [source.system for source in told_apart([source_of(name) for name in names])] == systems
 
 
 FORMATS = (

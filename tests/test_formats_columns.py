@@ -61,7 +61,7 @@ def test_columns_of_our_own_names_need_no_map() -> None:
     (dialogue,) = read(table(*rows))
 
     assert dialogue == Dialogue(
-        id="a", turns=(seeker(), supporter(TOLD, "A")), scenario="S", labels={"x": [1], "warmth": 4.5}
+        id="a", system="d", turns=(seeker(), supporter(TOLD, "A")), scenario="S", labels={"x": [1], "warmth": 4.5}
     )
 
 
@@ -111,7 +111,7 @@ def test_rows_of_json_and_of_parquet_have_columns_too() -> None:
     assert (
         read(saved(lines(*rows)), reading=reading)
         == read(parquet(rows), reading=reading)
-        == [Dialogue(id="a", turns=(seeker(), supporter()), labels={"warmth": 4})]
+        == [Dialogue(id="a", system="d", turns=(seeker(), supporter()), labels={"warmth": 4})]
     )
 
 

@@ -51,7 +51,7 @@ EVAL = [("header.json", HEADER), ("samples/7_epoch_1.json", sample()), ("samples
         pytest.param(lines(native(id="a")), ["a"], id="an object on one line"),
         pytest.param(lines(native(id="a"), native(id="b")), ["a", "b"], id="JSON Lines by another name"),
         pytest.param(b"\n\n" + lines(native(id="a"), native(id="b")), ["a", "b"], id="blank lines first"),
-        pytest.param(json.dumps([messages(), messages()]).encode(), ["d.json:1", "d.json:2"], id="without ids"),
+        pytest.param(json.dumps([messages(), messages()]).encode(), ["1", "2"], id="without ids"),
         pytest.param(
             b'[{"id": "a", "turns": [{"role": "supporter", "text": "x"}], "labels": {"e": NaN}}]', ["a"], id="NaN"
         ),
@@ -436,7 +436,7 @@ def test_parquet_holds_rows_of_any_format() -> None:
 
     assert [(each.id, each.system, dict(each.labels)) for each in read(source)] == [
         ("a", "x", {}),
-        ("b", "", {"warmth": 4}),
+        ("b", "d", {"warmth": 4}),
     ]
 
 

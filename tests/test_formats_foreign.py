@@ -307,7 +307,8 @@ def test_esconv_keeps_survey_strategies_and_feedback() -> None:
     dialogue = one(document([esconv()]))
 
     assert dialogue == Dialogue(
-        id="d.json:1",
+        id="1",
+        system="d",
         turns=(seeker(), supporter(f"How come?\n{TOLD}"), seeker("It does.")),
         scenario="A kitchen.",
         labels={
@@ -339,6 +340,7 @@ def test_empathetic_dialogues_are_put_together_and_their_commas_restored() -> No
     """Nothing is quoted there, and some lines have more cells than the header."""
     assert one(write_empathetic()) == Dialogue(
         id="hit:1_conv:2",
+        system="test",
         turns=(seeker("The bread, it burned."), supporter('"Oh" no!')),
         scenario="Bread, burned.",
         labels={"selfeval": [[5, 4, 5], [2, 3, 1]]},
@@ -400,6 +402,7 @@ def test_a_transcript_of_annomi_keeps_what_was_noted_about_it() -> None:
     """Quality is a label of the transcript, behaviours are labels of its turns."""
     assert one(table(*ANNOMI)) == Dialogue(
         id="0",
+        system="d",
         turns=(supporter("How was the bread?"), seeker(), supporter()),
         labels={
             "mi_quality": "high",

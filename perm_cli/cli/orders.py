@@ -5,22 +5,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perm_cli.assets import shipped
+from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
 from perm_cli.errors import SettingsError
 from perm_cli.formats import Reading, read_columns, read_roles
-from perm_cli.formats.sources import Source, forget, source_of
+from perm_cli.formats.sources import Source, forget, source_of, told_apart
 from perm_cli.judges.settings import JudgeSettings, judge_settings, load_configuration
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.rewards import BOUNDS, Leveller, Recipe, read_weights
 from perm_cli.rubrics import load_rubrics
+from perm_cli.runs import is_run
 from perm_cli.scoring import Order
 from perm_cli.words import ScoreMode
 
 
 @contextmanager
 def opened_sources(files: Sequence[str]) -> Iterator[list[Source]]:
-    """Open the inputs for the time of the `with` block."""
-    sources = [source_of(name) for name in dict.fromkeys(files)]
+    """Open the inputs, with folders and patterns spelled out, for the time of the `with` block."""
+    names = files_of(files)
+    if run := next((name for name in names if is_run(Path(name))), None):
+        raise SettingsError(f"{run}: a run folder found, expected dialogues; those of the run: {run}/dialogues.jsonl")
+    sources = told_apart([source_of(name) for name in names])
     try:
         yield sources
     finally:

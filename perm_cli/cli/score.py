@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, SpendingOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
 from perm_cli.errors import NotAsked, RunError, SettingsError
+from perm_cli.formats.sources import stem_of
 from perm_cli.judges import check_judge, open_judge
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.prices import price_of
@@ -220,7 +221,12 @@ def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
-    """Enter the settings and this command into the run's record before anything is paid for."""
+    """
+    Enter the settings and this command into the run's record before anything is paid for.
+
+    Raise `SettingsError` if dialogues of another file would be replaced.
+    """
+    _check_names(job, folder)
     entry = settings_record(job.order.judge, job.book)
     folder.record["settings"][job.settings] = folder.record["settings"].get(job.settings, {}) | entry
     command: dict[str, Any] = {
@@ -241,6 +247,20 @@ def open_record(job: Job, folder: RunFolder) -> dict[str, Any]:
         place = error.filename or folder.path
         raise RunError(f"{place}: {error.strerror} found, expected a folder that can be written") from error
     return command
+
+
+def _check_names(job: Job, folder: RunFolder) -> None:
+    """Raise `SettingsError` if the folder holds dialogues of another file that gives its system the same name."""
+    held = [entry for command in folder.record["commands"] for entry in command.get("asked", {}).get("inputs", ())]
+    for census in job.censuses:
+        name, system = census.source.name, census.source.system
+        alike = [entry for entry in held if stem_of(entry["name"]) == system]
+        known = any(PurePath(entry["name"]) == PurePath(name) or entry["sha256"] == census.digest for entry in alike)
+        if alike and not known and any(each == system for _, each in folder.dialogue_names()):
+            raise SettingsError(
+                f"--out {folder.path}: system {system!r} of {alike[0]['name']} found, and {name} has the same name; "
+                "expected another folder, or both files in one command"
+            )
 
 
 def close_record(record: dict[str, Any], folder: RunFolder, spending: Spending) -> None:

@@ -11,7 +11,7 @@ from perm_cli.formats.documents import is_document, rows_of_document, rows_of_li
 from perm_cli.formats.parquet import rows_of_parquet
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item
-from perm_cli.formats.sources import Source, opened
+from perm_cli.formats.sources import Source, opened, unpacked
 from perm_cli.formats.tables import rows_of_table
 from perm_cli.terminal import one_line
 from perm_cli.words import FormatName
@@ -35,7 +35,7 @@ TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi")
 
 def kind_of(source: Source) -> Kind:
     """Return what a file is by its name."""
-    name = source.name.lower().removesuffix(".gz")
+    name = unpacked(source.name).lower()
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "unknown")
 
 

@@ -9,13 +9,12 @@ Everything is a stream. What is no row is passed through at its place, so that n
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import Problem
 from perm_cli.formats.rows import RoleMap, RowError
-from perm_cli.formats.sources import Remark
+from perm_cli.formats.sources import Remark, stem_of, unpacked
 from perm_cli.formats.talk import Said
 from perm_cli.terminal import one_line
 
@@ -35,12 +34,12 @@ class Row:
     @property
     def own_id(self) -> str:
         """Return what a dialogue is called that has no id: after its file and line."""
-        return f"{self.source.removesuffix('.gz')}:{self.number}"
+        return f"{unpacked(self.source)}:{self.number}"
 
     @property
     def stem(self) -> str:
         """Return the name of the file without folder and endings."""
-        return Path(self.source).name.split(".")[0]
+        return stem_of(self.source)
 
     @property
     def place(self) -> str:

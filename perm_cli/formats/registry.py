@@ -80,8 +80,9 @@ def read_made(sources: Sequence[Source], reading: Reading) -> Iterator[tuple[str
             yield name, item.problem("", _unrecognised(item.fields, known)) if isinstance(item, Row) else item
         else:
             return
+    systems = {source.name: name if name in _JOINED else source.system for source in sources}
     for made in FORMATS[name].read(items, reading):
-        yield name, _kept(_of_file(made) if reading.file_systems else made)
+        yield name, _kept(_of_file(made, systems))
 
 
 def batches(sources: Sequence[Source], reading: Reading) -> Iterator[Sequence[Source]]:
@@ -110,12 +111,17 @@ def _recognised(row: Mapping[str, Any], known: Sequence[str]) -> str | None:
     return next((name for name in FORMATS if name in known and FORMATS[name].recognises(row)), None)
 
 
-def _of_file(made: Made) -> Made:
-    """Return a dialogue with its file as its system, unless it names one."""
+def _of_file(made: Made, systems: Mapping[str, str]) -> Made:
+    """
+    Return a dialogue with its file as its system, unless it names one.
+
+    One without an id is then called by its number alone, so that the files of several systems are about the same
+    dialogues.
+    """
     if not isinstance(made, Found) or made.dialogue.system:
         return made
     own = str(made.row.number) if made.dialogue.id == made.row.own_id else made.dialogue.id
-    return replace(made, dialogue=replace(made.dialogue, id=own, system=made.row.stem))
+    return replace(made, dialogue=replace(made.dialogue, id=own, system=systems[made.row.source]))
 
 
 def _kept(made: Made) -> Made:

@@ -23,7 +23,7 @@ def recognises(row: Mapping[str, Any]) -> bool:
 
 
 def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row; the system is what the file is called."""
+    """Yield a dialogue a row; no row says which model answered, so that the file's name does."""
     roles = reading.roles or ROLES
     return each_row(items, lambda row: _dialogue(row, roles))
 
@@ -39,7 +39,6 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
         turns=turns,
         scenario=words_in(fields.get("scene"), "scene"),
         persona=words_in(fields.get("player"), "player"),
-        system=row.stem,
         labels=with_notes({_WHO: {name: fields[name] for name in _LABELS if fields.get(name) is not None}}, notes),
         meta={name: fields[name] for name in _META if fields.get(name) is not None},
     )

@@ -4,9 +4,10 @@ import gzip
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import BinaryIO, cast
 
 from perm_cli.errors import Problem
@@ -14,20 +15,32 @@ from perm_cli.terminal import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 BOM = b"\xef\xbb\xbf"
+PACKED = (".gz",)
+ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".eval", ".txt")
+"""What files of dialogues end in, below the ending of what they are packed with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Name an input and the file its bytes are in, which is ours to remove if it `is_spooled` from a pipe."""
+    """
+    An input by name, and the file its bytes are in, which is ours to remove if it `is_spooled` from a pipe.
+
+    `system` is what dialogues belong to that name no system: what the file is called.
+    """
 
     name: str
     path: Path
     is_spooled: bool = False
+    system: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.system:
+            object.__setattr__(self, "system", self.stem)
 
     @property
     def stem(self) -> str:
         """Return the name without folder and endings, as runs and generated ids use it."""
-        return Path(self.name).name.split(".")[0] or "dialogues"
+        return stem_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,41 @@ class Remark:
     def __str__(self) -> str:
         place = f"{self.source}:{self.line}" if self.line else self.source
         return f"{place}: {self.message}"
+
+
+def unpacked(name: str) -> str:
+    """Return the name of a file without the ending of what it is packed with."""
+    ending = next((each for each in PACKED if name.lower().endswith(each)), "")
+    return name[: len(name) - len(ending)]
+
+
+def stem_of(name: str) -> str:
+    """Return the name of a file without its folder and the endings of its kind; `gpt-4.1.jsonl` is `gpt-4.1`."""
+    own = unpacked(PurePath(name).name)
+    ending = next((each for each in ENDINGS if own.lower().endswith(each)), "")
+    return own[: len(own) - len(ending)] or "dialogues"
+
+
+def told_apart(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources, those of one name with as much of their folders in `system` as tells them apart."""
+    stems = {source.name: PurePath(source.name).parent / source.stem for source in sources}
+    counts = Counter(stems.values())
+    paths = {name: stem if counts[stem] == 1 else PurePath(name) for name, stem in stems.items()}
+    tails = _tails(paths)
+    return [replace(source, system=tails[source.name]) for source in sources]
+
+
+def _tails(paths: Mapping[str, PurePath]) -> dict[str, str]:
+    """Return the fewest last parts of each path that no other path ends in."""
+    depth = max((len(path.parts) for path in paths.values()), default=0)
+    tails = [
+        {name: str(PurePath(*path.parts[-count:])) for name, path in paths.items()} for count in range(1, depth + 1)
+    ]
+    counted = [(each, Counter(each.values())) for each in tails]
+    return {
+        name: next((each[name] for each, count in counted if count[each[name]] == 1), str(paths[name]))
+        for name in paths
+    }
 
 
 def source_of(name: str) -> Source:
