@@ -530,6 +530,7 @@ FORMATS = (
 EMPTY = "d.jsonl: an empty file found, expected one JSON object a line"
 ONE_OBJECT = "expected one JSON object a line"
 OTHER_NAMES = "(other names: --roles seeker=…,supporter=…)"
+UTF_8 = "expected UTF-8 (text of Windows: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8)"
 OUTPUTS = "expected the model's output in one of: output, completion, response"
 
 
@@ -549,8 +550,12 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
             [f'd.jsonl:1: wrong JSON found at column 9, near \'{{"id": "\\\\ud800"}}\': {ONE_OBJECT}'],
             id="lone surrogate escape",
         ),
-        pytest.param(b'{"id": "a\xff"}', ["d.jsonl:1: byte 0xff found at column 10, expected UTF-8"], id="not UTF-8"),
-        pytest.param(b"\xff\xfe{\x00}\x00", ["d.jsonl:1: byte 0xff found at column 1, expected UTF-8"], id="UTF-16"),
+        pytest.param(b'{"id": "a\xff"}', [f"d.jsonl:1: byte 0xff found at column 10, {UTF_8}"], id="not UTF-8"),
+        pytest.param(
+            b"\xff\xfe{\x00}\x00\n",
+            ["d.jsonl: broken UTF-16 found (truncated data), expected whole characters"],
+            id="half UTF-16",
+        ),
         pytest.param(b"", [EMPTY], id="empty file"),
         pytest.param(b"\n \n\t\r\n\n", [EMPTY], id="blank lines"),
         pytest.param(b"\xef\xbb\xbf", [EMPTY], id="byte-order mark only"),
@@ -768,18 +773,18 @@ GZIP = "expected a complete .gz file"
         ),
         pytest.param(
             make_cut_gzip,
-            "d.gz: broken gzip data found (Compressed file ended before the end-of-stream marker was reached), " + GZIP,
+            "d.gz: broken .gz data found (Compressed file ended before the end-of-stream marker was reached), " + GZIP,
             id="cut gzip",
         ),
         pytest.param(
-            make_plain_gzip, f"d.gz: broken gzip data found (Not a gzipped file (b'{{\"')), {GZIP}", id="not gzip"
+            make_plain_gzip, f"d.gz: broken .gz data found (Not a gzipped file (b'{{\"')), {GZIP}", id="not gzip"
         ),
         pytest.param(
-            make_mixed_gzip, f"d.gz: broken gzip data found (Not a gzipped file (b'ju')), {GZIP}", id="junk behind gzip"
+            make_mixed_gzip, f"d.gz: broken .gz data found (Not a gzipped file (b'ju')), {GZIP}", id="junk behind gzip"
         ),
         pytest.param(
             make_broken_gzip,
-            f"d.gz: broken gzip data found (Error -3 while decompressing data: invalid block type), {GZIP}",
+            f"d.gz: broken .gz data found (Error -3 while decompressing data: invalid block type), {GZIP}",
             id="broken gzip",
         ),
     ],

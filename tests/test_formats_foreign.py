@@ -187,7 +187,7 @@ def test_each_format_is_recognised_by_its_keys(name: str) -> None:
 
     assert census.format == name
     assert census.dialogues >= 1
-    assert census.remarks == ()
+    assert all(name == "empathetic" for remark in census.remarks)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -348,6 +348,53 @@ def test_empathetic_dialogues_are_put_together_and_their_commas_restored() -> No
     )
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(
+            'c,1,sad,"Bread, burned.",9,"The bread, it burned.",,\nc,2,sad,"Bread, burned.",8,"Oh, no.",,\n',
+            id="commas",
+        ),
+        pytest.param(
+            'c,1,sad,"Bread, burned.",9,"The bread, it burned.",,\nc,2,sad,"Bread, burned.",8,"""Oh"", no.",,\n',
+            id="quotes",
+        ),
+        pytest.param(
+            '"c",1,"sad","Bread, burned.",9,"The bread, it burned.","",""\n'
+            '"c",2,"sad","Bread, burned.",8,"Oh\nno.","",""\n',
+            id="everything, over lines",
+        ),
+    ],
+)
+def test_empathetic_dialogues_that_another_program_wrote_are_read_by_their_quotes(rows: str) -> None:
+    """A data frame quotes what it must; the reply is the utterance, not the number beside it."""
+    dialogue = one(saved(f"{ED_HEADER}{rows}".encode(), "d.csv"))
+
+    assert dialogue.turns[0] == seeker("The bread, it burned.")
+    assert dialogue.turns[1].text.strip('"').startswith("Oh")
+    assert dialogue.scenario == "Bread, burned."
+
+
+def test_cells_behind_the_last_column_are_left_out_with_a_remark() -> None:
+    """Candidates stand there in the original files; elsewhere they may be half of a sentence."""
+    (census,) = census_of(write_empathetic())
+
+    (remark,) = map(str, census.remarks)
+    assert remark.startswith("test.csv: 1 row with more cells than the header found, the first at line 3; ")
+    assert remark.endswith("the cells behind the last column are left out")
+
+
+@pytest.mark.parametrize("name", ["ed_original.csv", "ed_resaved.csv"])
+def test_empathetic_dialogues_are_the_same_however_they_were_saved(shared: Path, name: str) -> None:
+    """The two files differ in nothing but their quotes."""
+    folder = shared / "data" / "faults"
+
+    texts = [[turn.text for turn in each.turns] for each in read(source_of(str(folder / name)))]
+
+    assert texts == [[turn.text for turn in each.turns] for each in read(source_of(str(folder / "ed_original.csv")))]
+    assert all(len(text) > 3 for turns in texts for text in turns)
+
+
 def test_a_conversation_without_a_listener_is_passed_over() -> None:
     """The data set is not the user's to mend."""
     lonely = "hit:2_conv:3,1,x,y,9,Hello?,,\n"
@@ -355,7 +402,7 @@ def test_a_conversation_without_a_listener_is_passed_over() -> None:
     (census,) = census_of(saved(f"{ED}{lonely}".encode(), "test.csv"))
 
     assert census.dialogues == 1
-    assert "1 record passed over, the first at line 4: no listener found" in str(census.remarks[0])
+    assert "1 record passed over, the first at line 4: no listener found" in str(census.remarks[-1])
 
 
 def test_the_files_of_epitome_are_joined() -> None:

@@ -16,7 +16,7 @@ from perm_cli.words import FormatName, FusionName, PanelName, PolicyStyle, Score
 Files = Annotated[
     list[str],
     Argument(
-        help="Files, folders or patterns of dialogues: JSONL, JSON, CSV, Parquet, .eval or .txt, also .gz; "
+        help="Files, folders or patterns of dialogues: JSONL, JSON, CSV, Parquet, .eval or .txt, also .gz and .zst; "
         "`-` is standard input.",
         show_default=False,
     ),

@@ -1,7 +1,5 @@
 """What a file is: JSON Lines, a JSON document, a table, Parquet or a zipped log; each gives rows."""
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, Literal
 
@@ -11,7 +9,7 @@ from perm_cli.formats.documents import is_document, rows_of_document, rows_of_li
 from perm_cli.formats.parquet import rows_of_parquet
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item
-from perm_cli.formats.sources import Source, opened, unpacked
+from perm_cli.formats.sources import Source, broken, opened, unpacked
 from perm_cli.formats.tables import rows_of_table
 from perm_cli.terminal import one_line
 from perm_cli.words import FormatName
@@ -58,8 +56,15 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
         yield Problem(source.name, 0, "", f"no such file found, expected a {noun} file")
     except IsADirectoryError:
         yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Problem(source.name, 0, "", f"broken gzip data found ({error}), expected a complete .gz file")
+    except ImportError:
+        what = "a .zst file found, expected backports.zstd to unpack it: pip install backports.zstd"
+        yield Problem(source.name, 0, "", what)
+    except UnicodeDecodeError as error:
+        yield Problem(source.name, 0, "", f"broken UTF-16 found ({error.reason}), expected whole characters")
+    except broken() as error:
+        packed = source.name[len(unpacked(source.name)) :]
+        what = f"broken {packed} data found ({one_line(str(error))}), expected a complete {packed} file"
+        yield Problem(source.name, 0, "", what)
     except OSError as error:
         yield Problem(source.name, 0, "", f"{error.strerror or one_line(str(error))} found, expected a readable file")
 
