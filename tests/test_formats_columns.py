@@ -173,7 +173,7 @@ def test_columns_go_with_tables_only() -> None:
             id="no column of text",
         ),
         pytest.param(
-            lambda: table(said("assistant", ""), said("nurse", TOLD)),
+            lambda: table(said("user", ""), said("nurse", TOLD)),
             by(CONV),
             [
                 "d.csv:2: said: '' found, expected some text",

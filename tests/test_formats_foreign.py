@@ -14,7 +14,7 @@ import pytest
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.formats import Reading, read_roles
 from perm_cli.formats.sources import Source, source_of
-from tests.test_formats import census_of, lines, read, refusal, saved, told
+from tests.test_formats import NO_WORD, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD = "The bread burned.", "That smell stays for days."
 
@@ -281,10 +281,7 @@ def test_other_answers_of_eqbench3_are_read_too(answer: str, turn: Turn) -> None
 def test_tasks_of_eqbench3_without_a_finished_dialogue_are_passed_over_with_a_remark() -> None:
     """A run that broke off is no reason to judge nothing, and nothing is left out in silence."""
     unfinished = task(prompts=[ASKED, "And now?"])
-    silent = task(
-        conversation_history=[{"role": "user", "content": ASKED}, {"role": "assistant", "content": "<think>"}]
-    )
-    runs = eqbench3(unfinished, silent, task(), task(conversation_history=[]))
+    runs = eqbench3(unfinished, task(), task(conversation_history=[]))
     runs["k1_baker"]["scenario_tasks"]["1"]["401"] = task()
 
     (census,) = census_of(document(runs))
@@ -292,7 +289,7 @@ def test_tasks_of_eqbench3_without_a_finished_dialogue_are_passed_over_with_a_re
     assert census.dialogues == 1
     reason = "1 of 2 replies found, expected a finished task"
     first = "k1_baker.scenario_tasks.1.1"
-    assert [str(each) for each in census.remarks] == [f"d.json: 4 records passed over, the first at {first}: {reason}"]
+    assert [str(each) for each in census.remarks] == [f"d.json: 3 records passed over, the first at {first}: {reason}"]
 
 
 def test_runs_of_eqbench3_travel_gzipped() -> None:
@@ -513,18 +510,6 @@ def test_sage_keeps_the_seekers_feelings() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "said", [pytest.param("<think>Hm.", id="thought only"), pytest.param("# Analysis\nHm.", id="analysis only")]
-)
-def test_a_conversation_of_sage_with_an_empty_reply_is_passed_over(said: str) -> None:
-    """The model said nothing, and the file is as it was made."""
-    mute = sage({"role": "user", "content": ASKED}, {"role": "assistant", "content": said}, id="s2")
-
-    (census,) = census_of(saved(lines(sage(), mute)))
-
-    assert (census.dialogues, len(census.remarks)) == (1, 1)
-
-
 def test_a_sample_of_inspect_is_read_with_attachments_and_scores() -> None:
     """Large texts are kept apart in these logs; what the model thought is not what it said."""
     assert one(document(log())) == Dialogue(
@@ -569,7 +554,7 @@ def test_a_sample_without_messages_is_read_from_input_and_output(asked: object) 
         ),
         pytest.param(
             lambda: saved(lines(sharegpt({"from": "gpt", "value": "# Analysis\nHm."}))),
-            "d.jsonl:1: conversations[0].value: an answer without a response found, expected text for the seeker",
+            NO_WORD,
             id="sharegpt: nothing said",
         ),
         pytest.param(

@@ -69,6 +69,7 @@ class ReadingOptions:
         str | None,
         Option(help="Columns of a table, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False),
     ] = None
+    strict: Annotated[bool, Option("--strict", help="Refuse empty replies, which are passed over else.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def reading_of(options: ReadingOptions) -> Reading:
     roles = read_roles(options.roles) if options.roles else None
     columns = read_columns(options.columns) if options.columns else None
     turns = options.turns if isinstance(options, DialogueOptions) else "all"
-    return Reading(format=options.format, roles=roles, turns=turns, columns=columns)
+    return Reading(format=options.format, roles=roles, turns=turns, columns=columns, strict=options.strict)
 
 
 def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: JudgeOptions) -> Order:

@@ -52,7 +52,8 @@ class _Pair:
 def _note(pairs: dict[tuple[str, str], _Pair], row: Row) -> None:
     fields = row.fields
     key = (id_in(fields.get("sp_id"), "sp_id"), id_in(fields.get("rp_id"), "rp_id"))
-    post, response = (text_in(fields.get(name), name) for name in ("seeker_post", "response_post"))
+    post = text_in(fields.get("seeker_post"), "seeker_post")
+    response = words_in(fields.get("response_post"), "response_post")
     pair = pairs.setdefault(key, _Pair(row, post, response))
     mechanism = _mechanism(row)
     if (level := fields.get("level")) not in (None, ""):

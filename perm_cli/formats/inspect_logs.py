@@ -68,10 +68,8 @@ def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Said]:
             yield Said(role=role, text=text_in(text, f"{field}.content"))
             continue
         answer = read_answer(text)
-        if answer.response:
+        if answer.response or not message.get("tool_calls"):
             yield Said(role=role, text=answer.response, analysis=answer.analysis)
-        elif not message.get("tool_calls"):
-            raise NothingToJudge("an answer without a response found, expected one to judge")
 
 
 def _messages(sample: Mapping[str, Any]) -> Sequence[Any]:

@@ -56,8 +56,6 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
     """Return the row as a dialogue of two turns; raise `RowError` if it is not one."""
     checked = checked_row(_ROW, row)
     answer = read_answer(_output(row))
-    if not answer.response:
-        raise RowError([("output", "an answer without a response found, expected text under # Response")])
     return Dialogue(
         id=checked.id or fallback_id,
         turns=(

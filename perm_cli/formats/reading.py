@@ -13,7 +13,8 @@ class Reading:
     """
     Say how to read: a format's name or `auto`, role names and columns of the files, and which turns count.
 
-    With `unanswered`, a dialogue may end with the seeker's turn.
+    With `unanswered`, a dialogue may end with the seeker's turn. With `strict`, an empty reply is refused, which is
+    passed over else.
     """
 
     format: FormatName = "auto"
@@ -21,6 +22,7 @@ class Reading:
     turns: Turns = "all"
     columns: Columns | None = None
     unanswered: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.columns and self.format not in {"auto", "csv"}:

@@ -87,7 +87,7 @@ def one_a_row(
 
 def each_row(items: Iterable[Item], to_dialogue: Callable[[Row], Dialogue]) -> Iterator[Made]:
     """Yield a dialogue a row; rows with nothing to judge are counted, and that is said at the end."""
-    passed = _Passed()
+    passed = Passed()
     for item in items:
         if isinstance(item, Row):
             yield from passed.made(item, partial(to_dialogue, item))
@@ -119,7 +119,7 @@ def each_group(
 
     A dialogue with a wrong row is not made, and all its wrong rows are named.
     """
-    passed = _Passed()
+    passed = Passed()
     for group in _groups(items, key):
         if not isinstance(group, list):
             yield group
@@ -175,10 +175,11 @@ def _spoken(rows: Sequence[Row], said: Callable[[Row], Said | None]) -> tuple[li
     return spoken, wrong
 
 
-class _Passed:
-    """Count what is passed over; a file may hold millions of it, so that it is told in one line."""
+class Passed:
+    """The count of what is passed over; a file may hold millions of it, so that it is told in one line."""
 
-    def __init__(self) -> None:
+    def __init__(self, one: str = "record", many: str = "records") -> None:
+        self._one, self._many = one, many
         self.count = 0
         self.found = False
         self.first: tuple[Row, str] | None = None
@@ -190,17 +191,21 @@ class _Passed:
         except RowError as error:
             return list(row.problems(error))
         except NothingToJudge as reason:
-            self.count += 1
-            self.first = self.first or (row, str(reason))
+            self.note(row, str(reason))
             return ()
         self.found = True
         return (found,)
+
+    def note(self, row: Row, reason: str) -> None:
+        """Count what is passed over in a row."""
+        self.count += 1
+        self.first = self.first or (row, reason)
 
     def told(self) -> Iterator[Problem | Remark]:
         """Say what was passed over; it is a problem where nothing else was found."""
         if self.first:
             row, reason = self.first
-            records = "1 record" if self.count == 1 else f"{self.count:,} records"
+            records = f"1 {self._one}" if self.count == 1 else f"{self.count:,} {self._many}"
             where = row.path or f"line {row.number}"
             what = f"{records} passed over, the first at {where}: {reason}"
             yield Remark(row.source, 0, what) if self.found else Problem(row.source, 0, "", what)

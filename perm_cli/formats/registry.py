@@ -26,6 +26,7 @@ from perm_cli.formats.containers import TABLES, kind_of, read_rows
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Found, Item, Made, Row
 from perm_cli.formats.rows import RoleMap, shown
+from perm_cli.formats.silence import without_silence
 from perm_cli.formats.sources import Source
 from perm_cli.formats.unanswered import answered
 
@@ -81,7 +82,7 @@ def read_made(sources: Sequence[Source], reading: Reading) -> Iterator[tuple[str
         else:
             return
     systems = {source.name: name if name in _JOINED else source.system for source in sources}
-    for made in FORMATS[name].read(items, reading):
+    for made in without_silence(FORMATS[name].read(items, reading), reading):
         yield name, _kept(_of_file(made, systems))
 
 

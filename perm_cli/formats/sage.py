@@ -7,8 +7,7 @@ from perm_cli.dialogues import Dialogue
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, NothingToJudge, Row, each_row
 from perm_cli.formats.rows import RoleMap, id_in, list_in, mapped_role, object_in, text_in, words_in
-from perm_cli.formats.sections import read_answer
-from perm_cli.formats.talk import SILENT, Said, turns_of, with_notes
+from perm_cli.formats.talk import SILENT, Said, answered, turns_of, with_notes
 
 SAYS = "one object a line with history and emo_point"
 ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
@@ -50,11 +49,9 @@ def _said(entry: object, field: str, roles: RoleMap) -> Said | None:
     if name in SILENT and name not in roles:
         return None
     role = mapped_role(name, roles, f"{field}.role")
-    text = text_in(said.get("content"), f"{field}.content")
     if role == "seeker":
         point = said.get("emotion-point")
+        text = text_in(said.get("content"), f"{field}.content")
         return Said(role=role, text=text, notes={} if point is None else {_WHO: {"emotion_point": point}})
-    answer = read_answer(text)
-    if not answer.response:
-        raise NothingToJudge(f"an answer without a response found ({field})")
+    answer = answered(said.get("content"), f"{field}.content")
     return Said(role=role, text=answer.response, analysis=answer.analysis)

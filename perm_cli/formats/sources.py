@@ -154,10 +154,10 @@ class _Recoded(io.RawIOBase):
         super().close()
 
 
-def _zstandard(path: Path, mode: str) -> BinaryIO:
+def _zstandard(path: Path, _: str) -> BinaryIO:
     from backports import zstd  # noqa: PLC0415 - an extra
 
-    return cast("BinaryIO", zstd.open(path, mode))
+    return cast("BinaryIO", zstd.open(path))
 
 
 _OPENERS: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".zst": _zstandard}

@@ -97,9 +97,10 @@ def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Item]:
 
 def _records(lines: _Lines, *, is_quoted: bool) -> Iterator[list[str] | str]:
     """Yield rows of cells; what ends the table before its time, as text."""
-    quoting = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
     try:
-        yield from csv.reader(lines, delimiter=lines.delimiter, quoting=quoting)
+        yield from csv.reader(
+            lines, delimiter=lines.delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
+        )
     except csv.Error as error:
         yield one_line(str(error).partition(" - ")[0])
 

@@ -27,7 +27,7 @@ from perm_cli.formats.rows import (
     text_in,
     words_in,
 )
-from perm_cli.formats.talk import SILENT, Said, answered, turns_of, with_notes
+from perm_cli.formats.talk import SILENT, Said, answered, said_in, turns_of, with_notes
 from perm_cli.terminal import one_line
 
 SAYS = "a table with the columns id, role and text, or seeker and supporter; others with --columns"
@@ -105,10 +105,8 @@ def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
         return None
     role = mapped_role(name, roles, columns.of("role"))
     column = columns.of("text")
-    text = text_in(_cell(row, columns, "text"), column)
-    if role == "seeker":
-        return Said(role=role, text=text)
-    return _answer(row, columns, text, column)
+    text = said_in(role, _cell(row, columns, "text"), column)
+    return Said(role=role, text=text) if role == "seeker" else _answer(row, columns, text, column)
 
 
 def _answer(row: Row, columns: Columns, text: str, column: str) -> Said:
@@ -140,7 +138,7 @@ def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Colum
 
 def _pair(row: Row, columns: Columns) -> Sequence[Said]:
     column = columns.of("supporter")
-    reply = text_in(_cell(row, columns, "supporter"), column)
+    reply = words_in(_cell(row, columns, "supporter"), column)
     post = text_in(_cell(row, columns, "seeker"), columns.of("seeker"))
     return [Said(role="seeker", text=post), _answer(row, columns, reply, column)]
 
