@@ -109,9 +109,23 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Se
         if (item := _placed(each.item, known, alone))
     ]
     if not placed:
-        found = "no labels" if not given else f"{len(given)} labels of other dialogues"
-        raise SettingsError(f"{found} found, expected some of the dialogues that were rated")
+        raise SettingsError(_nothing_shared(given, judged.items))
     return _beside(judged, table_of(placed))
+
+
+def _nothing_shared(given: Sequence[Given], rated: Sequence[Item]) -> str:
+    """Say that no label is about what was rated, with an item of each side to compare."""
+    known = (
+        f"the dialogues that were rated, the first {_named(rated[0])}" if rated else "some dialogues that were rated"
+    )
+    if not given:
+        return f"no labels found, expected some of {known}"
+    return f"{len(given):,} labels of other dialogues found, the first {_named(given[0].item)}; expected {known}"
+
+
+def _named(item: Item) -> str:
+    parts = (shown(item.dialogue_id), item.system and f"of {shown(item.system)}", item.turn and f"turn {item.turn}")
+    return " ".join(str(part) for part in parts if part)
 
 
 def _beside(judged: Scores, labels: Scores) -> Scores:
