@@ -22,6 +22,7 @@ from tests.test_formats_foreign import SAMPLES, log, sample
 
 BOM = b"\xef\xbb\xbf"
 OWN = "id,role,text\n"
+NO_SAMPLES = "d.eval: samples: none found in a log of status None, expected at least one with a reply"
 PAIR = f"{OWN}d,seeker,I lost my job.\nd,supporter,That hurts.\n".encode()
 
 
@@ -391,7 +392,11 @@ def test_a_log_in_zstandard_is_read() -> None:
             "d.eval: a zip file without header.json found, expected a log of inspect_ai",
             id="another zip",
         ),
-        pytest.param(packed(EVAL[0]), "d.eval: an empty file found, expected at least one sample", id="no samples"),
+        pytest.param(
+            packed(EVAL[0]),
+            "d.eval: samples: none found in a log of status None, expected at least one with a reply",
+            id="no samples",
+        ),
         pytest.param(
             packed(("header.json", b"{")),
             "d.eval: header.json: wrong JSON found, expected one JSON object",

@@ -442,6 +442,14 @@ def test_an_unknown_file_of_epitome_has_a_plain_level() -> None:
     assert one(table(epitome("2"), name="x.csv")).labels == {"level": 2}
 
 
+@pytest.mark.parametrize(("fields", "own"), [({"id": "7"}, "7"), ({}, "2")])
+def test_a_sample_of_epitome_without_labels_is_read(fields: dict[str, str], own: str) -> None:
+    """The authors ship such a file to try their program with."""
+    dialogue = one(table(fields | {"seeker_post": ASKED, "response_post": TOLD}))
+
+    assert (dialogue.id, dialogue.turns, dialogue.labels) == (own, (seeker(), supporter()), {})
+
+
 def test_a_transcript_of_annomi_keeps_what_was_noted_about_it() -> None:
     """Quality is a label of the transcript, behaviours are labels of its turns."""
     assert one(table(*ANNOMI)) == Dialogue(
@@ -609,6 +617,22 @@ def test_a_sample_without_messages_is_read_from_input_and_output(asked: object) 
             lambda: document(log(sample(scores={"x\x1b": 1}))),
             "d.json: samples[0].scores.x\\u001b: 1 found, expected an object",
             id="inspect: score",
+        ),
+        pytest.param(
+            lambda: document(log() | {"status": "error", "samples": []}),
+            "d.json: samples: none found in a log of status 'error', expected at least one with a reply",
+            id="inspect: no samples",
+        ),
+        pytest.param(
+            lambda: document({"eval": {}, "status": "started"}),
+            "d.json: samples: none found in a log of status 'started', expected at least one with a reply",
+            id="inspect: a header only",
+        ),
+        pytest.param(
+            lambda: document(log(sample({"role": "user", "content": ASKED}, error={"message": "Time out\x1b."}))),
+            "d.json: 1 record passed over, the first at samples[0]: no reply found in a sample that failed (Time "
+            "out\\u001b.), expected one to judge",
+            id="inspect: a failed sample",
         ),
         pytest.param(
             lambda: saved(lines(sage(history=[{"role": "user", "content": ASKED}]))),

@@ -132,8 +132,8 @@ def test_a_person_called_like_a_judge_is_told_apart() -> None:
         pytest.param(
             [label(3, item=Item("x", "s", 2))] * 2,
             (),
-            "2 labels of other dialogues found, the first 'x' of 's' turn 2; expected the dialogues that were rated, "
-            "the first 'd' of 's'",
+            "2 labels of other dialogues found, the first 'x' of 's' turn 2; expected some of the dialogues that were "
+            "rated, the first 'd' of 's'",
             id="other dialogues",
         ),
         pytest.param([label(3)], ("eve",), "--people: eve not found in the labels, expected some of ann", id="unknown"),

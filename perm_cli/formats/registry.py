@@ -121,7 +121,8 @@ def _of_file(made: Made, systems: Mapping[str, str]) -> Made:
     """
     if not isinstance(made, Found) or made.dialogue.system:
         return made
-    own = str(made.row.number) if made.dialogue.id == made.row.own_id else made.dialogue.id
+    is_made = made.dialogue.id == made.row.own_id and len(systems) == 1
+    own = str(made.row.number) if is_made else made.dialogue.id
     return replace(made, dialogue=replace(made.dialogue, id=own, system=systems[made.row.source]))
 
 
