@@ -18,6 +18,7 @@ from perm_cli.dialogues import Dialogue, Turn, judged_turns
 from perm_cli.errors import InputError, PermError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues, read_roles
 from perm_cli.formats.sources import MAX_LINE_BYTES, Source, forget, source_of, stem_of, told_apart
+from perm_cli.formats.talk import ROLE_NAMES
 
 ASKS = {"role": "seeker", "text": "I lost my job."}
 ANSWERS = {"role": "supporter", "text": "That hurts."}
@@ -525,10 +526,12 @@ def test_files_of_one_name_are_told_apart(names: list[str], systems: list[str]) 
 FORMATS = (
     "expected one of the formats native (one object a line with id and turns); messages (one object a line with "
     "messages); paper (one object a line with persona.identity, scenario, dialogue and the model's output); or "
-    "sharegpt, eqbench3, esconv, empathetic, epitome, annomi, ieval, sage, inspect, csv"
+    "mtbench, deepeval, sharegpt, eqbench3, esconv, empathetic, epitome, annomi, ieval, sage, inspect, promptfoo, "
+    "batch, alpaca, completion, transcript, csv"
 )
 EMPTY = "d.jsonl: an empty file found, expected one JSON object a line"
 ONE_OBJECT = "expected one JSON object a line"
+ALL_NAMES = ", ".join(ROLE_NAMES)
 OTHER_NAMES = "(other names: --roles seeker=…,supporter=…)"
 NO_WORD = "d.jsonl: 1 record passed over, the first at line 1: no reply with a word in it found, expected one to judge"
 UTF_8 = "expected UTF-8 (text of Windows: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8)"
@@ -643,9 +646,9 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
             id="no messages",
         ),
         pytest.param(
-            lines(messages(USER | {"role": "human"}, ASSISTANT)),
+            lines(messages(USER | {"role": "nurse"}, ASSISTANT)),
             [
-                f"d.jsonl:1: messages[0].role: role 'human' found, expected one of: user, assistant {OTHER_NAMES}",
+                f"d.jsonl:1: messages[0].role: role 'nurse' found, expected one of: {ALL_NAMES} {OTHER_NAMES}",
             ],
             id="unknown role of a message",
         ),
@@ -797,11 +800,35 @@ def test_a_file_that_cannot_be_read_is_named(make: Callable[[], str], problem: s
     assert refusal(source_of(name)) == told(problem)
 
 
-def test_twenty_problems_are_listed_and_the_rest_is_counted() -> None:
+def test_problems_of_one_kind_are_one_line_with_their_number() -> None:
     """A file in the wrong format has as many problems as lines."""
-    *listed, more, count = refusal(saved(b"[]\n" * 25)).split("\n")
+    names = f"{ALL_NAMES} {OTHER_NAMES}"
+    rows = [*([1] * 3), *(messages(*([USER] * n), {"role": "nurse", "content": ""}) for n in range(1000))]
 
-    assert listed == [f"d.jsonl:{n}: a list of 0 found, expected a JSON object" for n in range(1, 21)]
+    assert refusal(saved(lines(*rows))).split("\n") == [
+        "d.jsonl:1: 1 found, expected a JSON object (and 2 more like it)",
+        f"d.jsonl:4: messages[0].role: role 'nurse' found, expected one of: {names} (and 999 more like it)",
+        "1003 problems found; no call was made and nothing was written",
+    ]
+
+
+def test_a_row_of_texts_by_other_names_is_shown_how_to_name_them() -> None:
+    """The option stands in the line, with the two longest texts."""
+    row = {"key": "x", "the post": "I lost my job.", "peer_reply": "That hurts.", "n": 5}
+
+    message = refusal(saved(lines(row, row)))
+
+    assert (
+        "; or its fields named, as in --columns 'seeker=the post,supporter=peer_reply' (and 1 more like it)\n"
+        in message
+    )
+
+
+def test_twenty_kinds_of_problems_are_listed_and_the_rest_is_counted() -> None:
+    """A file may be wrong in many ways."""
+    *listed, more, count = refusal(saved(lines(*range(25)))).split("\n")
+
+    assert listed == [f"d.jsonl:{n + 1}: {n} found, expected a JSON object" for n in range(20)]
     assert more == "… and 5 more"
     assert count == "25 problems found; no call was made and nothing was written"
 

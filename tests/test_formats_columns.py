@@ -1,5 +1,6 @@
 """Tables of anybody's making: which column holds what, row a turn or row a dialogue."""
 
+import json
 from typing import Any
 
 import pytest
@@ -113,6 +114,27 @@ def test_rows_of_json_and_of_parquet_have_columns_too() -> None:
         == read(parquet(rows), reading=reading)
         == [Dialogue(id="a", system="d", turns=(seeker(), supporter()), labels={"warmth": 4})]
     )
+
+
+def test_a_column_may_be_the_path_of_a_field_and_ids_are_made() -> None:
+    """Answers of interfaces are kept as they came."""
+    rows = [{"asked": {"text": ASKED}, "answer": {"choice": {"said": TOLD}}}] * 2
+    reading = by("seeker=asked.text,supporter=answer.choice.said")
+
+    documents = read(saved(json.dumps(rows).encode(), "d.json"), reading=reading)
+
+    assert [(each.id, each.system, each.turns) for each in documents] == [
+        ("1", "d", (seeker(), supporter())),
+        ("2", "d", (seeker(), supporter())),
+    ]
+    assert read(saved(lines(*rows)), reading=reading) == documents
+
+
+def test_turns_in_a_table_with_a_column_that_may_be_an_id_are_not_one_dialogue() -> None:
+    """All conversations would be judged as one."""
+    rows = [{"talk": str(n), "role": "user", "text": ASKED} for n in range(2)]
+
+    assert "expected one with the id (--columns id=…) (and 1 more like it)" in refusal(table(*rows))
 
 
 @pytest.mark.parametrize(

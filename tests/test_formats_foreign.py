@@ -14,7 +14,7 @@ import pytest
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.formats import Reading, read_roles
 from perm_cli.formats.sources import Source, source_of
-from tests.test_formats import NO_WORD, census_of, lines, read, refusal, saved, told
+from tests.test_formats import ALL_NAMES, NO_WORD, OTHER_NAMES, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD = "The bread burned.", "That smell stays for days."
 
@@ -550,9 +550,8 @@ def test_a_sample_without_messages_is_read_from_input_and_output(asked: object) 
     ("source", "problem"),
     [
         pytest.param(
-            lambda: saved(lines(sharegpt({"from": "bot", "value": TOLD}))),
-            "d.jsonl:1: conversations[0]: role 'bot' found, expected one of: human, user, gpt, assistant (other names: "
-            "--roles seeker=…,supporter=…)",
+            lambda: saved(lines(sharegpt({"from": "nurse", "value": TOLD}))),
+            f"d.jsonl:1: conversations[0]: role 'nurse' found, expected one of: {ALL_NAMES} {OTHER_NAMES}",
             id="sharegpt: role",
         ),
         pytest.param(

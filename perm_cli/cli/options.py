@@ -67,7 +67,9 @@ class ReadingOptions:
     ] = None
     columns: Annotated[
         str | None,
-        Option(help="Columns of a table, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False),
+        Option(
+            help="Columns or fields of JSON, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False
+        ),
     ] = None
     strict: Annotated[bool, Option("--strict", help="Refuse empty replies, which are passed over else.")] = False
 

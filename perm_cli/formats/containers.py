@@ -5,7 +5,7 @@ from typing import BinaryIO, Literal
 
 from perm_cli.errors import Problem
 from perm_cli.formats.archives import rows_of_log
-from perm_cli.formats.documents import is_document, rows_of_document, rows_of_lines
+from perm_cli.formats.documents import is_document, rows_of_document, rows_of_lines, rows_of_text
 from perm_cli.formats.parquet import rows_of_parquet
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item
@@ -14,7 +14,7 @@ from perm_cli.formats.tables import rows_of_table
 from perm_cli.terminal import one_line
 from perm_cli.words import FormatName
 
-Kind = Literal["lines", "json", "table", "parquet", "log", "unknown"]
+Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
 
 _ENDINGS: Mapping[str, Kind] = {
     ".jsonl": "lines",
@@ -24,10 +24,11 @@ _ENDINGS: Mapping[str, Kind] = {
     ".tsv": "table",
     ".parquet": "parquet",
     ".eval": "log",
+    ".txt": "unknown",
 }
 _MAGIC: Mapping[bytes, Kind] = {b"PAR1": "parquet", b"PK\x03\x04": "log"}
 _NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log"}
-TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi")
+TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi", "alpaca", "completion")
 """Formats whose rows are rows of cells."""
 
 
@@ -74,6 +75,7 @@ _STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Item]]] = {
     "lines": rows_of_lines,
     "json": rows_of_document,
     "table": rows_of_table,
+    "text": rows_of_text,
 }
 
 
@@ -86,4 +88,8 @@ def _sniffed(source: Source, reading: Reading) -> Kind:
     is_json = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
     if is_json:
         return "json"
-    return "table" if reading.columns or reading.format in TABLES else "lines"
+    if reading.columns or reading.format in TABLES:
+        return "table"
+    if reading.format != "transcript" and not unpacked(source.name).lower().endswith(".txt"):
+        return "lines"
+    return "table" if b"\t" in start.partition(b"\n")[0] else "text"  # what Excel calls Unicode text

@@ -9,12 +9,12 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, one_a_row
-from perm_cli.formats.rows import NonBlank, RoleMap, checked_dialogue, checked_row, mapped_role, text_in
+from perm_cli.formats.rows import NonBlank, RoleMap, RowError, checked_dialogue, checked_row, mapped_role, text_in
 from perm_cli.formats.sections import read_answer
-from perm_cli.formats.talk import SILENT, content_in, is_tool_traffic
+from perm_cli.formats.talk import ROLE_NAMES, SILENT, content_in, is_tool_traffic
 
 SAYS = "one object a line with messages"
-ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
+ROLES = ROLE_NAMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class _Message:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     __pydantic_config__ = ConfigDict(extra="ignore")
-    messages: Annotated[list[_Message], Field(min_length=1)]
+    messages: Any
     id: NonBlank | None = None
     scenario: str | None = None
     persona: str | None = None
@@ -37,6 +37,7 @@ class _Row:
     labels: dict[str, Any] | None = None
 
 
+_MESSAGES = TypeAdapter(Annotated[list[_Message], Field(min_length=1)])
 _ROW = TypeAdapter(_Row)
 
 
@@ -53,17 +54,26 @@ def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
 def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
     """Return the row as a dialogue; raise `RowError` if it is not one."""
     checked = checked_row(_ROW, row)
-    spoken = [(place, m) for place, m in enumerate(checked.messages) if m.role in roles or m.role not in SILENT]
-    turns = [_turn(message, f"messages[{place}]", roles) for place, message in spoken]
     dialogue = Dialogue(
         id=checked.id or fallback_id,
-        turns=tuple(turn for turn in turns if turn is not None),
+        turns=turns_in(checked.messages, "messages", roles),
         scenario=checked.scenario or "",
         persona=checked.persona or "",
         system=checked.system or "",
         labels=checked.labels or {},
     )
     return checked_dialogue(dialogue, "messages")
+
+
+def turns_in(value: object, field: str, roles: RoleMap) -> tuple[Turn, ...]:
+    """Return the turns in a list of messages; raise `RowError` if it is none."""
+    try:
+        messages = checked_row(_MESSAGES, value)
+    except RowError as error:
+        raise RowError([(f"{field}{path}", message) for path, message in error.findings]) from error
+    spoken = [(place, each) for place, each in enumerate(messages) if each.role in roles or each.role not in SILENT]
+    turns = [_turn(message, f"{field}[{place}]", roles) for place, message in spoken]
+    return tuple(turn for turn in turns if turn is not None)
 
 
 def _turn(message: _Message, field: str, roles: RoleMap) -> Turn | None:

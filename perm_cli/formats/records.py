@@ -7,7 +7,7 @@ Everything is a stream. What is no row is passed through at its place, so that n
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,13 +23,18 @@ MAX_GROUP = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Hold one object of a file: it `is_line` `number`, or record `number` of a document, found there at `path`."""
+    """
+    One object of a file: it `is_line` `number`, or record `number` of a document, found there at `path`.
+
+    The dialogue of a row that `is_whole` is all that its file holds.
+    """
 
     source: str
     number: int
     fields: Mapping[str, Any]
     path: str = ""
     is_line: bool = True
+    is_whole: bool = False
 
     @property
     def own_id(self) -> str:
@@ -48,7 +53,7 @@ class Row:
 
     def part(self, path: str, fields: Mapping[str, Any]) -> "Row":
         """Return a part of this row as one of its own."""
-        return Row(self.source, self.number, fields, self._below(one_line(path, 100)), self.is_line)
+        return replace(self, fields=fields, path=self._below(one_line(path, 100)))
 
     def problem(self, field: str, message: str) -> Problem:
         """Return a problem at this row."""

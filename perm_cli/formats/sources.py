@@ -29,17 +29,19 @@ class Source:
     """
     An input by name, and the file its bytes are in, which is ours to remove if it `is_spooled` from a pipe.
 
-    `system` is what dialogues belong to that name no system: what the file is called.
+    `system` is what dialogues belong to that name no system: what the file is called, or its `folder` where the file
+    is one dialogue.
     """
 
     name: str
     path: Path
     is_spooled: bool = False
     system: str = ""
+    folder: str = ""
 
     def __post_init__(self) -> None:
-        if not self.system:
-            object.__setattr__(self, "system", self.stem)
+        object.__setattr__(self, "system", self.system or self.stem)
+        object.__setattr__(self, "folder", self.folder or self.path.resolve().parent.name)
 
     @property
     def stem(self) -> str:
@@ -82,25 +84,19 @@ def stem_of(name: str) -> str:
 
 
 def told_apart(sources: Sequence[Source]) -> list[Source]:
-    """Return the sources, those of one name with as much of their folders in `system` as tells them apart."""
+    """Return the sources, those of one name with as much of their folders in their names as tells them apart."""
     stems = {source.name: PurePath(source.name).parent / source.stem for source in sources}
     counts = Counter(stems.values())
     paths = {name: stem if counts[stem] == 1 else PurePath(name) for name, stem in stems.items()}
-    tails = _tails(paths)
-    return [replace(source, system=tails[source.name]) for source in sources]
+    tails, folders = _tails(paths), _tails({source.name: source.path.resolve().parent for source in sources})
+    return [replace(source, system=tails[source.name], folder=folders[source.name]) for source in sources]
 
 
 def _tails(paths: Mapping[str, PurePath]) -> dict[str, str]:
     """Return the fewest last parts of each path that no other path ends in."""
-    depth = max((len(path.parts) for path in paths.values()), default=0)
-    tails = [
-        {name: str(PurePath(*path.parts[-count:])) for name, path in paths.items()} for count in range(1, depth + 1)
-    ]
-    counted = [(each, Counter(each.values())) for each in tails]
-    return {
-        name: next((each[name] for each, count in counted if count[each[name]] == 1), str(paths[name]))
-        for name in paths
-    }
+    tails = {path: [str(PurePath(*path.parts[-n:])) for n in range(1, len(path.parts) + 1)] for path in paths.values()}
+    counts = Counter(tail for each in tails.values() for tail in each)
+    return {name: next((tail for tail in tails[path] if counts[tail] == 1), str(path)) for name, path in paths.items()}
 
 
 def source_of(name: str) -> Source:

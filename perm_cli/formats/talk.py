@@ -5,9 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perm_cli.dialogues import Turn
-from perm_cli.formats.rows import RowError, shown, text_in, words_in
+from perm_cli.formats.rows import RoleMap, RowError, shown, text_in, words_in
 from perm_cli.formats.sections import Answer, read_answer
 from perm_cli.words import Role
+
+ROLE_NAMES: RoleMap = {
+    **dict.fromkeys(("user", "human", "client", "patient", "seeker", "求助者", "来访者"), "seeker"),
+    **dict.fromkeys(("assistant", "gpt", "bot", "chatbot", "agent", "model", "ai"), "supporter"),
+    **dict.fromkeys(
+        ("supporter", "therapist", "counselor", "counsellor", "支持者", "咨询师", "心理咨询师"), "supporter"
+    ),
+}
+"""What people call the two sides in files of their own making."""
 
 SILENT = frozenset({"system", "developer", "tool", "function", "function_call", "tool_call", "observation"})
 """Names of instructions and tool traffic, which neither side has said."""
