@@ -213,7 +213,7 @@ def test_the_formats_of_tables_are_named_where_none_fits() -> None:
     """A table can be read by any columns once they are named."""
     message = refusal(saved(b"a,b\n1,2\n", "d.csv"))
 
-    assert message.startswith("d.csv:2: an object with a, b found, expected one of the formats csv (a table with the")
+    assert message.startswith("d.csv:2: an object with a, b found, expected its fields named, as in --columns ")
     assert "others with --columns); empathetic (" in message
     assert "native" not in message
 

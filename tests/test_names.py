@@ -128,3 +128,13 @@ def test_a_file_of_the_same_name_does_not_replace_another_in_a_run(perm: Perm) -
         "perm: --out run: system 'm' of a/m.jsonl found, and b/m.jsonl has the same name; expected another folder, or "
         "both files in one command\n"
     )
+
+
+@pytest.mark.parametrize("command", ["grade", "compare", "plan"])
+def test_a_table_is_one_of_dialogues_where_its_columns_are_named(perm: Perm, command: str) -> None:
+    """By its header alone it could be one of ratings."""
+    Path("t.csv").write_text("id,q,a\n" + "".join(f"{n},I lost it {n}.,That hurts.\n" for n in range(3)))
+
+    result = perm(command, "t.csv", "--columns", "seeker=q,supporter=a", "--judge", "baseline")
+
+    assert result.code == 0, result.err

@@ -77,7 +77,8 @@ def rated_table(
 ) -> Table:
     """Return the scores of the inputs, and say what kept some out; dialogues are rated by the judges first."""
     inputs = files_of(inputs)
-    found = read_table(inputs, recipe, wishes.people)
+    is_described = bool(dialogues.columns) or dialogues.format != "auto"  # as dialogues, whatever columns are called
+    found = read_table(inputs, recipe, wishes.people, ratings=not is_described)
     if found and wishes.judges:
         raise SettingsError("--judge: found beside ratings that are made, expected dialogues to rate")
     if wishes.people and (not found or found.runs):

@@ -71,7 +71,7 @@ class ReadingOptions:
             help="Columns or fields of JSON, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False
         ),
     ] = None
-    strict: Annotated[bool, Option("--strict", help="Refuse empty replies, which are passed over else.")] = False
+    strict: Annotated[bool, Option("--strict", help="Refuse empty replies instead of passing them over.")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

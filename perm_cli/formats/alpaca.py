@@ -15,7 +15,7 @@ from perm_cli.formats.records import Item, Made, Row, each_row, split
 from perm_cli.formats.rows import RoleMap, RowError, checked_dialogue, id_in, object_in, shown, words_in
 from perm_cli.formats.talk import ROLE_NAMES
 
-SAYS = "one object a line with instruction, input and output"
+SAYS = "instruction, input and output"
 ROLES = ROLE_NAMES
 _OUTPUTS = ("output", "response", "completion")
 _EXCHANGE = 2

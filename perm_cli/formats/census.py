@@ -22,6 +22,7 @@ _HOLDS = {
     "table": "a header and rows below it",
     "json": "a list of objects, or one",
     "log": "at least one sample",
+    "text": "lines such as `user: …` and `agent: …`",
 }
 
 

@@ -17,7 +17,7 @@ from perm_cli.formats.talk import ROLE_NAMES, answered, said_in
 from perm_cli.formats.transcripts import turns_in_text
 from perm_cli.words import Role
 
-SAYS = "one object a line with prompt and completion, or chosen and rejected"
+SAYS = "prompt and completion, or chosen and rejected"
 ROLES = ROLE_NAMES
 PAIR = ("chosen", "rejected")
 _REPLIES = ("completion", "response", "answer", "output")

@@ -24,10 +24,10 @@ _ENDINGS: Mapping[str, Kind] = {
     ".tsv": "table",
     ".parquet": "parquet",
     ".eval": "log",
-    ".txt": "unknown",
+    ".txt": "text",
 }
 _MAGIC: Mapping[bytes, Kind] = {b"PAR1": "parquet", b"PK\x03\x04": "log"}
-_NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log"}
+_NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log", "text": "text"}
 TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi", "alpaca", "completion")
 """Formats whose rows are rows of cells."""
 
@@ -43,7 +43,7 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
     kind = kind_of(source)
     noun = _NOUNS.get(kind, "JSONL")
     try:
-        if kind == "unknown":
+        if kind in {"unknown", "text"}:
             kind = _sniffed(source, reading)
         if whole := _WHOLE.get(kind):
             yield from whole(source)
@@ -90,6 +90,6 @@ def _sniffed(source: Source, reading: Reading) -> Kind:
         return "json"
     if reading.columns or reading.format in TABLES:
         return "table"
-    if reading.format != "transcript" and not unpacked(source.name).lower().endswith(".txt"):
+    if reading.format != "transcript" and kind_of(source) != "text":
         return "lines"
     return "table" if b"\t" in start.partition(b"\n")[0] else "text"  # what Excel calls Unicode text

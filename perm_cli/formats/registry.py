@@ -107,7 +107,7 @@ def batches(sources: Sequence[Source], reading: Reading) -> Iterator[Sequence[So
     formats = {source.name: _joined(source, reading) for source in sources if kind_of(source) in {"table", "lines"}}
     for source in sources:
         name = formats.get(source.name)
-        batch = [each for each in sources if name and formats.get(each.name) == name] or [source]
+        batch = [each for each in sources if formats.get(each.name) == name] if name else [source]
         if source is batch[0]:
             yield batch
 
@@ -160,9 +160,8 @@ def _unrecognised(row: Mapping[str, Any], known: Sequence[str]) -> str:
     spelled = TABLES if known == TABLES else _PLAIN
     described = "; ".join(f"{name} ({FORMATS[name].SAYS})" for name in spelled)
     others = ", ".join(name for name in known if name not in spelled)
-    return (
-        f"{shown(row)} found, expected one of the formats {described}{f'; or {others}' if others else ''}{_hint(row)}"
-    )
+    formats = f"one of the formats {described}{f'; or {others}' if others else ''}"
+    return f"{shown(row)} found, expected {_hint(row)}{formats}"
 
 
 def _hint(row: Mapping[str, Any]) -> str:
@@ -172,4 +171,4 @@ def _hint(row: Mapping[str, Any]) -> str:
     pair = [one_line(name, 60) for name in texts if name in longest]
     if len(pair) < len(("seeker", "supporter")):
         return ""
-    return f"; or its fields named, as in --columns {shlex.quote(f'seeker={pair[0]},supporter={pair[1]}')}"
+    return f"its fields named, as in --columns {shlex.quote(f'seeker={pair[0]},supporter={pair[1]}')}, or "

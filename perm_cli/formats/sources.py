@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import os
 import shutil
 import sys
 import tempfile
@@ -41,7 +42,7 @@ class Source:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "system", self.system or self.stem)
-        object.__setattr__(self, "folder", self.folder or self.path.resolve().parent.name)
+        object.__setattr__(self, "folder", self.folder or _folder(self).name or self.system)
 
     @property
     def stem(self) -> str:
@@ -88,8 +89,12 @@ def told_apart(sources: Sequence[Source]) -> list[Source]:
     stems = {source.name: PurePath(source.name).parent / source.stem for source in sources}
     counts = Counter(stems.values())
     paths = {name: stem if counts[stem] == 1 else PurePath(name) for name, stem in stems.items()}
-    tails, folders = _tails(paths), _tails({source.name: source.path.resolve().parent for source in sources})
+    tails, folders = _tails(paths), _tails({source.name: _folder(source) for source in sources})
     return [replace(source, system=tails[source.name], folder=folders[source.name]) for source in sources]
+
+
+def _folder(source: Source) -> PurePath:
+    return PurePath(os.path.abspath(source.path)).parent if not source.is_spooled else PurePath(source.name)  # noqa: PTH100 - `..` goes, links stay
 
 
 def _tails(paths: Mapping[str, PurePath]) -> dict[str, str]:

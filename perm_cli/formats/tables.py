@@ -67,8 +67,6 @@ class _Lines:
 
 def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Item]:
     """Yield the rows below the header, all cells as text."""
-    # The limit is the process's; a turn may be as long here as in a line of JSON.
-    csv.field_size_limit(MAX_LINE_BYTES)
     lines = _Lines(source, stream)
     is_quoted = not lines.first.startswith(_UNQUOTED) or _quotes(source, lines.first.count(",") + 1)
     records = _records(lines, is_quoted=is_quoted)
@@ -95,8 +93,16 @@ def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Item]:
             yield _row(source, start, header, cells, is_quoted=is_quoted)
 
 
+def header_of(source: Source) -> list[str]:
+    """Return the names of the columns, none if these cannot be read."""
+    with opened(source) as stream:
+        cells = next(_records(_Lines(source, stream), is_quoted=True), None)
+    return [name.strip() for name in cells] if isinstance(cells, list) else []
+
+
 def _records(lines: _Lines, *, is_quoted: bool) -> Iterator[list[str] | str]:
     """Yield rows of cells; what ends the table before its time, as text."""
+    csv.field_size_limit(MAX_LINE_BYTES)  # of the process; a turn may be as long here as in a line of JSON
     try:
         yield from csv.reader(
             lines, delimiter=lines.delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
