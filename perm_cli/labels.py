@@ -17,10 +17,11 @@ import numpy as np
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import Problem, SettingsError
 from perm_cli.formats.containers import kind_of, read_rows
+from perm_cli.formats.packing import broken
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Row
 from perm_cli.formats.rows import shown
-from perm_cli.formats.sources import broken, source_of
+from perm_cli.formats.sources import source_of
 from perm_cli.formats.tables import header_of
 from perm_cli.scores import Given, Item, Scores, table_of
 from perm_cli.systems import collapsed

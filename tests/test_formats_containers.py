@@ -230,12 +230,12 @@ def test_a_cell_that_never_ends_is_not_held_in_memory() -> None:
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
-@pytest.mark.parametrize("name", ["d.csv", "d.csv.gz"])
+@pytest.mark.parametrize("name", ["d.csv", "d.csv.gz", "d.CSV.GZ"])
 def test_a_utf_16_table_is_read_with_a_remark(name: str, order: str) -> None:
     """Excel calls it Unicode text, and the mark at its start tells it for certain."""
     text = f"\ufeffid\trole\ttext\r\nd\tsupporter\tÖl, 🥖 {'é' * 9000}\r\n".encode(f"utf-16-{order}")
 
-    source = saved(gzip.compress(text) if name.endswith("gz") else text, name)
+    source = saved(gzip.compress(text) if name.lower().endswith("gz") else text, name)
 
     assert [str(each).partition(": ")[2] for each in census_of(source)[0].remarks] == [
         "byte-order mark found, expected plain UTF-8; read without it"

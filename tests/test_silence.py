@@ -117,7 +117,7 @@ def test_an_empty_reply_is_refused_if_that_is_asked_for(source: Callable[[], Sou
 ALONE: dict[str, Callable[[str], Source]] = {
     "native": lambda text: saved(lines(native(), native(id="e", turns=[ASKS, ANSWERS | {"text": text}]))),
     "messages": lambda text: saved(lines(messages(), messages(USER, ASSISTANT | {"content": text}))),
-    "paper": lambda text: saved(lines(paper(), paper(output=text))),
+    "paper": lambda text: saved(lines(paper(), paper(output=text or None))),
     "epitome": lambda text: table(epitome("1"), epitome("2", response="r2") | {"response_post": text}),
     "ieval": lambda text: document([ieval(bots=("Pink",)), ieval(bots=("Blue",), log=f"- {ASKED}\n- {text}")]),
     "pairs": lambda text: table({"seeker": ASKED, "supporter": TOLD}, {"seeker": ASKED, "supporter": text}),

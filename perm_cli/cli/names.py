@@ -7,7 +7,8 @@ from pathlib import Path
 
 from perm_cli.cli.console import messages, say
 from perm_cli.errors import SettingsError
-from perm_cli.formats.sources import ENDINGS, unpacked
+from perm_cli.formats.packing import bare_name
+from perm_cli.formats.sources import ENDINGS
 from perm_cli.runs import is_run
 from perm_cli.terminal import one_line
 
@@ -56,4 +57,4 @@ def _below(folder: Path) -> Sequence[str]:
 
 
 def _is_named_so(path: Path) -> bool:
-    return unpacked(path.name).lower().endswith(ENDINGS)
+    return bare_name(path.name).lower().endswith(ENDINGS)

@@ -6,10 +6,11 @@ from typing import BinaryIO, Literal
 from perm_cli.errors import Problem
 from perm_cli.formats.archives import rows_of_log
 from perm_cli.formats.documents import is_document, rows_of_document, rows_of_lines, rows_of_text
+from perm_cli.formats.packing import bare_name, broken, packing_of
 from perm_cli.formats.parquet import rows_of_parquet
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item
-from perm_cli.formats.sources import Source, broken, opened, unpacked
+from perm_cli.formats.sources import Source, opened
 from perm_cli.formats.tables import rows_of_table
 from perm_cli.terminal import one_line
 from perm_cli.words import FormatName
@@ -34,7 +35,7 @@ TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi", "alp
 
 def kind_of(source: Source) -> Kind:
     """Return what a file is by its name."""
-    name = unpacked(source.name).lower()
+    name = bare_name(source.name).lower()
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "unknown")
 
 
@@ -63,7 +64,7 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
     except UnicodeDecodeError as error:
         yield Problem(source.name, 0, "", f"broken UTF-16 found ({error.reason}), expected whole characters")
     except broken() as error:
-        packed = source.name[len(unpacked(source.name)) :]
+        packed = packing_of(source.name)
         what = f"broken {packed} data found ({one_line(str(error))}), expected a complete {packed} file"
         yield Problem(source.name, 0, "", what)
     except OSError as error:

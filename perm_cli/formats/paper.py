@@ -71,6 +71,8 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
 
 def _output(row: Mapping[str, Any]) -> str:
     found = [name for name in _OUTPUTS if isinstance(row.get(name), str)]
+    if not found and any(name in row and row[name] is None for name in _OUTPUTS):
+        return ""
     if len(found) != 1:
         what = f"{' and '.join(found)} found" if found else "no text found"
         raise RowError([("output", f"{what}, expected the model's output in one of: {', '.join(_OUTPUTS)}")])

@@ -13,8 +13,9 @@ from typing import Any
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import Problem
+from perm_cli.formats.packing import bare_name
 from perm_cli.formats.rows import RoleMap, RowError
-from perm_cli.formats.sources import Remark, stem_of, unpacked
+from perm_cli.formats.sources import Remark, stem_of
 from perm_cli.formats.talk import Said
 from perm_cli.terminal import one_line
 
@@ -39,7 +40,7 @@ class Row:
     @property
     def own_id(self) -> str:
         """Return what a dialogue is called that has no id: after its file and line."""
-        return f"{unpacked(self.source)}:{self.number}"
+        return f"{bare_name(self.source)}:{self.number}"
 
     @property
     def stem(self) -> str:

@@ -1,25 +1,21 @@
 """Where dialogues come from: files, gzipped too, and standard input, each readable more than once."""
 
-import codecs
-import gzip
-import io
 import os
 import shutil
 import sys
 import tempfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 from perm_cli.errors import Problem
+from perm_cli.formats.packing import bare_name, unpacked
 from perm_cli.terminal import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 BOM = b"\xef\xbb\xbf"
-PACKED = (".gz", ".zst")
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".eval", ".txt")
 """What files of dialogues end in, below the ending of what they are packed with."""
 _REMEDY = "text of Windows: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8"
@@ -71,15 +67,9 @@ class Remark:
         return f"{place}: {self.message}"
 
 
-def unpacked(name: str) -> str:
-    """Return the name of a file without the ending of what it is packed with."""
-    ending = next((each for each in PACKED if name.lower().endswith(each)), "")
-    return name[: len(name) - len(ending)]
-
-
 def stem_of(name: str) -> str:
     """Return the name of a file without its folder and the endings of its kind; `gpt-4.1.jsonl` is `gpt-4.1`."""
-    own = unpacked(PurePath(name).name)
+    own = bare_name(PurePath(name).name)
     ending = next((each for each in ENDINGS if own.lower().endswith(each)), "")
     return own[: len(own) - len(ending)] or "dialogues"
 
@@ -94,7 +84,9 @@ def told_apart(sources: Sequence[Source]) -> list[Source]:
 
 
 def _folder(source: Source) -> PurePath:
-    return PurePath(os.path.abspath(source.path)).parent if not source.is_spooled else PurePath(source.name)  # noqa: PTH100 - `..` goes, links stay
+    if source.is_spooled:
+        return PurePath(source.name)
+    return PurePath(one_line(os.path.abspath(source.path), 4096)).parent  # noqa: PTH100 - `..` goes, links stay
 
 
 def _tails(paths: Mapping[str, PurePath]) -> dict[str, str]:
@@ -120,60 +112,8 @@ def forget(source: Source) -> None:
 
 
 def opened(source: Source) -> BinaryIO:
-    """Open a source; what is packed, or in UTF-16 with a byte-order mark, becomes plain UTF-8 while it is read."""
-    opener = _OPENERS.get(source.name[len(unpacked(source.name)) :].lower(), open)
-    stream = cast("io.BufferedReader", opener(source.path, "rb"))
-    try:
-        encoding = _UTF_16.get(stream.peek(2)[:2])
-    except BaseException:
-        stream.close()
-        raise
-    return io.BufferedReader(_Recoded(stream, encoding)) if encoding else stream
-
-
-class _Recoded(io.RawIOBase):
-    """The text of a file in UTF-8."""
-
-    def __init__(self, stream: BinaryIO, encoding: str) -> None:
-        self._text = io.TextIOWrapper(stream, encoding=encoding, newline="")
-        self._rest = b""
-
-    def readable(self) -> bool:
-        """Return that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read as many bytes as there is room for."""
-        text = self._rest or self._text.read(max(1, len(buffer) // 4)).encode()
-        buffer[: len(text)] = text[: len(buffer)]
-        self._rest = text[len(buffer) :]
-        return min(len(text), len(buffer))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._text.close()
-        super().close()
-
-
-def _zstandard(path: Path, _: str) -> BinaryIO:
-    from backports import zstd  # noqa: PLC0415 - an extra
-
-    return cast("BinaryIO", zstd.open(path))
-
-
-_OPENERS: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".zst": _zstandard}
-_UTF_16: Mapping[bytes, str] = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-# The mark stays in the text, so that it is remarked upon as that of UTF-8 is.
-
-
-def broken() -> tuple[type[Exception], ...]:
-    """Return what is raised while a packed file is read that is not whole."""
-    known = (EOFError, zlib.error, gzip.BadGzipFile)
-    try:
-        from backports import zstd  # noqa: PLC0415 - an extra
-    except ImportError:
-        return known
-    return (*known, zstd.ZstdError)
+    """Open a source as plain UTF-8, however it is packed or written."""
+    return unpacked(source.path, source.name)
 
 
 def lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
