@@ -43,7 +43,7 @@ def _stood_for(name: str) -> Sequence[str]:
 def _below(folder: Path) -> Sequence[str]:
     files: list[Path] = []
     runs: list[Path] = []
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=_refuse):
         shown = [Path(root, name) for name in folders if not name.startswith(".")]
         runs += (each for each in shown if is_run(each))
         folders[:] = [each.name for each in shown if each not in runs]
@@ -54,6 +54,11 @@ def _below(folder: Path) -> Sequence[str]:
         what = f"{len(passed):,} files or folders passed over, the first {one_line(passed[0].name, 60)}"
         say(messages(), f"{one_line(str(folder))}: {what}: not named as dialogues are")
     return list(map(str, read))
+
+
+def _refuse(error: OSError) -> None:
+    """Raise what would leave a folder out in silence."""
+    raise error
 
 
 def _is_named_so(path: Path) -> bool:

@@ -71,14 +71,15 @@ def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Item]:
     is_quoted = not lines.first.startswith(_UNQUOTED) or _quotes(source, lines.first.count(",") + 1)
     records = _records(lines, is_quoted=is_quoted)
     header: Sequence[str] | None = None
-    longer: list[int] = []
+    longer, first_longer = 0, 0
     while True:
         start = lines.number + (header is not None)
         cells = next(records, None)
         yield from lines.aside
         lines.aside.clear()
         if cells is None:
-            yield from _said_of(longer, source)
+            if longer:
+                yield _beyond(source, longer, first_longer)
             return
         if isinstance(cells, str):
             yield Problem(source.name, start, "", f"{cells} found, expected rows of a CSV file")
@@ -89,7 +90,8 @@ def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Item]:
                 yield Problem(source.name, 1, "", f"column {shown(repeated[0])} found twice, expected it once")
                 return
         elif any(cells):
-            longer += [start] * (not is_quoted and len(cells) > len(header))
+            longer += not is_quoted and len(cells) > len(header)
+            first_longer = first_longer or start * longer
             yield _row(source, start, header, cells, is_quoted=is_quoted)
 
 
@@ -132,8 +134,7 @@ def _quotes_rightly(line: str, width: int) -> bool:
     return len(cells) == width and any("," in cell or '"' in cell for cell in cells)
 
 
-def _said_of(longer: Sequence[int], source: Source) -> Iterator[Remark]:
-    if longer:
-        rows = "1 row" if len(longer) == 1 else f"{len(longer):,} rows"
-        what = f"{rows} with more cells than the header found, the first at line {longer[0]}"
-        yield Remark(source.name, 0, f"{what}; the cells behind the last column are left out")
+def _beyond(source: Source, count: int, first: int) -> Remark:
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    what = f"{rows} with more cells than the header found, the first at line {first}"
+    return Remark(source.name, 0, f"{what}; the cells behind the last column are left out")

@@ -50,8 +50,8 @@ def _spoken(text: str, field: str, roles: RoleMap) -> Iterator[Said]:
         known = ", ".join(roles)
         what = f"{shown(before)} found at the start, expected `NAME: …` with one of the names {known}"
         raise RowError([(field, f"{what} (others: --roles seeker=…,supporter=…)")])
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    for mark, end in zip(marks, ends, strict=True):
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    for mark, end in zip(marks, ends, strict=False):  # a blank text has an end and no mark
         role, said = roles[_name(mark, roles)], text[mark.end() : end].strip()
         if role == "seeker":
             yield Said(role=role, text=text_in(said, f"{field} after {mark.group(1)}"))
