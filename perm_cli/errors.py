@@ -17,7 +17,7 @@ What can go wrong, drawn by who can mend it.
 Anything else that is raised is a bug and keeps its traceback.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SHOWN_PROBLEMS = 20
@@ -42,14 +42,14 @@ class Problem:
 
 
 class InputError(PermError):
-    """Carry the problems found in the dialogues, the first twenty of them spelled out."""
+    """The problems found in the dialogues, the first twenty of them spelled out, with how often each was found."""
 
-    def __init__(self, problems: Sequence[Problem], count: int) -> None:
+    def __init__(self, problems: Mapping[Problem, int], count: int) -> None:
         self.problems = tuple(problems)
         self.count = count
-        lines = [str(problem) for problem in self.problems]
-        if count > len(lines):
-            lines.append(f"… and {count - len(lines)} more")
+        lines = [f"{each} (and {n - 1:,} more like it)" if n > 1 else str(each) for each, n in problems.items()]
+        if rest := count - sum(problems.values()):
+            lines.append(f"… and {rest:,} more")
         found = "1 problem" if count == 1 else f"{count} problems"
         lines.append(f"{found} found; no call was made and nothing was written")
         super().__init__("\n".join(lines))

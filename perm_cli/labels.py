@@ -5,19 +5,24 @@ A file is CSV, either long (a rating a line, with `rater` and `score`) or wide (
 Its other columns name the item: `dialogue_id`, and if there are such `system`, `turn`, `dimension` and `dataset`.
 """
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from perm_cli.dialogues import Dialogue
-from perm_cli.errors import SettingsError
+from perm_cli.errors import Problem, SettingsError
+from perm_cli.formats.containers import kind_of, read_rows
+from perm_cli.formats.packing import broken
+from perm_cli.formats.reading import Reading
+from perm_cli.formats.records import Row
 from perm_cli.formats.rows import shown
+from perm_cli.formats.sources import source_of
+from perm_cli.formats.tables import header_of
 from perm_cli.scores import Given, Item, Scores, table_of
 from perm_cli.systems import collapsed
 from perm_cli.terminal import one_line
@@ -38,9 +43,8 @@ _LONGEST = 9  # digits before a turn or a score means nothing, and its square to
 _PEOPLE = ("human", "expert", "annotator", "crowd", "person", "people", "rater", "worker", "user")
 _TEXTS = frozenset({
     "text", "content", "utterance", "utterance_text", "message", "response", "response_post", "seeker_post", "reply",
-    "seeker", "supporter", "prompt",
+    "seeker", "supporter", "prompt", "completion", "chosen", "rejected", "instruction", "question", "answer", "output",
 })  # fmt: skip
-_LONGEST_CELL = 2**17
 _CROWD = ("crowd", "worker", "user")
 _MODELS = frozenset({"judge", "judges", "model", "models", "simulated"})
 
@@ -53,13 +57,7 @@ def read_ratings(path: Path, people: Sequence[str] = ()) -> Scores:
     (`human…`, `expert…`, `annotator…`, `crowd…`). Where there are others, a crowd is left out.
     """
     kinds: dict[str, str] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            scores = table_of(_rows(path, _reader(stream), kinds))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(
-            f"{path}: {getattr(error, 'strerror', None) or error}, expected a CSV file of ratings"
-        ) from error
+    scores = table_of(_rows(path, kinds))
     if not scores.items:
         raise SettingsError(f"{path}: no ratings found, expected a line an item or a rating")
     unknown = set(people) - set(scores.raters)
@@ -109,9 +107,20 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Se
         if (item := _placed(each.item, known, alone))
     ]
     if not placed:
-        found = "no labels" if not given else f"{len(given)} labels of other dialogues"
-        raise SettingsError(f"{found} found, expected some of the dialogues that were rated")
+        raise SettingsError(_nothing_shared(given, judged.items))
     return _beside(judged, table_of(placed))
+
+
+def _nothing_shared(given: Sequence[Given], rated: Sequence[Item]) -> str:
+    """Say that no label is about what was rated, with an item of each side to compare."""
+    found = f"{len(given):,} labels of other dialogues found, the first {_named(given[0].item)};" if given else ""
+    first = f", the first {_named(rated[0])}" if rated else ""
+    return f"{found or 'no labels found,'} expected some of the dialogues that were rated{first}"
+
+
+def _named(item: Item) -> str:
+    parts = (shown(item.dialogue_id), item.system and f"of {shown(item.system)}", item.turn and f"turn {item.turn}")
+    return " ".join(str(part) for part in parts if part)
 
 
 def _beside(judged: Scores, labels: Scores) -> Scores:
@@ -175,35 +184,48 @@ def _numbers(value: Any, path: tuple[str, ...], item: Item) -> Iterator[tuple[Gi
         yield Given(item, path[-1], one_line(rater), float(value)), path[0].lower() not in _MODELS
 
 
-def _rows(path: Path, lines: Iterator[list[str]], kinds: dict[str, str]) -> Iterator[Given]:
-    header = [name.strip() for name in next(lines, [])]
-    columns = {ours: _found(header, theirs) for ours, theirs in _NAMES.items()}
-    if columns["dialogue_id"] is None:
-        names = ", ".join(map(one_line, header)) or "nothing"
-        raise SettingsError(f"{path}:1: columns {names} found, expected one called dialogue_id")
-    is_long = columns["rater"] is not None and columns["score"] is not None
-    taken = {place for name, place in columns.items() if is_long or name not in _OF_LONG}
-    raters = [place for place in range(len(header)) if place not in taken] if not is_long else []
-    for place in raters:
-        if not header[place] or header[place] in header[:place]:
-            raise SettingsError(f"{path}:1: column {shown(header[place])} found, expected a rater's name, once")
-    for number, line in enumerate(lines, 2):
-        if not any(line):
-            continue
-        if len(line) != len(header):
-            raise SettingsError(f"{path}:{number}: {len(line)} cells found, expected {len(header)}")
-        cells = {name: line[place].strip() for name, place in columns.items() if place is not None}
-        item, dimension = _item(cells, path, number), _dimension(cells)
-        given = [(cells["rater"], cells["score"])] if is_long else [(header[each], line[each]) for each in raters]
-        for rater, text in given:
-            if is_long:
-                kinds[one_line(rater)] = cells.get("kind", "")
-            yield Given(item, dimension, one_line(rater), _number(text, path, number, rater))
+def _rows(path: Path, kinds: dict[str, str]) -> Iterator[Given]:
+    columns: Mapping[str, str] = {}
+    raters: Sequence[str] = ()
+    for row in _table(path):
+        if not columns:
+            columns = _columns(path, list(row.fields))
+            raters = [] if "score" in columns else [name for name in row.fields if name not in columns.values()]
+        cells = {ours: str(row.fields[theirs]).strip() for ours, theirs in columns.items()}
+        item, dimension = _item(cells, path, row.number), _dimension(cells)
+        if "score" in columns:
+            kinds[one_line(cells["rater"])] = cells.get("kind", "")
+        given = [(name, str(row.fields[name])) for name in raters] or [(cells.get("rater", ""), cells.get("score", ""))]
+        for rater, text in given if raters or "score" in columns else ():
+            yield Given(item, dimension, one_line(rater), _number(text, path, row.number, rater))
 
 
-def _found(header: Sequence[str], names: Sequence[str]) -> int | None:
-    lowered = [name.lower() for name in header]
-    return next((lowered.index(name) for name in names if name in lowered), None)
+def _table(path: Path) -> Iterator[Row]:
+    source = source_of(str(path))
+    if kind_of(source) not in {"table", "unknown", "text"}:
+        raise SettingsError(f"{path}: no CSV file by its name found, expected a CSV file of ratings")
+    for item in read_rows(source, Reading(format="csv")):
+        if isinstance(item, Problem):
+            raise SettingsError(str(item))
+        if isinstance(item, Row):
+            yield item
+
+
+def _columns(path: Path, header: Sequence[str]) -> Mapping[str, str]:
+    """Return the columns by our names; those of a long file only if it is one."""
+    found = {ours: theirs for ours, names in _NAMES.items() if (theirs := _found(header, names))}
+    if "dialogue_id" not in found:
+        raise SettingsError(
+            f"{path}:1: columns {', '.join(map(one_line, header))} found, expected one called dialogue_id"
+        )
+    if {"rater", "score"} <= found.keys():
+        return found
+    return {ours: theirs for ours, theirs in found.items() if ours not in _OF_LONG}
+
+
+def _found(header: Sequence[str], names: Sequence[str]) -> str | None:
+    lowered = {name.lower(): name for name in reversed(header)}
+    return next((lowered[name] for name in names if name in lowered), None)
 
 
 def _item(cells: Mapping[str, str], path: Path, number: int) -> Item:
@@ -238,15 +260,11 @@ def _is(prefixes: tuple[str, ...], rater: str, kinds: Mapping[str, str]) -> bool
     return (kinds.get(rater) or rater).lower().startswith(prefixes)
 
 
-def _reader(stream: TextIO) -> Iterator[list[str]]:
-    csv.field_size_limit(_LONGEST_CELL)  # one limit for the whole process, and dialogues have another
-    return csv.reader(stream)
-
-
 def is_ratings_file(path: Path) -> bool:
     """Tell whether a CSV file holds ratings, and not dialogues: nothing in its header could be what somebody said."""
-    if path.suffix != ".csv" or not path.is_file():
+    source = source_of(str(path)) if path.is_file() else None
+    if not source or kind_of(source) != "table":
         return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream, suppress(csv.Error):
-        return not {name.strip().lower() for name in next(_reader(stream), [])} & _TEXTS
+    with suppress(OSError, ImportError, UnicodeDecodeError, *broken()):  # what reads the dialogues says it
+        return not {name.lower() for name in header_of(source)} & _TEXTS
     return False

@@ -47,7 +47,14 @@ _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 @dataclass(frozen=True)
+class _Input:
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class _AskedFor:
+    inputs: list[_Input] = field(default_factory=list)
     turns: Turns = "all"
     samples: Annotated[int, Field(ge=1)] = 1
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import orjson
@@ -23,7 +23,7 @@ from perm_cli import __version__
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import InputChanged, JudgeUnusable, NotAsked, PermError, RunError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues
-from perm_cli.formats.sources import Source
+from perm_cli.formats.sources import Source, stem_of
 from perm_cli.judges import caveat_of, default_concurrency, identity_of
 from perm_cli.judges.budget import BudgetReached
 from perm_cli.judges.local import is_local
@@ -97,7 +97,6 @@ class Job:
             "format": reading.format,
             "roles": dict(roles) if roles else None,
             "columns": str(reading.columns) if reading.columns else None,
-            "file_systems": reading.file_systems,
             "turns": reading.turns,
             "samples": self.order.samples,
             "version": __version__,
@@ -171,8 +170,10 @@ def entered(job: Job, folder: RunFolder, said: str) -> dict[str, Any]:
 
     `said` is the command as it was typed. The dialogues are kept in the folder first and are rated from there, so
     that what was checked is what is rated, whatever becomes of the files; raise `InputChanged` if they are not what
-    was checked, and `RunError` if the folder cannot be written.
+    was checked, `SettingsError` if dialogues of another file would be replaced, and `RunError` if the folder cannot
+    be written.
     """
+    _check_names(job, folder)
     settings = folder.record["settings"]
     settings[job.settings] = settings.get(job.settings, {}) | settings_record(job.order.judge, job.book)
     try:
@@ -192,6 +193,20 @@ def entered(job: Job, folder: RunFolder, said: str) -> dict[str, Any]:
         place = error.filename or folder.path
         raise RunError(f"{place}: {error.strerror} found, expected a folder that can be written") from error
     return command
+
+
+def _check_names(job: Job, folder: RunFolder) -> None:
+    """Raise `SettingsError` if the folder holds dialogues of another file that gives its system the same name."""
+    held = [entry for command in folder.record["commands"] for entry in command.get("asked", {}).get("inputs", ())]
+    for census in job.censuses:
+        name, system = census.source.name, census.source.system
+        alike = [entry for entry in held if stem_of(entry["name"]) == system]
+        known = any(PurePath(entry["name"]) == PurePath(name) or entry["sha256"] == census.digest for entry in alike)
+        if alike and not known and any(each == system for _, each in folder.dialogue_names()):
+            raise SettingsError(
+                f"--out {folder.path}: system {system!r} of {alike[0]['name']} found, and {name} has the same name; "
+                "expected another folder, or both files in one command"
+            )
 
 
 def _lines_before(job: Job, folder: RunFolder) -> LineRanges | None:

@@ -30,6 +30,13 @@ FormatName = Literal[
     "ieval",
     "sage",
     "inspect",
+    "promptfoo",
+    "deepeval",
+    "batch",
+    "mtbench",
+    "alpaca",
+    "completion",
+    "transcript",
     "csv",
 ]
 

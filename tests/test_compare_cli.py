@@ -224,7 +224,7 @@ LITTLE = {
     "nothing-shared": "id,system,a,b\nd,x,3,\ne,y,,4\n",
     "rewards": "id,dimension,a,b\n" + "".join(f"d{n},reward,{n},{4 - n}\n" for n in range(4)),
     "hostile": 'id,system,"\x1b[2J[red]","=1+1\u202e"\n'
-    + "".join(f'"\x00[/b]{n}","\x07{n % 2}",{n},{n % 3}\n' for n in range(9)),
+    + "".join(f'"\x01[/b]{n}","\x07{n % 2}",{n},{n % 3}\n' for n in range(9)),
 }
 
 

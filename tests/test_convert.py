@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def test_whatever_dialogues_hold_comes_back(ending: str, dialogues: list[Dialogu
     if ending == ".parquet":
         pytest.importorskip("pyarrow")
 
-    assert written(f"out{ending}", dialogues) == dialogues
+    named = [replace(each, system=each.system or "out") for each in dialogues]
+    assert written(f"out{ending}", dialogues) == named
 
 
 @given(cell=st.text(st.sampled_from("'=+-@\t\r\n＝a1 ;"), max_size=8))
@@ -186,7 +188,8 @@ def test_columns_and_roles_are_taken() -> None:
 
     convert("t.csv", out="out.jsonl", columns="seeker=q,supporter=a")
 
-    assert read(source_of("out.jsonl"))[0].id == "t.csv:2"
+    (dialogue,) = read(source_of("out.jsonl"))
+    assert (dialogue.id, dialogue.system) == ("2", "t")
 
 
 def test_a_file_that_is_there_is_kept_unless_it_may_go() -> None:

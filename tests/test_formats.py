@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from perm_cli.dialogues import Dialogue, Turn, judged_turns
 from perm_cli.errors import InputError, PermError, SettingsError
 from perm_cli.formats import Census, Reading, check_dialogues, read_dialogues, read_roles
-from perm_cli.formats.sources import MAX_LINE_BYTES, Source, forget, source_of
+from perm_cli.formats.sources import MAX_LINE_BYTES, Source, forget, source_of, stem_of, told_apart
+from perm_cli.formats.talk import ROLE_NAMES
 
 ASKS = {"role": "seeker", "text": "I lost my job."}
 ANSWERS = {"role": "supporter", "text": "That hurts."}
@@ -349,7 +350,7 @@ def test_a_gzipped_file_is_read_like_the_plain_one() -> None:
     packed, plain = read(saved(gzip.compress(rows), "logs.jsonl.gz")), read(saved(rows, "logs.jsonl"))
 
     assert packed == plain
-    assert [dialogue.id for dialogue in packed] == ["logs.jsonl:1", "logs.jsonl:2"]
+    assert [(dialogue.id, dialogue.system) for dialogue in packed] == [("1", "logs"), ("2", "logs")]
 
 
 def test_standard_input_is_read_twice_and_then_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +361,7 @@ def test_standard_input_is_read_twice_and_then_forgotten(monkeypatch: pytest.Mon
     dialogues = read(source)
     forget(source)
 
-    assert [dialogue.id for dialogue in dialogues] == ["stdin:1"]
+    assert [(dialogue.id, dialogue.system) for dialogue in dialogues] == [("1", "stdin")]
     assert not source.path.exists()
 
 
@@ -457,7 +458,9 @@ def test_several_systems_may_answer_one_id() -> None:
     """That is how systems are compared."""
     rows = [native(system=system) for system in ("", "gpt", "claude")]
 
-    assert [(each.id, each.system) for each in read(saved(lines(*rows)))] == [("d", ""), ("d", "gpt"), ("d", "claude")]
+    found = [(each.id, each.system) for each in read(saved(lines(*rows), "bert.jsonl"))]
+
+    assert found == [("d", "bert"), ("d", "gpt"), ("d", "claude")]
 
 
 def test_an_id_twice_for_one_system_names_both_places() -> None:
@@ -471,35 +474,67 @@ def test_an_id_twice_for_one_system_names_both_places() -> None:
 
 def test_an_id_twice_is_found_across_files() -> None:
     """Files of one input are one set of dialogues."""
-    sources = [saved(lines(native(id="x"), native()), "a.jsonl"), saved(lines(native()), "b.jsonl")]
+    rows = [native(id="x", system="s"), native(system="s")]
+    sources = [saved(lines(*rows), "a.jsonl"), saved(lines(rows[1]), "b.jsonl")]
 
     assert refusal(*sources) == told(
         "b.jsonl:1: id: 'd' found again (first at a.jsonl:2), expected an id once a system"
     )
 
 
-def test_an_absent_id_is_made_from_file_and_line() -> None:
-    """Whoever looks for the dialogue finds it; a line that holds nothing still counts."""
-    source = saved(lines(paper()) + b"\n" + lines(paper(), paper(id="own")), "train.v2.jsonl")
+def test_an_absent_id_is_made_from_the_line() -> None:
+    """Whoever looks for the dialogue finds it, by its file too where that is not the system; blank lines count."""
+    rows = lines(paper()) + b"\n" + lines(paper(system="x"), paper(id="own"))
 
-    assert [dialogue.id for dialogue in read(source)] == ["train.v2.jsonl:1", "train.v2.jsonl:3", "own"]
+    found = [(dialogue.id, dialogue.system) for dialogue in read(saved(rows, "train.v2.jsonl"))]
+
+    assert found == [("1", "train.v2"), ("train.v2.jsonl:3", "x"), ("own", "train.v2")]
 
 
-def test_generated_ids_of_files_of_one_name_do_not_clash() -> None:
-    """`a/out.jsonl b/out.jsonl` is how systems are laid out, and the user wrote no id twice."""
-    sources = [saved(lines(messages()), f"{folder}/out.jsonl") for folder in "ab"]
+@pytest.mark.parametrize(
+    ("name", "system"),
+    [
+        pytest.param("gpt-4.1.jsonl", "gpt-4.1", id="a version"),
+        pytest.param("a/qwen2.5-72b.json.gz", "qwen2.5-72b", id="packed, in a folder"),
+        pytest.param("llama-3.1.CSV", "llama-3.1", id="in capitals"),
+        pytest.param("m.json.jsonl", "m.json", id="one ending"),
+        pytest.param("claude-3.5", "claude-3.5", id="no ending"),
+        pytest.param(".jsonl", "dialogues", id="nothing else"),
+    ],
+)
+def test_a_file_is_called_without_the_endings_of_its_kind(name: str, system: str) -> None:
+    """The names of models have dots in them, and two models must not become one."""
+    assert stem_of(name) == source_of(name).system == system
 
-    assert len({dialogue.id for dialogue in read(*sources)}) == 2
+
+@pytest.mark.parametrize(
+    ("names", "systems"),
+    [
+        pytest.param(["m.jsonl", "n.jsonl"], ["m", "n"], id="told apart by themselves"),
+        pytest.param(["a/m.jsonl", "b/m.jsonl", "b/n.jsonl"], ["a/m", "b/m", "n"], id="by folder"),
+        pytest.param(["m.jsonl", "a/m.jsonl"], ["m", "a/m"], id="with and without folder"),
+        pytest.param(["x/1/m.jsonl", "x/2/m.jsonl", "y/1/m.jsonl"], ["x/1/m", "2/m", "y/1/m"], id="by more folders"),
+        pytest.param(["a/m.jsonl", "a/m.csv.gz"], ["m.jsonl", "m.csv.gz"], id="by ending"),
+        pytest.param(["/m.jsonl", "../m.jsonl", "m.jsonl"], ["/m", "../m", "m"], id="by roots"),
+    ],
+)
+def test_files_of_one_name_are_told_apart(names: list[str], systems: list[str]) -> None:
+    """`a/out.jsonl b/out.jsonl` is how systems are laid out, and the user wrote no name twice."""
+    assert [source.system for source in told_apart([source_of(name) for name in names])] == systems
 
 
 FORMATS = (
     "expected one of the formats native (one object a line with id and turns); messages (one object a line with "
     "messages); paper (one object a line with persona.identity, scenario, dialogue and the model's output); or "
-    "sharegpt, eqbench3, esconv, empathetic, epitome, annomi, ieval, sage, inspect, csv"
+    "mtbench, deepeval, sharegpt, eqbench3, esconv, empathetic, epitome, annomi, ieval, sage, inspect, promptfoo, "
+    "batch, alpaca, completion, transcript, csv"
 )
 EMPTY = "d.jsonl: an empty file found, expected one JSON object a line"
 ONE_OBJECT = "expected one JSON object a line"
+ALL_NAMES = ", ".join(ROLE_NAMES)
 OTHER_NAMES = "(other names: --roles seeker=…,supporter=…)"
+NO_WORD = "d.jsonl: 1 record passed over, the first at line 1: no reply with a word in it found, expected one to judge"
+UTF_8 = "expected UTF-8 (text of Windows: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8)"
 OUTPUTS = "expected the model's output in one of: output, completion, response"
 
 
@@ -519,8 +554,12 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
             [f'd.jsonl:1: wrong JSON found at column 9, near \'{{"id": "\\\\ud800"}}\': {ONE_OBJECT}'],
             id="lone surrogate escape",
         ),
-        pytest.param(b'{"id": "a\xff"}', ["d.jsonl:1: byte 0xff found at column 10, expected UTF-8"], id="not UTF-8"),
-        pytest.param(b"\xff\xfe{\x00}\x00", ["d.jsonl:1: byte 0xff found at column 1, expected UTF-8"], id="UTF-16"),
+        pytest.param(b'{"id": "a\xff"}', [f"d.jsonl:1: byte 0xff found at column 10, {UTF_8}"], id="not UTF-8"),
+        pytest.param(
+            b"\xff\xfe{\x00}\x00\n",
+            ["d.jsonl: broken UTF-16 found (truncated data), expected whole characters"],
+            id="half UTF-16",
+        ),
         pytest.param(b"", [EMPTY], id="empty file"),
         pytest.param(b"\n \n\t\r\n\n", [EMPTY], id="blank lines"),
         pytest.param(b"\xef\xbb\xbf", [EMPTY], id="byte-order mark only"),
@@ -561,7 +600,7 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         ),
         pytest.param(
             lines(native(turns=[ASKS, ANSWERS | {"text": " \n"}])),
-            ["d.jsonl:1: turns[1].text: ' \\n' found, expected some text"],
+            [NO_WORD],
             id="empty text",
         ),
         pytest.param(
@@ -598,7 +637,7 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         ),
         pytest.param(
             lines(messages({"role": "assistant"})),
-            ["d.jsonl:1: messages: no supporter turn found, expected at least one to judge"],
+            [NO_WORD],
             id="messages without a reply",
         ),
         pytest.param(
@@ -607,9 +646,9 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
             id="no messages",
         ),
         pytest.param(
-            lines(messages(USER | {"role": "human"}, ASSISTANT)),
+            lines(messages(USER | {"role": "nurse"}, ASSISTANT)),
             [
-                f"d.jsonl:1: messages[0].role: role 'human' found, expected one of: user, assistant {OTHER_NAMES}",
+                f"d.jsonl:1: messages[0].role: role 'nurse' found, expected one of: {ALL_NAMES} {OTHER_NAMES}",
             ],
             id="unknown role of a message",
         ),
@@ -625,7 +664,7 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         ),
         pytest.param(
             lines(messages(USER, {"role": "assistant", "content": "# Analysis\nHm."})),
-            ["d.jsonl:1: messages[1].content: an answer without a response found, expected text for the seeker"],
+            [NO_WORD],
             id="a message that is all analysis",
         ),
         pytest.param(
@@ -658,7 +697,7 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         ),
         pytest.param(
             lines(paper(output="# Analysis\nHm.")),
-            ["d.jsonl:1: output: an answer without a response found, expected text under # Response"],
+            [NO_WORD],
             id="paper: all analysis",
         ),
         pytest.param(
@@ -738,18 +777,18 @@ GZIP = "expected a complete .gz file"
         ),
         pytest.param(
             make_cut_gzip,
-            "d.gz: broken gzip data found (Compressed file ended before the end-of-stream marker was reached), " + GZIP,
+            "d.gz: broken .gz data found (Compressed file ended before the end-of-stream marker was reached), " + GZIP,
             id="cut gzip",
         ),
         pytest.param(
-            make_plain_gzip, f"d.gz: broken gzip data found (Not a gzipped file (b'{{\"')), {GZIP}", id="not gzip"
+            make_plain_gzip, f"d.gz: broken .gz data found (Not a gzipped file (b'{{\"')), {GZIP}", id="not gzip"
         ),
         pytest.param(
-            make_mixed_gzip, f"d.gz: broken gzip data found (Not a gzipped file (b'ju')), {GZIP}", id="junk behind gzip"
+            make_mixed_gzip, f"d.gz: broken .gz data found (Not a gzipped file (b'ju')), {GZIP}", id="junk behind gzip"
         ),
         pytest.param(
             make_broken_gzip,
-            f"d.gz: broken gzip data found (Error -3 while decompressing data: invalid block type), {GZIP}",
+            f"d.gz: broken .gz data found (Error -3 while decompressing data: invalid block type), {GZIP}",
             id="broken gzip",
         ),
     ],
@@ -761,11 +800,32 @@ def test_a_file_that_cannot_be_read_is_named(make: Callable[[], str], problem: s
     assert refusal(source_of(name)) == told(problem)
 
 
-def test_twenty_problems_are_listed_and_the_rest_is_counted() -> None:
+def test_problems_of_one_kind_are_one_line_with_their_number() -> None:
     """A file in the wrong format has as many problems as lines."""
-    *listed, more, count = refusal(saved(b"[]\n" * 25)).split("\n")
+    names = f"{ALL_NAMES} {OTHER_NAMES}"
+    rows = [*([1] * 3), *(messages(*([USER] * n), {"role": "nurse", "content": ""}) for n in range(1000))]
 
-    assert listed == [f"d.jsonl:{n}: a list of 0 found, expected a JSON object" for n in range(1, 21)]
+    assert refusal(saved(lines(*rows))).split("\n") == [
+        "d.jsonl:1: 1 found, expected a JSON object (and 2 more like it)",
+        f"d.jsonl:4: messages[0].role: role 'nurse' found, expected one of: {names} (and 999 more like it)",
+        "1003 problems found; no call was made and nothing was written",
+    ]
+
+
+def test_a_row_of_texts_by_other_names_is_shown_how_to_name_them() -> None:
+    """The option stands in the line, with the two longest texts."""
+    row = {"key": "x", "the post": "I lost my job.", "peer_reply": "That hurts.", "n": 5}
+
+    message = refusal(saved(lines(row, row)))
+
+    assert "expected its fields named, as in --columns 'seeker=the post,supporter=peer_reply', or one of the" in message
+
+
+def test_twenty_kinds_of_problems_are_listed_and_the_rest_is_counted() -> None:
+    """A file may be wrong in many ways."""
+    *listed, more, count = refusal(saved(lines(*range(25)))).split("\n")
+
+    assert listed == [f"d.jsonl:{n + 1}: {n} found, expected a JSON object" for n in range(20)]
     assert more == "… and 5 more"
     assert count == "25 problems found; no call was made and nothing was written"
 

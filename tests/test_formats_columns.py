@@ -1,5 +1,6 @@
 """Tables of anybody's making: which column holds what, row a turn or row a dialogue."""
 
+import json
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_columns_of_our_own_names_need_no_map() -> None:
     (dialogue,) = read(table(*rows))
 
     assert dialogue == Dialogue(
-        id="a", turns=(seeker(), supporter(TOLD, "A")), scenario="S", labels={"x": [1], "warmth": 4.5}
+        id="a", system="d", turns=(seeker(), supporter(TOLD, "A")), scenario="S", labels={"x": [1], "warmth": 4.5}
     )
 
 
@@ -111,8 +112,29 @@ def test_rows_of_json_and_of_parquet_have_columns_too() -> None:
     assert (
         read(saved(lines(*rows)), reading=reading)
         == read(parquet(rows), reading=reading)
-        == [Dialogue(id="a", turns=(seeker(), supporter()), labels={"warmth": 4})]
+        == [Dialogue(id="a", system="d", turns=(seeker(), supporter()), labels={"warmth": 4})]
     )
+
+
+def test_a_column_may_be_the_path_of_a_field_and_ids_are_made() -> None:
+    """Answers of interfaces are kept as they came."""
+    rows = [{"asked": {"text": ASKED}, "answer": {"choice": {"said": TOLD}}}] * 2
+    reading = by("seeker=asked.text,supporter=answer.choice.said")
+
+    documents = read(saved(json.dumps(rows).encode(), "d.json"), reading=reading)
+
+    assert [(each.id, each.system, each.turns) for each in documents] == [
+        ("1", "d", (seeker(), supporter())),
+        ("2", "d", (seeker(), supporter())),
+    ]
+    assert read(saved(lines(*rows)), reading=reading) == documents
+
+
+def test_turns_in_a_table_with_a_column_that_may_be_an_id_are_not_one_dialogue() -> None:
+    """All conversations would be judged as one."""
+    rows = [{"talk": str(n), "role": "user", "text": ASKED} for n in range(2)]
+
+    assert "expected one with the id (--columns id=…) (and 1 more like it)" in refusal(table(*rows))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +195,7 @@ def test_columns_go_with_tables_only() -> None:
             id="no column of text",
         ),
         pytest.param(
-            lambda: table(said("assistant", ""), said("nurse", TOLD)),
+            lambda: table(said("user", ""), said("nurse", TOLD)),
             by(CONV),
             [
                 "d.csv:2: said: '' found, expected some text",

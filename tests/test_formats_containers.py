@@ -7,6 +7,7 @@ import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from perm_cli.formats.bounds import excess_of
 from perm_cli.formats.cells import number_or_text
 from perm_cli.formats.sources import MAX_LINE_BYTES, Source
 from tests.fuzz.claims import dialogues_are_read_or_refused
-from tests.test_formats import census_of, lines, messages, native, read, refusal, saved, told
+from tests.test_formats import UTF_8, census_of, lines, messages, native, read, refusal, saved, told
 from tests.test_formats_foreign import SAMPLES, log, sample
 
 BOM = b"\xef\xbb\xbf"
 OWN = "id,role,text\n"
+NO_SAMPLES = "d.eval: samples: none found in a log of status None, expected at least one with a reply"
 PAIR = f"{OWN}d,seeker,I lost my job.\nd,supporter,That hurts.\n".encode()
 
 
@@ -52,7 +54,7 @@ EVAL = [("header.json", HEADER), ("samples/7_epoch_1.json", sample()), ("samples
         pytest.param(lines(native(id="a")), ["a"], id="an object on one line"),
         pytest.param(lines(native(id="a"), native(id="b")), ["a", "b"], id="JSON Lines by another name"),
         pytest.param(b"\n\n" + lines(native(id="a"), native(id="b")), ["a", "b"], id="blank lines first"),
-        pytest.param(json.dumps([messages(), messages()]).encode(), ["d.json:1", "d.json:2"], id="without ids"),
+        pytest.param(json.dumps([messages(), messages()]).encode(), ["1", "2"], id="without ids"),
         pytest.param(
             b'[{"id": "a", "turns": [{"role": "supporter", "text": "x"}], "labels": {"e": NaN}}]', ["a"], id="NaN"
         ),
@@ -97,7 +99,7 @@ def test_a_document_on_one_endless_line_is_read() -> None:
         pytest.param(
             b"[1,\n2", "d.json:2: wrong JSON found at column 2, near '[1,\\n2': expected one JSON document", id="cut"
         ),
-        pytest.param(b'[\n"a\xff"]', "d.json:2: byte 0xff found at column 3, expected UTF-8", id="not UTF-8"),
+        pytest.param(b'[\n"a\xff"]', f"d.json:2: byte 0xff found at column 3, {UTF_8}", id="not UTF-8"),
         pytest.param(b"", "d.json: an empty file found, expected a list of objects, or one", id="empty"),
         pytest.param(b"[]", "d.json: an empty file found, expected a list of objects, or one", id="empty list"),
         pytest.param(b"5", "d.json: 5 found, expected a list or an object", id="a number"),
@@ -205,7 +207,7 @@ def test_a_table_with_a_byte_order_mark_is_read_with_a_remark() -> None:
     [
         pytest.param(
             PAIR + b"d,seeker,caf\xe9\n",
-            ["d.csv:4: byte 0xe9 found at column 13, expected UTF-8"],
+            [f"d.csv:4: byte 0xe9 found at column 13, {UTF_8}"],
             id="another encoding",
         ),
         pytest.param(
@@ -240,7 +242,7 @@ def test_the_formats_of_tables_are_named_where_none_fits() -> None:
     """A table can be read by any columns once they are named."""
     message = refusal(saved(b"a,b\n1,2\n", "d.csv"))
 
-    assert message.startswith("d.csv:2: an object with a, b found, expected one of the formats csv (a table with the")
+    assert message.startswith("d.csv:2: an object with a, b found, expected its fields named, as in --columns ")
     assert "others with --columns); empathetic (" in message
     assert "native" not in message
 
@@ -256,11 +258,75 @@ def test_a_cell_that_never_ends_is_not_held_in_memory() -> None:
     assert message == told("d.csv:2: field larger than field limit (16777216) found, expected rows of a CSV file")
 
 
-def test_a_utf_16_table_is_refused_in_few_words() -> None:
-    """Excel calls it Unicode text."""
-    message = refusal(saved(PAIR.decode().encode("utf-16"), "d.csv"))
+@pytest.mark.parametrize("order", ["le", "be"])
+@pytest.mark.parametrize("name", ["d.csv", "d.csv.gz", "d.CSV.GZ"])
+def test_a_utf_16_table_is_read_with_a_remark(name: str, order: str) -> None:
+    """Excel calls it Unicode text, and the mark at its start tells it for certain."""
+    text = f"\ufeffid\trole\ttext\r\nd\tsupporter\tÖl, 🥖 {'é' * 9000}\r\n".encode(f"utf-16-{order}")
 
-    assert message.startswith("d.csv:1: byte 0xff found at column 1, expected UTF-8\n")
+    source = saved(gzip.compress(text) if name.lower().endswith("gz") else text, name)
+
+    assert [str(each).partition(": ")[2] for each in census_of(source)[0].remarks] == [
+        "byte-order mark found, expected plain UTF-8; read without it"
+    ]
+    assert read(source)[0].turns[0].text == f"Öl, 🥖 {'é' * 9000}"
+
+
+def test_json_in_utf_16_is_read() -> None:
+    """PowerShell writes it so where it is told to write a file."""
+    text = f"{json.dumps(native(id='é'), ensure_ascii=False)}\n"
+
+    assert ids(saved(text.encode("utf-16"), "d.json")) == ids(saved(text.encode("utf-16"), "d.jsonl")) == ["é"]
+
+
+@pytest.mark.parametrize("first", ["sep=|\r\n", '"sep=|"\n', "SEP=|\n"])
+def test_the_separator_that_a_table_names_is_taken(first: str) -> None:
+    """Excel reads and writes such a line, which is no header."""
+    source = saved(f"{first}id|role|text\nd|supporter|Oh, no; no.\nd|nurse|x\n".encode(), "d.csv")
+
+    assert refusal(source).startswith("d.csv:4: role: role 'nurse' found")
+
+
+def test_columns_without_a_name_are_left_out() -> None:
+    """Spreadsheets leave such behind, and data frames their numbers."""
+    source = saved(b",id,role,text,,\n0,d,supporter,Oh.,,\n1,d,seeker,Ah.,x,\n", "d.csv")
+
+    assert [turn.text for turn in read(source)[0].turns] == ["Oh.", "Ah."]
+
+
+def test_a_file_in_zstandard_is_read_like_the_plain_one() -> None:
+    """Data on hubs travel so."""
+    zstd = pytest.importorskip("backports.zstd")
+    rows = lines(native(), native(id="e"))
+
+    assert read(saved(zstd.compress(rows), "d.jsonl.zst")) == read(saved(rows, "d.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param(lambda packed: packed[:-4], "ended before", id="cut"),
+        pytest.param(lambda packed: b"junk" + packed, "nable to decompress", id="junk"),
+    ],
+)
+def test_a_broken_zstandard_file_is_named(change: Callable[[bytes], bytes], reason: str) -> None:
+    """A download may be cut."""
+    zstd = pytest.importorskip("backports.zstd")
+
+    message = refusal(saved(change(zstd.compress(lines(native()))), "d.jsonl.zst"))
+
+    assert message.startswith("d.jsonl.zst: broken .zst data found (")
+    assert reason in message
+    assert "expected a complete .zst file\n1 problem found" in message
+
+
+def test_without_its_package_zstandard_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line says what to install."""
+    monkeypatch.setitem(sys.modules, "backports", None)
+
+    assert refusal(saved(b"", "d.jsonl.zst")) == told(
+        "d.jsonl.zst: a .zst file found, expected backports.zstd to unpack it: pip install backports.zstd"
+    )
 
 
 def test_a_column_called_like_a_field_of_json_is_a_column() -> None:
@@ -355,7 +421,11 @@ def test_a_log_in_zstandard_is_read() -> None:
             "d.eval: a zip file without header.json found, expected a log of inspect_ai",
             id="another zip",
         ),
-        pytest.param(packed(EVAL[0]), "d.eval: an empty file found, expected at least one sample", id="no samples"),
+        pytest.param(
+            packed(EVAL[0]),
+            "d.eval: samples: none found in a log of status None, expected at least one with a reply",
+            id="no samples",
+        ),
         pytest.param(
             packed(("header.json", b"{")),
             "d.eval: header.json: wrong JSON found, expected one JSON object",
@@ -483,7 +553,7 @@ def test_parquet_holds_rows_of_any_format() -> None:
 
     assert [(each.id, each.system, dict(each.labels)) for each in read(source)] == [
         ("a", "x", {}),
-        ("b", "", {"warmth": 4}),
+        ("b", "d", {"warmth": 4}),
     ]
 
 

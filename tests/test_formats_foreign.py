@@ -14,7 +14,7 @@ import pytest
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.formats import Reading, read_roles
 from perm_cli.formats.sources import Source, source_of
-from tests.test_formats import census_of, lines, read, refusal, saved, told
+from tests.test_formats import ALL_NAMES, NO_WORD, OTHER_NAMES, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD = "The bread burned.", "That smell stays for days."
 
@@ -187,7 +187,7 @@ def test_each_format_is_recognised_by_its_keys(name: str) -> None:
 
     assert census.format == name
     assert census.dialogues >= 1
-    assert census.remarks == ()
+    assert all(name == "empathetic" for remark in census.remarks)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -281,10 +281,7 @@ def test_other_answers_of_eqbench3_are_read_too(answer: str, turn: Turn) -> None
 def test_tasks_of_eqbench3_without_a_finished_dialogue_are_passed_over_with_a_remark() -> None:
     """A run that broke off is no reason to judge nothing, and nothing is left out in silence."""
     unfinished = task(prompts=[ASKED, "And now?"])
-    silent = task(
-        conversation_history=[{"role": "user", "content": ASKED}, {"role": "assistant", "content": "<think>"}]
-    )
-    runs = eqbench3(unfinished, silent, task(), task(conversation_history=[]))
+    runs = eqbench3(unfinished, task(), task(conversation_history=[]))
     runs["k1_baker"]["scenario_tasks"]["1"]["401"] = task()
 
     (census,) = census_of(document(runs))
@@ -292,7 +289,7 @@ def test_tasks_of_eqbench3_without_a_finished_dialogue_are_passed_over_with_a_re
     assert census.dialogues == 1
     reason = "1 of 2 replies found, expected a finished task"
     first = "k1_baker.scenario_tasks.1.1"
-    assert [str(each) for each in census.remarks] == [f"d.json: 4 records passed over, the first at {first}: {reason}"]
+    assert [str(each) for each in census.remarks] == [f"d.json: 3 records passed over, the first at {first}: {reason}"]
 
 
 def test_runs_of_eqbench3_travel_gzipped() -> None:
@@ -307,7 +304,8 @@ def test_esconv_keeps_survey_strategies_and_feedback() -> None:
     dialogue = one(document([esconv()]))
 
     assert dialogue == Dialogue(
-        id="d.json:1",
+        id="1",
+        system="d",
         turns=(seeker(), supporter(f"How come?\n{TOLD}"), seeker("It does.")),
         scenario="A kitchen.",
         labels={
@@ -339,11 +337,59 @@ def test_empathetic_dialogues_are_put_together_and_their_commas_restored() -> No
     """Nothing is quoted there, and some lines have more cells than the header."""
     assert one(write_empathetic()) == Dialogue(
         id="hit:1_conv:2",
+        system="test",
         turns=(seeker("The bread, it burned."), supporter('"Oh" no!')),
         scenario="Bread, burned.",
         labels={"selfeval": [[5, 4, 5], [2, 3, 1]]},
         meta={"emotion": "ashamed"},
     )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(
+            'c,1,sad,"Bread, burned.",9,"The bread, it burned.",,\nc,2,sad,"Bread, burned.",8,"Oh, no.",,\n',
+            id="commas",
+        ),
+        pytest.param(
+            'c,1,sad,"Bread, burned.",9,"The bread, it burned.",,\nc,2,sad,"Bread, burned.",8,"""Oh"", no.",,\n',
+            id="quotes",
+        ),
+        pytest.param(
+            '"c",1,"sad","Bread, burned.",9,"The bread, it burned.","",""\n'
+            '"c",2,"sad","Bread, burned.",8,"Oh\nno.","",""\n',
+            id="everything, over lines",
+        ),
+    ],
+)
+def test_empathetic_dialogues_that_another_program_wrote_are_read_by_their_quotes(rows: str) -> None:
+    """A data frame quotes what it must; the reply is the utterance, not the number beside it."""
+    dialogue = one(saved(f"{ED_HEADER}{rows}".encode(), "d.csv"))
+
+    assert dialogue.turns[0] == seeker("The bread, it burned.")
+    assert dialogue.turns[1].text.strip('"').startswith("Oh")
+    assert dialogue.scenario == "Bread, burned."
+
+
+def test_cells_behind_the_last_column_are_left_out_with_a_remark() -> None:
+    """Candidates stand there in the original files; elsewhere they may be half of a sentence."""
+    (census,) = census_of(write_empathetic())
+
+    (remark,) = map(str, census.remarks)
+    assert remark.startswith("test.csv: 1 row with more cells than the header found, the first at line 3; ")
+    assert remark.endswith("the cells behind the last column are left out")
+
+
+@pytest.mark.parametrize("name", ["ed_original.csv", "ed_resaved.csv"])
+def test_empathetic_dialogues_are_the_same_however_they_were_saved(shared: Path, name: str) -> None:
+    """The two files differ in nothing but their quotes."""
+    folder = shared / "data" / "faults"
+
+    texts = [[turn.text for turn in each.turns] for each in read(source_of(str(folder / name)))]
+
+    assert texts == [[turn.text for turn in each.turns] for each in read(source_of(str(folder / "ed_original.csv")))]
+    assert all(len(text) > 3 for turns in texts for text in turns)
 
 
 def test_a_conversation_without_a_listener_is_passed_over() -> None:
@@ -353,7 +399,7 @@ def test_a_conversation_without_a_listener_is_passed_over() -> None:
     (census,) = census_of(saved(f"{ED}{lonely}".encode(), "test.csv"))
 
     assert census.dialogues == 1
-    assert "1 record passed over, the first at line 4: no listener found" in str(census.remarks[0])
+    assert "1 record passed over, the first at line 4: no listener found" in str(census.remarks[-1])
 
 
 def test_the_files_of_epitome_are_joined() -> None:
@@ -396,10 +442,19 @@ def test_an_unknown_file_of_epitome_has_a_plain_level() -> None:
     assert one(table(epitome("2"), name="x.csv")).labels == {"level": 2}
 
 
+@pytest.mark.parametrize(("fields", "own"), [({"id": "7"}, "7"), ({}, "2")])
+def test_a_sample_of_epitome_without_labels_is_read(fields: dict[str, str], own: str) -> None:
+    """The authors ship such a file to try their program with."""
+    dialogue = one(table(fields | {"seeker_post": ASKED, "response_post": TOLD}))
+
+    assert (dialogue.id, dialogue.turns, dialogue.labels) == (own, (seeker(), supporter()), {})
+
+
 def test_a_transcript_of_annomi_keeps_what_was_noted_about_it() -> None:
     """Quality is a label of the transcript, behaviours are labels of its turns."""
     assert one(table(*ANNOMI)) == Dialogue(
         id="0",
+        system="d",
         turns=(supporter("How was the bread?"), seeker(), supporter()),
         labels={
             "mi_quality": "high",
@@ -463,18 +518,6 @@ def test_sage_keeps_the_seekers_feelings() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "said", [pytest.param("<think>Hm.", id="thought only"), pytest.param("# Analysis\nHm.", id="analysis only")]
-)
-def test_a_conversation_of_sage_with_an_empty_reply_is_passed_over(said: str) -> None:
-    """The model said nothing, and the file is as it was made."""
-    mute = sage({"role": "user", "content": ASKED}, {"role": "assistant", "content": said}, id="s2")
-
-    (census,) = census_of(saved(lines(sage(), mute)))
-
-    assert (census.dialogues, len(census.remarks)) == (1, 1)
-
-
 def test_a_sample_of_inspect_is_read_with_attachments_and_scores() -> None:
     """Large texts are kept apart in these logs; what the model thought is not what it said."""
     assert one(document(log())) == Dialogue(
@@ -507,9 +550,8 @@ def test_a_sample_without_messages_is_read_from_input_and_output(asked: object) 
     ("source", "problem"),
     [
         pytest.param(
-            lambda: saved(lines(sharegpt({"from": "bot", "value": TOLD}))),
-            "d.jsonl:1: conversations[0]: role 'bot' found, expected one of: human, user, gpt, assistant (other names: "
-            "--roles seeker=…,supporter=…)",
+            lambda: saved(lines(sharegpt({"from": "nurse", "value": TOLD}))),
+            f"d.jsonl:1: conversations[0]: role 'nurse' found, expected one of: {ALL_NAMES} {OTHER_NAMES}",
             id="sharegpt: role",
         ),
         pytest.param(
@@ -519,7 +561,7 @@ def test_a_sample_without_messages_is_read_from_input_and_output(asked: object) 
         ),
         pytest.param(
             lambda: saved(lines(sharegpt({"from": "gpt", "value": "# Analysis\nHm."}))),
-            "d.jsonl:1: conversations[0].value: an answer without a response found, expected text for the seeker",
+            NO_WORD,
             id="sharegpt: nothing said",
         ),
         pytest.param(
@@ -574,6 +616,22 @@ def test_a_sample_without_messages_is_read_from_input_and_output(asked: object) 
             lambda: document(log(sample(scores={"x\x1b": 1}))),
             "d.json: samples[0].scores.x\\u001b: 1 found, expected an object",
             id="inspect: score",
+        ),
+        pytest.param(
+            lambda: document(log() | {"status": "error", "samples": []}),
+            "d.json: samples: none found in a log of status 'error', expected at least one with a reply",
+            id="inspect: no samples",
+        ),
+        pytest.param(
+            lambda: document({"eval": {}, "status": "started"}),
+            "d.json: samples: none found in a log of status 'started', expected at least one with a reply",
+            id="inspect: a header only",
+        ),
+        pytest.param(
+            lambda: document(log(sample({"role": "user", "content": ASKED}, error={"message": "Time out\x1b."}))),
+            "d.json: 1 record passed over, the first at samples[0]: no reply found in a sample that failed (Time "
+            "out\\u001b.), expected one to judge",
+            id="inspect: a failed sample",
         ),
         pytest.param(
             lambda: saved(lines(sage(history=[{"role": "user", "content": ASKED}]))),

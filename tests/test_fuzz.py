@@ -20,6 +20,7 @@ from perm_cli.ratings import rating_line
 from perm_cli.rubrics import load_rubrics
 from perm_cli.words import DIMENSIONS, DimensionName, FormatName
 from tests import test_formats_foreign as foreign
+from tests import test_formats_training as training
 from tests.fuzz.claims import (
     dialogues_are_read_or_refused,
     rating_is_typed_or_none,
@@ -53,7 +54,7 @@ BY_COLUMNS = st.builds(
         labels=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(KEYS)),
     ),
 )
-ENDINGS = ("", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".eval")
+ENDINGS = ("", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".eval", ".txt")
 NAMES = st.builds(lambda ending, packed: f"d{ending}{packed}", st.sampled_from(ENDINGS), st.sampled_from(["", ".gz"]))
 DIMENSION_NAMES = st.sampled_from(DIMENSIONS)
 FINISH_REASONS = st.sampled_from(["stop", "length"])
@@ -124,6 +125,15 @@ FOREIGN = [
     {"conv_id": "c", "utterance_idx": "1", "utterance": "x", "prompt": "p", "selfeval": "5|4_3"},
     {"id": "d", "role": "supporter", "text": "x", "turn": 1, "label.x": "4", "labels": "{}", "analysis": ""},
     {"seeker": "x", "supporter": "# Analysis\nx\n# Response\ny"},
+    [training.USER, training.BOT],
+    ["user: x", "agent: y"],
+    *training.PAIRS.values(),
+    {"instruction": "x", "input": "y", "output": "z", "history": [["a", "b"]], "id": 1, "label": True},
+    {"turns": [training.USER, training.BOT], "scenario": "S", "user_description": "P", "name": "n"},
+    training.promptfoo(training.result()),
+    *(half for pair in training.BATCHES.values() for half in pair),
+    training.question(),
+    {"question_id": 81, "model_id": "m", "choices": [{"turns": ["x", "y"]}]},
 ]
 
 

@@ -237,7 +237,7 @@ LITTLE = {
     "one-has-nothing": "id,system,a,b\n"
     + "".join(f"d{n},{s},{n if s == 'x' else ''},{n}\n" for n in range(4) for s in "xy"),
     "hostile": 'id,system,"\x1b[2J[red]","=1+1\u202e"\n'
-    + "".join(f'"\x00[/b]{n}","\x07{n % 2}",{n},{n % 3}\n' for n in range(9)),
+    + "".join(f'"\x01[/b]{n}","\x07{n % 2}",{n},{n % 3}\n' for n in range(9)),
 }
 
 

@@ -104,7 +104,7 @@ def test_in_a_wide_file_a_rater_may_be_called_anything(column: str) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        pytest.param("", "r.csv:1: columns nothing found, expected one called dialogue_id", id="empty"),
+        pytest.param("", "r.csv: no ratings found", id="empty"),
         pytest.param("a,b\n1,2\n", "r.csv:1: columns a, b found, expected one called dialogue_id", id="no-item"),
         pytest.param("id,a\n", "r.csv: no ratings found", id="header-only"),
         pytest.param("id\nd\n", "r.csv: no ratings found", id="no-rater"),
@@ -118,10 +118,9 @@ def test_in_a_wide_file_a_rater_may_be_called_anything(column: str) -> None:
         pytest.param("id,turn,a\nd,last,1\n", "r.csv:2: turn 'last' found, expected a number from 1", id="turn"),
         pytest.param(f"id,turn,a\nd,{'9' * 5000},1\n", "found, expected a number from 1", id="an-endless-turn"),
         pytest.param("id,a\n,1\n", "r.csv:2: no dialogue_id found, expected one", id="an-item-without-a-name"),
-        pytest.param(",id,a\n0,d,1\n", "r.csv:1: column '' found, expected a rater's name, once", id="an-index"),
-        pytest.param("id,a,a\nd,1,2\n", "r.csv:1: column 'a' found, expected a rater's name, once", id="twice"),
-        pytest.param(b"id,a\n\xff,1\n", "expected a CSV file of ratings", id="not-utf-8"),
-        pytest.param(f"id,a\nd,{'1' * 140_000}\n", "expected a CSV file of ratings", id="a-giant-cell"),
+        pytest.param("id,a,a\nd,1,2\n", "r.csv:1: column 'a' found twice, expected it once", id="twice"),
+        pytest.param(b"id,a\n\xff,1\n", "expected UTF-8 (text of Windows: iconv ", id="not-utf-8"),
+        pytest.param(f"id,a\nd,{'1' * 140_000}\n", "found, expected a number or nothing", id="a-giant-cell"),
     ],
 )
 def test_a_file_that_is_wrong_is_one_line(content: str | bytes, said: str) -> None:
@@ -134,9 +133,25 @@ def test_a_file_that_is_wrong_is_one_line(content: str | bytes, said: str) -> No
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("id;human1;gpt\nd;3;4\n", id="semicolons"),
+        pytest.param("sep=|\r\nid|human1|gpt\r\nd|3|4\r\n", id="a separator that it names"),
+        pytest.param("id\thuman1\tgpt\r\nd\t3\t4\r\n".encode("utf-16"), id="UTF-16"),
+        pytest.param(",id,human1,gpt,\n0,d,3,4,\n", id="columns without a name"),
+    ],
+)
+def test_ratings_are_read_as_spreadsheets_write_them(content: str | bytes) -> None:
+    """As dialogues are."""
+    scores = read_ratings(made(content))
+
+    assert (scores.items, scores.raters) == ([Item("d")], ["human1", "gpt"])
+
+
 def test_a_file_that_is_not_there_is_a_line() -> None:
     """So is one that may not be read."""
-    with pytest.raises(SettingsError, match=r"no\.csv: No such file or directory, expected a CSV file of ratings"):
+    with pytest.raises(SettingsError, match=r"no\.csv: no such file found, expected a CSV file"):
         read_ratings(Path("no.csv"))
 
 
@@ -147,7 +162,10 @@ def test_a_file_that_is_not_there_is_a_line() -> None:
         pytest.param("r.csv", "\ufeffid,rater,score\n", True, id="with-a-mark-of-byte-order"),
         pytest.param("r.csv", "id,role,Text\n", False, id="turns"),
         pytest.param("r.csv", "id,seeker,supporter\n", False, id="exchanges"),
-        pytest.param("r.csv", "x" * 140_000, False, id="a-giant-cell"),
+        pytest.param("r.csv", "x" * 140_000, True, id="a-giant-cell"),
+        pytest.param("r.csv", "id;role;text\n".encode("utf-16"), False, id="turns-as-Excel-writes-them"),
+        pytest.param("r.tsv", "id\trater\tscore\n", True, id="with-tabs"),
+        pytest.param("r.csv.gz", b"nonsense", False, id="broken"),
         pytest.param("r.jsonl", "{}", False, id="no-csv"),
     ],
 )

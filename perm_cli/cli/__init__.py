@@ -229,14 +229,7 @@ def compare(
 @app.command()
 @with_options
 def grade(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Files, folders or patterns of dialogues, run folders, or a CSV file of ratings.",
-            show_default=False,
-        ),
-    ],
+    inputs: Inputs,
     dialogues: DialogueOptions,
     asking: JudgeOptions,
     reward: RewardOptions,
@@ -269,15 +262,7 @@ def grade(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.grade import Bars, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(
-        judges=judge or (),
-        people=(),
-        panel=panel,
-        out=out,
-        min_coverage=min_coverage,
-        as_json=as_json,
-        file_systems=True,
-    )
+    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, min_coverage=min_coverage, as_json=as_json)
     bars = Bars(baseline=baseline, fail_under=fail_under, fail_if_worse_than=fail_if_worse_than, junit=junit)
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, bars))
 

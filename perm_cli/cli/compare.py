@@ -10,6 +10,7 @@ import orjson
 from perm_cli.biases import feature_table
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.inputs import Table, enough, read_table, table_of_runs
+from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.rating import rate_all
@@ -45,7 +46,6 @@ class Wishes:
     out: Path
     min_coverage: float
     as_json: bool
-    file_systems: bool = False
 
 
 def run(
@@ -78,7 +78,9 @@ def rated_table(
     inputs: Sequence[str], dialogues: DialogueOptions, asking: JudgeOptions, recipe: Recipe, wishes: Wishes
 ) -> Table:
     """Return the scores of the inputs, and say what kept some out; dialogues are rated by the judges first."""
-    found = read_table(inputs, recipe, wishes.people)
+    inputs = files_of(inputs)
+    is_described = bool(dialogues.columns) or dialogues.format != "auto"  # as dialogues, whatever columns are called
+    found = read_table(inputs, recipe, wishes.people, ratings=not is_described)
     if found and wishes.judges:
         raise SettingsError("--judge: found beside ratings that are made, expected dialogues to rate")
     if wishes.people and (not found or found.runs):
@@ -89,7 +91,7 @@ def rated_table(
         what = "dialogues" if inputs[0] == "-" or Path(inputs[0]).is_file() else "no file of dialogues and no run"
         raise SettingsError(f"{inputs[0]}: {what} found, expected dialogues and --judge to rate them, or run folders")
     each = [replace(asking, judge=judge) for judge in dict.fromkeys(wishes.judges)]
-    asked = rate_all(inputs, dialogues, each, recipe, wishes.out, file_systems=wishes.file_systems)
+    asked = rate_all(inputs, dialogues, each, recipe, wishes.out)
     return _remarked(table_of_runs(read_runs(list(asked), recipe, asked)))
 
 

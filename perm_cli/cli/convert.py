@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.names import files_of
 from perm_cli.cli.options import ReadingOptions
 from perm_cli.cli.orders import opened_sources, reading_of
 from perm_cli.exports import opened_output, row_writer_of, write_lines, write_rows, writer_of
@@ -16,6 +17,7 @@ from perm_cli.words import PolicyStyle, TrainerName
 
 def run(files: Sequence[str], options: ReadingOptions, out: str, *, force: bool) -> None:
     """Do what the command says."""
+    files = files_of(files)
     paths = [Path(name) for name in files]
     if all(map(is_run, paths)):
         _convert_runs(paths, out, force=force)

@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from glob import glob
 from pathlib import Path
 
 import orjson
@@ -21,7 +20,6 @@ from perm_cli.reports.compared import health_table
 from perm_cli.reports.graded import difference_table, junit, shown_differences, standings_table, verdict_lines
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import REWARD, read_runs
-from perm_cli.runs import is_run
 from perm_cli.scores import Scores
 from perm_cli.systems import Leaderboard, leaderboard
 from perm_cli.terminal import one_line
@@ -51,7 +49,7 @@ def run(
         raise SettingsError(f"--fail-under: {bars.fail_under} found, expected a number")
     recipe = recipe_of(reward, asking.score)
     before = read_runs([bars.fail_if_worse_than], recipe).scores if bars.fail_if_worse_than else None
-    table = rated_table(list(_files(inputs)), dialogues, asking, recipe, wishes)
+    table = rated_table(inputs, dialogues, asking, recipe, wishes)
     scores, raters = _raters(table, wishes, recipe)
     if before and wishes.panel:
         _, before = with_panel(before, wishes.panel, recipe)
@@ -70,22 +68,6 @@ def run(
     if not enough(table, wishes.min_coverage):
         return COVERAGE_TOO_LOW
     return CHECK_FAILED if failed(checks) else DONE
-
-
-def _files(inputs: Sequence[str]) -> Iterator[str]:
-    """Yield the files that names, folders and patterns stand for."""
-    for name in inputs:
-        path = Path(name)
-        if name and path.is_dir() and not is_run(path):
-            found = sorted(each for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
-        elif not path.exists() and any(sign in name for sign in "*?["):
-            found = sorted(Path(each) for each in glob(name, recursive=True))  # noqa: PTH207 - takes every pattern
-        else:
-            yield name
-            continue
-        if not found:
-            raise SettingsError(f"{name}: no files found, expected dialogues")
-        yield from map(str, found)
 
 
 def _raters(table: Table, wishes: Wishes, recipe: Recipe) -> tuple[Scores, list[str]]:

@@ -55,9 +55,11 @@ def table_of_runs(runs: RunScores) -> Table:
     return Table(scores=runs.scores, runs=runs, remarks=runs.remarks)
 
 
-def read_table(names: Sequence[str], recipe: Recipe, people: Sequence[str] = ()) -> Table | None:
+def read_table(
+    names: Sequence[str], recipe: Recipe, people: Sequence[str] = (), *, ratings: bool = True
+) -> Table | None:
     """
-    Return the scores in run folders or in one file of ratings, None if these are dialogues.
+    Return the scores in run folders or, unless they hold no `ratings`, in one file; None if these are dialogues.
 
     Raise `SettingsError` if they are of several kinds.
     """
@@ -67,9 +69,9 @@ def read_table(names: Sequence[str], recipe: Recipe, people: Sequence[str] = ())
         raise SettingsError(f"{other}: found beside run folders, expected run folders only, or dialogues only")
     if runs:
         return table_of_runs(read_runs(runs, recipe))
-    ratings = [Path(name) for name in names if is_ratings_file(Path(name))]
-    if not ratings:
+    files = [Path(name) for name in names if ratings and is_ratings_file(Path(name))]
+    if not files:
         return None
     if len(names) > 1:
-        raise SettingsError(f"{ratings[0]}: a file of ratings found beside other inputs, expected it alone")
-    return Table(scores=read_ratings(ratings[0], people))
+        raise SettingsError(f"{files[0]}: a file of ratings found beside other inputs, expected it alone")
+    return Table(scores=read_ratings(files[0], people))

@@ -15,7 +15,11 @@ from perm_cli.words import FormatName, FusionName, PanelName, PolicyStyle, Score
 
 Files = Annotated[
     list[str],
-    Argument(help="JSONL, JSON, CSV, Parquet or .eval files, also .gz; `-` is standard input.", show_default=False),
+    Argument(
+        help="Files, folders or patterns of dialogues: JSONL, JSON, CSV, Parquet, .eval or .txt, also .gz and .zst; "
+        "`-` is standard input.",
+        show_default=False,
+    ),
 ]
 RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
@@ -25,7 +29,7 @@ Inputs = Annotated[
     list[str],
     Argument(
         metavar="INPUT...",
-        help="Run folders, a CSV file of ratings, or dialogues to be rated first.",
+        help="Files, folders or patterns of dialogues to be rated first, run folders, or a CSV file of ratings.",
         show_default=False,
     ),
 ]
@@ -65,8 +69,11 @@ class ReadingOptions:
     ] = None
     columns: Annotated[
         str | None,
-        Option(help="Columns of a table, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False),
+        Option(
+            help="Columns or fields of JSON, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False
+        ),
     ] = None
+    strict: Annotated[bool, Option("--strict", help="Refuse empty replies instead of passing them over.")] = False
 
 
 MinCoverage = Annotated[float, Option(min=0, max=1, help="Exit with 3 if fewer of the ratings asked for have a score.")]

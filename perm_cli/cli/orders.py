@@ -6,23 +6,28 @@ from pathlib import Path
 
 from perm_cli.assets import shipped
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
 from perm_cli.errors import SettingsError
 from perm_cli.formats import Reading, read_columns, read_roles
-from perm_cli.formats.sources import Source, forget, source_of
+from perm_cli.formats.sources import Source, forget, source_of, told_apart
 from perm_cli.judges import detour_of, named_judge
 from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
 from perm_cli.prompts import Answer, PromptBook
 from perm_cli.rewards import BOUNDS, Leveller, Recipe, read_weights
 from perm_cli.rubrics import load_rubrics
+from perm_cli.runs import is_run
 from perm_cli.scoring import Order
 from perm_cli.words import ScoreMode
 
 
 @contextmanager
 def opened_sources(files: Sequence[str]) -> Iterator[list[Source]]:
-    """Open the inputs for the time of the `with` block."""
-    sources = [source_of(name) for name in dict.fromkeys(files)]
+    """Open the inputs, with folders and patterns spelled out, for the time of the `with` block."""
+    names = files_of(files)
+    if run := next((name for name in names if is_run(Path(name))), None):
+        raise SettingsError(f"{run}: a run folder found, expected dialogues; those of the run: {run}/dialogues.jsonl")
+    sources = told_apart([source_of(name) for name in names])
     try:
         yield sources
     finally:
@@ -35,7 +40,7 @@ def reading_of(options: ReadingOptions) -> Reading:
     roles = read_roles(options.roles) if options.roles else None
     columns = read_columns(options.columns) if options.columns else None
     turns = options.turns if isinstance(options, DialogueOptions) else "all"
-    return Reading(format=options.format, roles=roles, turns=turns, columns=columns)
+    return Reading(format=options.format, roles=roles, turns=turns, columns=columns, strict=options.strict)
 
 
 def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: JudgeOptions) -> Order:

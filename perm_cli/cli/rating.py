@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -22,7 +22,7 @@ from perm_cli.ratings import Rating
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import Command
 from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, Order, Stop, entered, interruptible, is_made, make_ratings, prepare
+from perm_cli.scoring import Job, Stop, entered, interruptible, is_made, make_ratings, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,16 @@ def rate_all(
     judges: Sequence[JudgeOptions],
     recipe: Recipe,
     out: Path,
-    *,
-    file_systems: bool = False,
 ) -> dict[Path, Command]:
     """
     Rate dialogues with every judge; return the run folders in `out`, one per judge, and the command on each.
 
-    With `file_systems`, files are systems where rows name none. A judge that cannot be used is said and left out;
-    raise its error if none is left, and `KeyboardInterrupt` when the user has stopped the run.
+    A judge that cannot be used is said and left out; raise its error if none is left, and `KeyboardInterrupt` when
+    the user has stopped the run.
     """
     console = messages()
     with opened_sources(files) as sources:
-        orders = [_order(order_of(sources, dialogues, judge), file_systems=file_systems) for judge in judges]
+        orders = [order_of(sources, dialogues, judge) for judge in judges]
         for order in orders:
             check_judge(order.judge)
         folders = _folders([order.judge.name for order in orders])
@@ -68,10 +66,6 @@ def rate_all(
         for path, failure in failures.items():
             say(console, f"{path.name}: left out: {failure}")
         return {work.path: _fused(work, recipe) for work in works if work.path not in failures}
-
-
-def _order(order: Order, *, file_systems: bool) -> Order:
-    return replace(order, reading=replace(order.reading, file_systems=file_systems))
 
 
 async def _rate(works: Sequence[_Work], progress: ProgressLine, console: Console) -> dict[Path, PermError]:

@@ -13,6 +13,7 @@ from perm_cli.calibration import Calibration, calibrated, read_calibration
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.inputs import Table, enough
+from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, LabelOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.constructs import mapping, read_map
@@ -77,6 +78,7 @@ def judged_table(
     against: Against,
 ) -> Table:
     """Return the scores of the inputs, and say what kept some out; people are named of them only if they hold any."""
+    inputs = files_of(inputs)
     in_table = not against.labels and any(is_ratings_file(Path(name)) for name in inputs)
     return rated_table(inputs, dialogues, asking, recipe, wishes if in_table else replace(wishes, people=()))
 

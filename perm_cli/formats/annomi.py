@@ -9,7 +9,7 @@ from perm_cli.formats.cells import number_or_text
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, NothingToJudge, Row, each_group
 from perm_cli.formats.rows import RoleMap, id_in, mapped_role, text_in
-from perm_cli.formats.talk import Said, joined_notes, turns_of, with_notes
+from perm_cli.formats.talk import Said, joined_notes, said_in, turns_of, with_notes
 
 SAYS = "a CSV file with transcript_id, interlocutor and utterance_text"
 ROLES: RoleMap = {"client": "seeker", "therapist": "supporter"}
@@ -41,9 +41,10 @@ def _said(row: Row, roles: RoleMap) -> Said:
     speaker = text_in(row.fields.get("interlocutor"), "interlocutor")
     found = {name: number_or_text(row.fields.get(name)) for name in _NOTES}
     note = {name: value for name, value in found.items() if value not in _NOTHING}
+    role = mapped_role(speaker, roles, "interlocutor")
     return Said(
-        role=mapped_role(speaker, roles, "interlocutor"),
-        text=text_in(row.fields.get("utterance_text"), "utterance_text").strip(),
+        role=role,
+        text=said_in(role, row.fields.get("utterance_text"), "utterance_text").strip(),
         notes={f"annotator {id_in(who, 'annotator_id')}": note} if note and who is not None else note,
     )
 

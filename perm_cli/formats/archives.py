@@ -55,7 +55,9 @@ def _rows(source: Source, stream: BinaryIO, archive: ZipFile) -> Iterator[Item]:
     if isinstance(log, Problem):
         yield log
         return
-    samples = (member for name, member in members.items() if _SAMPLE.fullmatch(name))
+    samples = [member for name, member in members.items() if _SAMPLE.fullmatch(name)]
+    if not samples:
+        yield Row(source.name, 1, {**log, "samples": []}, is_line=False)
     for number, member in enumerate(samples, 1):
         sample = _member(source, stream, archive, member)
         if isinstance(sample, Problem):

@@ -1,8 +1,9 @@
 """Check all dialogues before the first call, then read them again, one at a time."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from sqlite3 import Connection
 
 from perm_cli.dialogues import Dialogue, judged_turns
@@ -15,10 +16,12 @@ from perm_cli.formats.rows import shown
 from perm_cli.formats.sources import Remark, Source
 from perm_cli.scratch import scratch
 
+_NUMBER = re.compile(r"\d+")
 _HOLDS = {
     "table": "a header and rows below it",
     "json": "a list of objects, or one",
     "log": "at least one sample",
+    "text": "lines such as `user: …` and `agent: …`",
 }
 
 
@@ -47,7 +50,7 @@ def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]
         check = _Check(reading, seen)
         tallies = {source.name: tally for batch in batches(sources, reading) for source, tally in check.tallied(batch)}
     if check.count:
-        raise InputError(check.problems, check.count)
+        raise InputError(check.problems(), check.count)
     return [tallies[source.name].census(source, digests[source.name]) for source in sources]
 
 
@@ -80,12 +83,12 @@ class _Tally:
 
 
 class _Check:
-    """Count problems over all sources, and keep the first of them."""
+    """The count of problems over all sources, and the first of each kind; within a kind, only places differ."""
 
     def __init__(self, reading: Reading, seen: Connection) -> None:
         self._reading = reading
         self._seen = seen
-        self.problems: list[Problem] = []
+        self._kinds: dict[Problem, tuple[Problem, int]] = {}
         self.count = 0
 
     def tallied(self, batch: Sequence[Source]) -> Iterator[tuple[Source, _Tally]]:
@@ -116,9 +119,17 @@ class _Check:
                 self._report(_repeated(made, self._seen))
 
     def _report(self, problem: Problem | None) -> None:
-        if problem:
-            self.count += 1
-            self.problems += [problem] * (len(self.problems) < SHOWN_PROBLEMS)
+        if not problem:
+            return
+        self.count += 1
+        kind = replace(problem, line=0, field=_NUMBER.sub("#", problem.field))
+        first, count = self._kinds.get(kind, (problem, 0))
+        if count or len(self._kinds) < SHOWN_PROBLEMS:
+            self._kinds[kind] = first, count + 1
+
+    def problems(self) -> Mapping[Problem, int]:
+        """Return the first problem of each kind, and how often it was found."""
+        return dict(self._kinds.values())
 
 
 def _repeated(found: Found, seen: Connection) -> Problem | None:

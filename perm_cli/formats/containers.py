@@ -1,13 +1,12 @@
 """What a file is: JSON Lines, a JSON document, a table, Parquet or a zipped log; each gives rows."""
 
-import gzip
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, Literal
 
 from perm_cli.errors import Problem
 from perm_cli.formats.archives import rows_of_log
-from perm_cli.formats.documents import is_document, rows_of_document, rows_of_lines
+from perm_cli.formats.documents import is_document, rows_of_document, rows_of_lines, rows_of_text
+from perm_cli.formats.packing import bare_name, broken, packing_of
 from perm_cli.formats.parquet import rows_of_parquet
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item
@@ -16,7 +15,7 @@ from perm_cli.formats.tables import rows_of_table
 from perm_cli.terminal import one_line
 from perm_cli.words import FormatName
 
-Kind = Literal["lines", "json", "table", "parquet", "log", "unknown"]
+Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
 
 _ENDINGS: Mapping[str, Kind] = {
     ".jsonl": "lines",
@@ -26,16 +25,17 @@ _ENDINGS: Mapping[str, Kind] = {
     ".tsv": "table",
     ".parquet": "parquet",
     ".eval": "log",
+    ".txt": "text",
 }
 _MAGIC: Mapping[bytes, Kind] = {b"PAR1": "parquet", b"PK\x03\x04": "log"}
-_NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log"}
-TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi")
+_NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log", "text": "text"}
+TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi", "alpaca", "completion")
 """Formats whose rows are rows of cells."""
 
 
 def kind_of(source: Source) -> Kind:
     """Return what a file is by its name."""
-    name = source.name.lower().removesuffix(".gz")
+    name = bare_name(source.name).lower()
     return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "unknown")
 
 
@@ -44,7 +44,7 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
     kind = kind_of(source)
     noun = _NOUNS.get(kind, "JSONL")
     try:
-        if kind == "unknown":
+        if kind in {"unknown", "text"}:
             kind = _sniffed(source, reading)
         if whole := _WHOLE.get(kind):
             yield from whole(source)
@@ -58,8 +58,15 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
         yield Problem(source.name, 0, "", f"no such file found, expected a {noun} file")
     except IsADirectoryError:
         yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Problem(source.name, 0, "", f"broken gzip data found ({error}), expected a complete .gz file")
+    except ImportError:
+        what = "a .zst file found, expected backports.zstd to unpack it: pip install backports.zstd"
+        yield Problem(source.name, 0, "", what)
+    except UnicodeDecodeError as error:
+        yield Problem(source.name, 0, "", f"broken UTF-16 found ({error.reason}), expected whole characters")
+    except broken() as error:
+        packed = packing_of(source.name)
+        what = f"broken {packed} data found ({one_line(str(error))}), expected a complete {packed} file"
+        yield Problem(source.name, 0, "", what)
     except OSError as error:
         yield Problem(source.name, 0, "", f"{error.strerror or one_line(str(error))} found, expected a readable file")
 
@@ -69,6 +76,7 @@ _STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Item]]] = {
     "lines": rows_of_lines,
     "json": rows_of_document,
     "table": rows_of_table,
+    "text": rows_of_text,
 }
 
 
@@ -81,4 +89,8 @@ def _sniffed(source: Source, reading: Reading) -> Kind:
     is_json = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
     if is_json:
         return "json"
-    return "table" if reading.columns or reading.format in TABLES else "lines"
+    if reading.columns or reading.format in TABLES:
+        return "table"
+    if reading.format != "transcript" and kind_of(source) != "text":
+        return "lines"
+    return "table" if b"\t" in start.partition(b"\n")[0] else "text"  # what Excel calls Unicode text

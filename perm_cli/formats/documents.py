@@ -84,21 +84,49 @@ def _rows(source: Source, document: object) -> Iterator[Item]:
     if not isinstance(document, list):
         yield Problem(source.name, 0, "", f"{shown(document)} found, expected a list or an object")
         return
+    if document and all(isinstance(each, str) for each in document):
+        yield Row(source.name, 1, {"transcript": document}, is_line=False, is_whole=True)
+        return
     for place, each in enumerate(document):
-        if isinstance(each, dict):
-            yield Row(source.name, place + 1, each, f"[{place}]", is_line=False)
-        else:
+        fields = _fields(each)
+        if fields is None:
             yield Problem(source.name, 0, f"[{place}]", f"{shown(each)} found, expected a JSON object")
+        else:
+            yield Row(source.name, place + 1, fields, f"[{place}]", is_line=False)
+
+
+def _fields(value: object) -> Mapping[str, Any] | None:
+    """Return an object, or a list of what was said as the field that it would be in one; None for anything else."""
+    if isinstance(value, dict):
+        return value
+    first = value[0] if isinstance(value, list) and value else None
+    if isinstance(first, dict):
+        return {"conversations" if "from" in first else "messages": value}
+    return {"transcript": value} if isinstance(first, str) else None
 
 
 def _row(line: Line, source: Source) -> Row | Problem:
     try:
-        row: Mapping[str, Any] = orjson.loads(line.text)
+        value = orjson.loads(line.text)
     except orjson.JSONDecodeError as error:
         return Problem(source.name, line.number, "", _why_not_json(line.text, error, "one JSON object a line"))
-    if not isinstance(row, dict):
-        return Problem(source.name, line.number, "", f"{shown(row)} found, expected a JSON object")
-    return Row(source.name, line.number, row)
+    fields = _fields(value)
+    if fields is None:
+        return Problem(source.name, line.number, "", f"{shown(value)} found, expected a JSON object")
+    return Row(source.name, line.number, fields)
+
+
+def rows_of_text(source: Source, stream: BinaryIO) -> Iterator[Item]:
+    """Yield the row that a transcript is."""
+    text = stream.read(MAX_LINE_BYTES + 1)
+    if len(text) > MAX_LINE_BYTES:
+        what = f"a text of more than {MAX_LINE_BYTES:,} bytes found, expected the transcript of one dialogue"
+        yield Problem(source.name, 0, "", what)
+    elif (byte := wrong_byte(text)) is not None:
+        yield Problem(source.name, text.count(b"\n", 0, byte) + 1, "", named_byte(text, byte))
+    elif text.strip():
+        fields = {"transcript": text.decode().removeprefix("\ufeff")}
+        yield Row(source.name, 1, fields, is_line=False, is_whole=True)
 
 
 def _why_not_json(text: bytes, error: orjson.JSONDecodeError, expected: str) -> str:

@@ -33,9 +33,9 @@ def _said(row: Row, roles: RoleMap) -> Said | None:
     place = number_or_text(row.fields.get("utterance_idx"))
     if not isinstance(place, int):
         raise RowError([("utterance_idx", f"{shown(place)} found, expected a number")])
-    name = "speaker" if place % 2 else "listener"
+    role = mapped_role("speaker" if place % 2 else "listener", roles, "utterance_idx")
     text = _text(row, "utterance")
-    return Said(role=mapped_role(name, roles, "utterance_idx"), text=text) if text else None
+    return Said(role=role, text=text) if text or role == "supporter" else None
 
 
 def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Dialogue:

@@ -37,7 +37,8 @@ def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:  # noqa: AR
             yield from item.problems(error)
     for (seeker_id, response_id), pair in pairs.items():
         turns = (Turn(role="seeker", text=pair.post), Turn(role="supporter", text=pair.response))
-        yield Found(Dialogue(id=f"{seeker_id}_{response_id}", turns=turns, labels=_labels(pair)), pair.row)
+        own = "_".join(filter(None, (seeker_id, response_id)))
+        yield Found(Dialogue(id=own, turns=turns, labels=_labels(pair)), pair.row)
 
 
 @dataclass(slots=True)
@@ -51,8 +52,9 @@ class _Pair:
 
 def _note(pairs: dict[tuple[str, str], _Pair], row: Row) -> None:
     fields = row.fields
-    key = (id_in(fields.get("sp_id"), "sp_id"), id_in(fields.get("rp_id"), "rp_id"))
-    post, response = (text_in(fields.get(name), name) for name in ("seeker_post", "response_post"))
+    key = _key(row)
+    post = text_in(fields.get("seeker_post"), "seeker_post")
+    response = words_in(fields.get("response_post"), "response_post")
     pair = pairs.setdefault(key, _Pair(row, post, response))
     mechanism = _mechanism(row)
     if (level := fields.get("level")) not in (None, ""):
@@ -60,6 +62,14 @@ def _note(pairs: dict[tuple[str, str], _Pair], row: Row) -> None:
     known = pair.rationales.setdefault(mechanism, [])
     rationales = (part.strip() for part in words_in(fields.get("rationales"), "rationales").split("|"))
     known += [part for part in rationales if part and part not in known]
+
+
+def _key(row: Row) -> tuple[str, str]:
+    """Return the ids of the two posts; a sample without labels names one for both, or none."""
+    fields = row.fields
+    if fields.keys() & {"sp_id", "rp_id"}:
+        return id_in(fields.get("sp_id"), "sp_id"), id_in(fields.get("rp_id"), "rp_id")
+    return id_in(fields.get("id") or row.own_id), ""
 
 
 def _mechanism(row: Row) -> str:

@@ -81,15 +81,13 @@ def _spoken(task: Mapping[str, Any], prompts: Sequence[object], roles: RoleMap) 
         if name in SILENT and name not in roles:
             continue
         role = mapped_role(name, roles, f"{field}.role")
-        content = text_in(message.get("content"), f"{field}.content")
         if role == "seeker":
+            content = text_in(message.get("content"), f"{field}.content")
             prompt = next(asked, None)
             bare = isinstance(prompt, str) and prompt.strip() and prompt.strip() in content
             yield Said(role=role, text=str(prompt).strip() if bare else content)
             continue
-        answer = _answer(content)
-        if not answer.response:
-            raise NothingToJudge("an answer without a response found, expected one to judge")
+        answer = _answer(words_in(message.get("content"), f"{field}.content"))
         yield Said(role=role, text=answer.response, analysis=answer.analysis)
 
 

@@ -8,7 +8,7 @@ from perm_cli.formats.cells import number_or_text
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, NothingToJudge, one_a_row
 from perm_cli.formats.rows import RoleMap, id_in, list_in, mapped_role, object_in, text_in, words_in
-from perm_cli.formats.talk import Said, turns_of, with_notes
+from perm_cli.formats.talk import Said, said_in, turns_of, with_notes
 
 SAYS = "a list of objects with dialog and survey_score"
 ROLES: RoleMap = {
@@ -55,7 +55,7 @@ def _said(entry: object, field: str, roles: RoleMap) -> Said:
     said = object_in(entry, field)
     role = mapped_role(text_in(said.get("speaker"), f"{field}.speaker"), roles, f"{field}.speaker")
     name = "text" if "content" not in said and "text" in said else "content"
-    text = text_in(said.get(name), f"{field}.{name}").strip()
+    text = said_in(role, said.get(name), f"{field}.{name}").strip()
     noted = {**said, **object_in(said.get("annotation"), f"{field}.annotation")}
     note = {each: number_or_text(noted[each]) for each in _NOTES if noted.get(each) is not None}
     return Said(role=role, text=text, notes=note)

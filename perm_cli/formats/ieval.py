@@ -11,7 +11,8 @@ from perm_cli.dialogues import Dialogue
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, NothingToJudge, Row, each_row, split
 from perm_cli.formats.rows import RoleMap, RowError, id_in, mapped_role, object_in, text_in, words_in
-from perm_cli.formats.talk import Said, turns_of
+from perm_cli.formats.talk import Said, said_in, turns_of
+from perm_cli.words import Role
 
 SAYS = "a list of objects with positive and negative, each with a chat_log a bot"
 ROLES: RoleMap = {"human": "seeker", "bot": "supporter"}
@@ -45,7 +46,8 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
     names = ("human", "bot")
     lines = _lines(text_in(rated["chat_log"], "chat_log"))
     turns, _ = turns_of(
-        Said(role=mapped_role(names[place % 2], roles, "chat_log"), text=text) for place, text in enumerate(lines)
+        _said(mapped_role(names[place % 2], roles, "chat_log"), text, f"chat_log line {place + 1}")
+        for place, text in enumerate(lines)
     )
     if all(turn.role == "seeker" for turn in turns):
         raise NothingToJudge("no reply found, expected one to judge")
@@ -67,6 +69,8 @@ def _lines(log: str) -> list[str]:
             said.append(line.removeprefix(_BULLET).strip())
         elif line.strip():
             said[-1] += f"\n{line.strip()}"
-    for place, text in enumerate(said):
-        text_in(text, f"chat_log line {place + 1}")
     return said
+
+
+def _said(role: Role, text: str, field: str) -> Said:
+    return Said(role=role, text=said_in(role, text, field))

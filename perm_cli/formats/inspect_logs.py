@@ -9,6 +9,7 @@ from perm_cli.formats.records import Item, Made, NothingToJudge, Row, each_row, 
 from perm_cli.formats.rows import RoleMap, RowError, id_in, list_in, mapped_role, object_in, shown, text_in, words_in
 from perm_cli.formats.sections import read_answer
 from perm_cli.formats.talk import SILENT, Said, turns_of
+from perm_cli.terminal import one_line
 
 SAYS = "a log (.eval or .json) with eval and samples"
 ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
@@ -17,7 +18,7 @@ _ATTACHMENT = "attachment://"
 
 def recognises(row: Mapping[str, Any]) -> bool:
     """Tell whether the row looks like this format."""
-    return "eval" in row and "samples" in row
+    return "eval" in row and bool(row.keys() & {"samples", "status"})
 
 
 def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
@@ -28,7 +29,10 @@ def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
 
 def _samples(row: Row) -> Iterator[Row]:
     about = object_in(row.fields.get("eval"), "eval")
-    samples = list_in(row.fields.get("samples"), "samples")
+    if not row.fields.get("samples"):
+        status = shown(row.fields.get("status"))
+        raise RowError([("samples", f"none found in a log of status {status}, expected at least one with a reply")])
+    samples = list_in(row.fields["samples"], "samples")
     for place, sample in enumerate(samples):
         field = f"samples[{place}]"
         # The member of a zipped log is the sample.
@@ -41,7 +45,7 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
     sample, about = row.fields["sample"], row.fields["eval"]
     turns, _ = turns_of(_spoken(sample, roles))
     if all(turn.role == "seeker" for turn in turns):
-        raise NothingToJudge("no reply found, expected one to judge")
+        raise NothingToJudge(f"no reply found{_failure(sample)}, expected one to judge")
     parts = (words_in(about.get("task"), "task"), id_in(sample.get("id")), id_in(sample.get("epoch", 1), "epoch"))
     scores = object_in(sample.get("scores"), "scores")
     values = {name: object_in(score, f"scores.{name}").get("value") for name, score in scores.items()}
@@ -52,6 +56,13 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
         labels={"judge": values} if values else {},
         meta={"metadata": sample["metadata"]} if sample.get("metadata") else {},
     )
+
+
+def _failure(sample: Mapping[str, Any]) -> str:
+    """Return why a sample has no reply, where the log says so."""
+    error = sample.get("error")
+    said = error.get("message") if isinstance(error, Mapping) else error
+    return f" in a sample that failed ({one_line(said, 100)})" if isinstance(said, str) and said else ""
 
 
 def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Said]:
@@ -68,10 +79,8 @@ def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Said]:
             yield Said(role=role, text=text_in(text, f"{field}.content"))
             continue
         answer = read_answer(text)
-        if answer.response:
+        if answer.response or not message.get("tool_calls"):
             yield Said(role=role, text=answer.response, analysis=answer.analysis)
-        elif not message.get("tool_calls"):
-            raise NothingToJudge("an answer without a response found, expected one to judge")
 
 
 def _messages(sample: Mapping[str, Any]) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, one_a_row
-from perm_cli.formats.rows import NonBlank, RoleMap, RowError, checked_dialogue, checked_row, mapped_role
+from perm_cli.formats.rows import NonBlank, RoleMap, RowError, checked_dialogue, checked_row, mapped_role, text_in
 
 SAYS = "one object a line with id and turns"
 ROLES: RoleMap = {"seeker": "seeker", "supporter": "supporter"}
@@ -20,7 +20,7 @@ _STRICT = ConfigDict(extra="forbid")
 class _TurnRow:
     __pydantic_config__ = _STRICT
     role: str
-    text: NonBlank
+    text: str
     analysis: str | None = None
 
 
@@ -67,6 +67,8 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
 
 def _turn(row: _TurnRow, place: int, roles: RoleMap) -> Turn:
     role = mapped_role(row.role, roles, f"turns[{place}].role")
+    if role == "seeker":
+        text_in(row.text, f"turns[{place}].text")
     analysis = row.analysis if row.analysis and row.analysis.strip() else None
     if analysis and role == "seeker":
         raise RowError([(f"turns[{place}].analysis", "an analysis found on a seeker turn, expected none")])

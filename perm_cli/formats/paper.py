@@ -56,8 +56,6 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
     """Return the row as a dialogue of two turns; raise `RowError` if it is not one."""
     checked = checked_row(_ROW, row)
     answer = read_answer(_output(row))
-    if not answer.response:
-        raise RowError([("output", "an answer without a response found, expected text under # Response")])
     return Dialogue(
         id=checked.id or fallback_id,
         turns=(
@@ -73,6 +71,8 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
 
 def _output(row: Mapping[str, Any]) -> str:
     found = [name for name in _OUTPUTS if isinstance(row.get(name), str)]
+    if not found and any(name in row and row[name] is None for name in _OUTPUTS):
+        return ""
     if len(found) != 1:
         what = f"{' and '.join(found)} found" if found else "no text found"
         raise RowError([("output", f"{what}, expected the model's output in one of: {', '.join(_OUTPUTS)}")])

@@ -13,17 +13,16 @@ class Reading:
     """
     Say how to read: a format's name or `auto`, role names and columns of the files, and which turns count.
 
-    With `file_systems`, a dialogue that names no system is of one called like its file, and one without an id is
-    called by its number alone, so that the files of several systems are about the same dialogues. With `unanswered`,
-    a dialogue may end with the seeker's turn.
+    With `unanswered`, a dialogue may end with the seeker's turn. With `strict`, an empty reply is refused, which is
+    passed over else.
     """
 
     format: FormatName = "auto"
     roles: RoleMap | None = None
     turns: Turns = "all"
     columns: Columns | None = None
-    file_systems: bool = False
     unanswered: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.columns and self.format not in {"auto", "csv"}:

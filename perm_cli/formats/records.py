@@ -7,15 +7,15 @@ Everything is a stream. What is no row is passed through at its place, so that n
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.errors import Problem
+from perm_cli.formats.packing import bare_name
 from perm_cli.formats.rows import RoleMap, RowError
-from perm_cli.formats.sources import Remark
+from perm_cli.formats.sources import Remark, stem_of
 from perm_cli.formats.talk import Said
 from perm_cli.terminal import one_line
 
@@ -24,23 +24,28 @@ MAX_GROUP = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Hold one object of a file: it `is_line` `number`, or record `number` of a document, found there at `path`."""
+    """
+    One object of a file: it `is_line` `number`, or record `number` of a document, found there at `path`.
+
+    The dialogue of a row that `is_whole` is all that its file holds.
+    """
 
     source: str
     number: int
     fields: Mapping[str, Any]
     path: str = ""
     is_line: bool = True
+    is_whole: bool = False
 
     @property
     def own_id(self) -> str:
         """Return what a dialogue is called that has no id: after its file and line."""
-        return f"{self.source.removesuffix('.gz')}:{self.number}"
+        return f"{bare_name(self.source)}:{self.number}"
 
     @property
     def stem(self) -> str:
         """Return the name of the file without folder and endings."""
-        return Path(self.source).name.split(".")[0]
+        return stem_of(self.source)
 
     @property
     def place(self) -> str:
@@ -49,7 +54,7 @@ class Row:
 
     def part(self, path: str, fields: Mapping[str, Any]) -> "Row":
         """Return a part of this row as one of its own."""
-        return Row(self.source, self.number, fields, self._below(one_line(path, 100)), self.is_line)
+        return replace(self, fields=fields, path=self._below(one_line(path, 100)))
 
     def problem(self, field: str, message: str) -> Problem:
         """Return a problem at this row."""
@@ -88,7 +93,7 @@ def one_a_row(
 
 def each_row(items: Iterable[Item], to_dialogue: Callable[[Row], Dialogue]) -> Iterator[Made]:
     """Yield a dialogue a row; rows with nothing to judge are counted, and that is said at the end."""
-    passed = _Passed()
+    passed = Passed()
     for item in items:
         if isinstance(item, Row):
             yield from passed.made(item, partial(to_dialogue, item))
@@ -120,7 +125,7 @@ def each_group(
 
     A dialogue with a wrong row is not made, and all its wrong rows are named.
     """
-    passed = _Passed()
+    passed = Passed()
     for group in _groups(items, key):
         if not isinstance(group, list):
             yield group
@@ -176,10 +181,11 @@ def _spoken(rows: Sequence[Row], said: Callable[[Row], Said | None]) -> tuple[li
     return spoken, wrong
 
 
-class _Passed:
-    """Count what is passed over; a file may hold millions of it, so that it is told in one line."""
+class Passed:
+    """The count of what is passed over; a file may hold millions of it, so that it is told in one line."""
 
-    def __init__(self) -> None:
+    def __init__(self, one: str = "record", many: str = "records") -> None:
+        self._one, self._many = one, many
         self.count = 0
         self.found = False
         self.first: tuple[Row, str] | None = None
@@ -191,17 +197,21 @@ class _Passed:
         except RowError as error:
             return list(row.problems(error))
         except NothingToJudge as reason:
-            self.count += 1
-            self.first = self.first or (row, str(reason))
+            self.note(row, str(reason))
             return ()
         self.found = True
         return (found,)
+
+    def note(self, row: Row, reason: str) -> None:
+        """Count what is passed over in a row."""
+        self.count += 1
+        self.first = self.first or (row, reason)
 
     def told(self) -> Iterator[Problem | Remark]:
         """Say what was passed over; it is a problem where nothing else was found."""
         if self.first:
             row, reason = self.first
-            records = "1 record" if self.count == 1 else f"{self.count:,} records"
+            records = f"1 {self._one}" if self.count == 1 else f"{self.count:,} {self._many}"
             where = row.path or f"line {row.number}"
             what = f"{records} passed over, the first at {where}: {reason}"
             yield Remark(row.source, 0, what) if self.found else Problem(row.source, 0, "", what)

@@ -1,5 +1,6 @@
 """The formats that are known, and which of them a file is in."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -8,7 +9,11 @@ from typing import Any, Protocol
 import orjson
 
 from perm_cli.formats import (
+    alpaca,
     annomi,
+    batch_files,
+    completions,
+    deepeval,
     empathetic,
     epitome,
     eqbench3,
@@ -16,18 +21,23 @@ from perm_cli.formats import (
     ieval,
     inspect_logs,
     messages,
+    mtbench,
     native,
     paper,
+    promptfoo,
     sage,
     sharegpt,
     tabular,
+    transcripts,
 )
 from perm_cli.formats.containers import TABLES, kind_of, read_rows
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Found, Item, Made, Row
 from perm_cli.formats.rows import RoleMap, shown
+from perm_cli.formats.silence import without_silence
 from perm_cli.formats.sources import Source
 from perm_cli.formats.unanswered import answered
+from perm_cli.terminal import one_line
 
 
 class Format(Protocol):
@@ -45,6 +55,8 @@ class Format(Protocol):
 
 # In this order they are asked whether they recognise a row.
 FORMATS: Mapping[str, Format] = {
+    "mtbench": mtbench,
+    "deepeval": deepeval,
     "native": native,
     "messages": messages,
     "paper": paper,
@@ -57,9 +69,14 @@ FORMATS: Mapping[str, Format] = {
     "ieval": ieval,
     "sage": sage,
     "inspect": inspect_logs,
+    "promptfoo": promptfoo,
+    "batch": batch_files,
+    "alpaca": alpaca,
+    "completion": completions,
+    "transcript": transcripts,
     "csv": tabular,
 }
-_JOINED: Mapping[str, Format] = {"epitome": epitome}
+_JOINED: Mapping[str, Format] = {"epitome": epitome, "batch": batch_files, "mtbench": mtbench}
 _PLAIN = ("native", "messages", "paper")
 
 
@@ -80,16 +97,17 @@ def read_made(sources: Sequence[Source], reading: Reading) -> Iterator[tuple[str
             yield name, item.problem("", _unrecognised(item.fields, known)) if isinstance(item, Row) else item
         else:
             return
-    for made in FORMATS[name].read(items, reading):
-        yield name, _kept(_of_file(made) if reading.file_systems else made)
+    named = {source.name: replace(source, system=name) if name in _JOINED else source for source in sources}
+    for made in without_silence(FORMATS[name].read(items, reading), reading):
+        yield name, _kept(_of_file(made, named))
 
 
 def batches(sources: Sequence[Source], reading: Reading) -> Iterator[Sequence[Source]]:
     """Yield the sources, those together that hold parts of the same dialogues."""
-    formats = {source.name: _joined(source, reading) for source in sources if kind_of(source) == "table"}
+    formats = {source.name: _joined(source, reading) for source in sources if kind_of(source) in {"table", "lines"}}
     for source in sources:
         name = formats.get(source.name)
-        batch = [each for each in sources if name and formats.get(each.name) == name] or [source]
+        batch = [each for each in sources if formats.get(each.name) == name] if name else [source]
         if source is batch[0]:
             yield batch
 
@@ -110,12 +128,20 @@ def _recognised(row: Mapping[str, Any], known: Sequence[str]) -> str | None:
     return next((name for name in FORMATS if name in known and FORMATS[name].recognises(row)), None)
 
 
-def _of_file(made: Made) -> Made:
-    """Return a dialogue with its file as its system, unless it names one."""
+def _of_file(made: Made, sources: Mapping[str, Source]) -> Made:
+    """
+    Return a dialogue with its file as its system, unless it names one.
+
+    One without an id is then called by its number alone, so that the files of several systems are about the same
+    dialogues. Where a file is one dialogue, this is called like the file, and its system like the folder.
+    """
     if not isinstance(made, Found) or made.dialogue.system:
         return made
-    own = str(made.row.number) if made.dialogue.id == made.row.own_id else made.dialogue.id
-    return replace(made, dialogue=replace(made.dialogue, id=own, system=made.row.stem))
+    row, dialogue, source = made.row, made.dialogue, sources[made.row.source]
+    has_no_id = dialogue.id == row.own_id and len(sources) == 1
+    own = (row.stem if row.is_whole else str(row.number)) if has_no_id else dialogue.id
+    system = source.folder if row.is_whole else source.system
+    return replace(made, dialogue=replace(dialogue, id=own, system=system))
 
 
 def _kept(made: Made) -> Made:
@@ -134,4 +160,15 @@ def _unrecognised(row: Mapping[str, Any], known: Sequence[str]) -> str:
     spelled = TABLES if known == TABLES else _PLAIN
     described = "; ".join(f"{name} ({FORMATS[name].SAYS})" for name in spelled)
     others = ", ".join(name for name in known if name not in spelled)
-    return f"{shown(row)} found, expected one of the formats {described}{f'; or {others}' if others else ''}"
+    formats = f"one of the formats {described}{f'; or {others}' if others else ''}"
+    return f"{shown(row)} found, expected {_hint(row)}{formats}"
+
+
+def _hint(row: Mapping[str, Any]) -> str:
+    """Return the option that reads a row by its two longest texts, if it has two."""
+    texts = [name for name, value in row.items() if isinstance(value, str) and value.strip()]
+    longest = sorted(texts, key=lambda name: -len(row[name]))[:2]
+    pair = [one_line(name, 60) for name in texts if name in longest]
+    if len(pair) < len(("seeker", "supporter")):
+        return ""
+    return f"its fields named, as in --columns {shlex.quote(f'seeker={pair[0]},supporter={pair[1]}')}, or "

@@ -7,8 +7,7 @@ from perm_cli.dialogues import Dialogue
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, NothingToJudge, Row, each_row
 from perm_cli.formats.rows import RoleMap, id_in, list_in, mapped_role, object_in, text_in, words_in
-from perm_cli.formats.sections import read_answer
-from perm_cli.formats.talk import SILENT, Said, turns_of, with_notes
+from perm_cli.formats.talk import SILENT, Said, answered, turns_of, with_notes
 
 SAYS = "one object a line with history and emo_point"
 ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
@@ -23,7 +22,7 @@ def recognises(row: Mapping[str, Any]) -> bool:
 
 
 def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row; the system is what the file is called."""
+    """Yield a dialogue a row; no row says which model answered, so that the file's name does."""
     roles = reading.roles or ROLES
     return each_row(items, lambda row: _dialogue(row, roles))
 
@@ -39,7 +38,6 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
         turns=turns,
         scenario=words_in(fields.get("scene"), "scene"),
         persona=words_in(fields.get("player"), "player"),
-        system=row.stem,
         labels=with_notes({_WHO: {name: fields[name] for name in _LABELS if fields.get(name) is not None}}, notes),
         meta={name: fields[name] for name in _META if fields.get(name) is not None},
     )
@@ -51,11 +49,9 @@ def _said(entry: object, field: str, roles: RoleMap) -> Said | None:
     if name in SILENT and name not in roles:
         return None
     role = mapped_role(name, roles, f"{field}.role")
-    text = text_in(said.get("content"), f"{field}.content")
     if role == "seeker":
         point = said.get("emotion-point")
+        text = text_in(said.get("content"), f"{field}.content")
         return Said(role=role, text=text, notes={} if point is None else {_WHO: {"emotion_point": point}})
-    answer = read_answer(text)
-    if not answer.response:
-        raise NothingToJudge(f"an answer without a response found ({field})")
+    answer = answered(said.get("content"), f"{field}.content")
     return Said(role=role, text=answer.response, analysis=answer.analysis)

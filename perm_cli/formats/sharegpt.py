@@ -18,10 +18,10 @@ from perm_cli.formats.rows import (
     text_in,
     words_in,
 )
-from perm_cli.formats.talk import SILENT, Said, answered, turns_of
+from perm_cli.formats.talk import ROLE_NAMES, SILENT, Said, answered, turns_of
 
 SAYS = "one object a line with conversations of from and value"
-ROLES: RoleMap = {"human": "seeker", "user": "seeker", "gpt": "supporter", "assistant": "supporter"}
+ROLES = ROLE_NAMES
 _NAMES = (("from", "value"), ("role", "content"))
 
 

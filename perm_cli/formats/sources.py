@@ -1,34 +1,50 @@
 """Where dialogues come from: files, gzipped too, and standard input, each readable more than once."""
 
-import gzip
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, cast
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from perm_cli.errors import Problem
+from perm_cli.formats.packing import bare_name, unpacked
 from perm_cli.terminal import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 BOM = b"\xef\xbb\xbf"
+ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".eval", ".txt")
+"""What files of dialogues end in, below the ending of what they are packed with."""
+_REMEDY = "text of Windows: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Name an input and the file its bytes are in, which is ours to remove if it `is_spooled` from a pipe."""
+    """
+    An input by name, and the file its bytes are in, which is ours to remove if it `is_spooled` from a pipe.
+
+    `system` is what dialogues belong to that name no system: what the file is called, or its `folder` where the file
+    is one dialogue.
+    """
 
     name: str
     path: Path
     is_spooled: bool = False
+    system: str = ""
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "system", self.system or self.stem)
+        object.__setattr__(self, "folder", self.folder or _folder(self).name or self.system)
 
     @property
     def stem(self) -> str:
         """Return the name without folder and endings, as runs and generated ids use it."""
-        return Path(self.name).name.split(".")[0] or "dialogues"
+        return stem_of(self.name)
 
     def digest(self) -> str:
         """Return a hash over the bytes of the file, nothing if it cannot be read."""
@@ -60,6 +76,35 @@ class Remark:
         return f"{place}: {self.message}"
 
 
+def stem_of(name: str) -> str:
+    """Return the name of a file without its folder and the endings of its kind; `gpt-4.1.jsonl` is `gpt-4.1`."""
+    own = bare_name(PurePath(name).name)
+    ending = next((each for each in ENDINGS if own.lower().endswith(each)), "")
+    return own[: len(own) - len(ending)] or "dialogues"
+
+
+def told_apart(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources, those of one name with as much of their folders in their names as tells them apart."""
+    stems = {source.name: PurePath(source.name).parent / source.stem for source in sources}
+    counts = Counter(stems.values())
+    paths = {name: stem if counts[stem] == 1 else PurePath(name) for name, stem in stems.items()}
+    tails, folders = _tails(paths), _tails({source.name: _folder(source) for source in sources})
+    return [replace(source, system=tails[source.name], folder=folders[source.name]) for source in sources]
+
+
+def _folder(source: Source) -> PurePath:
+    if source.is_spooled:
+        return PurePath(source.name)
+    return PurePath(one_line(os.path.abspath(source.path), 4096)).parent  # noqa: PTH100 - `..` goes, links stay
+
+
+def _tails(paths: Mapping[str, PurePath]) -> dict[str, str]:
+    """Return the fewest last parts of each path that no other path ends in."""
+    tails = {path: [str(PurePath(*path.parts[-n:])) for n in range(1, len(path.parts) + 1)] for path in paths.values()}
+    counts = Counter(tail for each in tails.values() for tail in each)
+    return {name: next((tail for tail in tails[path] if counts[tail] == 1), str(path)) for name, path in paths.items()}
+
+
 def source_of(name: str) -> Source:
     """Return the source called `name`; `-` is standard input, kept in a temporary file to be read twice."""
     if name != "-":
@@ -76,9 +121,8 @@ def forget(source: Source) -> None:
 
 
 def opened(source: Source) -> BinaryIO:
-    """Open a source; what is gzipped is unpacked while it is read."""
-    opener = gzip.open if source.name.endswith(".gz") else open
-    return cast("BinaryIO", opener(source.path, "rb"))
+    """Open a source as plain UTF-8, however it is packed or written."""
+    return unpacked(source.path, source.name)
 
 
 def lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
@@ -128,7 +172,7 @@ def wrong_byte(text: bytes) -> int | None:
 def named_byte(text: bytes, place: int) -> str:
     """Say which byte is wrong, and where in its line."""
     column = place - text.rfind(b"\n", 0, place)
-    return f"byte 0x{text[place]:02x} found at column {column}, expected UTF-8"
+    return f"byte 0x{text[place]:02x} found at column {column}, expected UTF-8 ({_REMEDY})"
 
 
 def _skip_line(stream: BinaryIO) -> int:

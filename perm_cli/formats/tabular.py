@@ -27,26 +27,29 @@ from perm_cli.formats.rows import (
     text_in,
     words_in,
 )
-from perm_cli.formats.talk import SILENT, Said, answered, turns_of, with_notes
+from perm_cli.formats.talk import (
+    ROLE_NAMES,
+    SILENT,
+    Said,
+    answered,
+    content_in,
+    is_tool_traffic,
+    said_in,
+    turns_of,
+    with_notes,
+)
 from perm_cli.terminal import one_line
 
 SAYS = "a table with the columns id, role and text, or seeker and supporter; others with --columns"
-ROLES: RoleMap = {
-    "seeker": "seeker",
-    "supporter": "supporter",
-    "user": "seeker",
-    "assistant": "supporter",
-    "human": "seeker",
-    "gpt": "supporter",
-    "client": "seeker",
-    "therapist": "supporter",
-}
+ROLES = ROLE_NAMES
 _LABEL = "label."
+_NOWHERE = object()
+_OF_MESSAGES = {*HEADER[1:], "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "timestamp"}
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
     """Tell whether the row looks like this format."""
-    return {"role", "text"} <= row.keys() or {"seeker", "supporter"} <= row.keys()
+    return any(set(names) <= row.keys() for names in (("role", "text"), ("role", "content"), ("seeker", "supporter")))
 
 
 def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
@@ -68,8 +71,8 @@ def _prepared(items: Iterable[Item], columns: Columns) -> Iterator[Item]:
     for item in items:
         if isinstance(item, Row):
             row = item
-            unseen = {name: column for name, column in unseen.items() if column not in row.fields}
-            yield _as_meant(row)
+            unseen = {name: column for name, column in unseen.items() if not _has(row, column)}
+            yield _as_meant(row, columns)
         else:
             yield item
     if row:
@@ -78,7 +81,12 @@ def _prepared(items: Iterable[Item], columns: Columns) -> Iterator[Item]:
             yield row.problem("", f"no column {shown(column)} found in any row, expected it ({option})")
 
 
-def _as_meant(row: Row) -> Row:
+def _as_meant(row: Row, columns: Columns) -> Row:
+    """Return a row without the guards of our own tables; where nothing could be an id, a file is one dialogue."""
+    others = row.fields.keys() - _OF_MESSAGES - {column for _, column in columns.named()}
+    has_id = _has(row, columns.of("id")) or any(not name.startswith(_LABEL) for name in others)
+    if not has_id and not _is_pair(row, columns):
+        return replace(row, is_whole=True)
     if not row.fields.keys() >= set(HEADER):
         return row
     cells = {name: unguarded(cell) if isinstance(cell, str) else cell for name, cell in row.fields.items()}
@@ -88,13 +96,14 @@ def _as_meant(row: Row) -> Row:
 def _is_pair(row: Row, columns: Columns) -> bool:
     if {"seeker", "supporter"} & columns.fields.keys():
         return True
-    return columns.of("role") not in row.fields and {"seeker", "supporter"} <= row.fields.keys()
+    return not _has(row, columns.of("role")) and {"seeker", "supporter"} <= row.fields.keys()
 
 
 def _key(row: Row, columns: Columns) -> Hashable:
     if _is_pair(row, columns):
         return row.number
-    return id_in(_cell(row, columns, "id"), columns.of("id")), _words(row, columns, "system")
+    own = "" if row.is_whole else id_in(_cell(row, columns, "id"), columns.of("id"))
+    return own, _words(row, columns, "system")
 
 
 def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
@@ -104,16 +113,18 @@ def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
     if name in SILENT and name not in roles:
         return None
     role = mapped_role(name, roles, columns.of("role"))
-    column = columns.of("text")
-    text = text_in(_cell(row, columns, "text"), column)
-    if role == "seeker":
-        return Said(role=role, text=text)
-    return _answer(row, columns, text, column)
+    name = "text" if "text" in columns.fields or "content" not in row.fields else "content"
+    column, value = columns.of(name), _cell(row, columns, name)
+    content = content_in(value, column)
+    if is_tool_traffic(value) or (not content and row.fields.get("tool_calls")):
+        return None
+    text = said_in(role, content, column)
+    return Said(role=role, text=text) if role == "seeker" else _answer(row, columns, text, column)
 
 
 def _answer(row: Row, columns: Columns, text: str, column: str) -> Said:
     """Return the supporter's turn; where no column is there for an analysis, it may stand in the text."""
-    if columns.of("analysis") in row.fields:
+    if _has(row, columns.of("analysis")):
         return Said(role="supporter", text=text, analysis=_words(row, columns, "analysis").strip() or None)
     answer = answered(text, column)
     return Said(role="supporter", text=answer.response, analysis=answer.analysis)
@@ -125,7 +136,7 @@ def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Colum
     labels, noted = _labels(rows, spoken, columns)
     turns, notes = turns_of(_in_order(rows, noted, columns))
     first = rows[0]
-    own = first.fields.get(columns.of("id"))
+    own = _value(first, columns.of("id"))
     dialogue = Dialogue(
         id=first.own_id if own in (None, "") else id_in(own, columns.of("id")),
         turns=turns,
@@ -140,20 +151,20 @@ def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Colum
 
 def _pair(row: Row, columns: Columns) -> Sequence[Said]:
     column = columns.of("supporter")
-    reply = text_in(_cell(row, columns, "supporter"), column)
+    reply = words_in(_cell(row, columns, "supporter"), column)
     post = text_in(_cell(row, columns, "seeker"), columns.of("seeker"))
     return [Said(role="seeker", text=post), _answer(row, columns, reply, column)]
 
 
 def _in_order(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns) -> Sequence[Said | None]:
     column = columns.of("turn")
-    if column not in rows[0].fields or len(rows) != len(spoken):
+    if not _has(rows[0], column) or len(rows) != len(spoken):
         return spoken
     return [said for _, said in sorted(zip(rows, spoken, strict=True), key=lambda pair: _place(pair[0], column))]
 
 
 def _place(row: Row, column: str) -> float:
-    place = number_or_text(row.fields.get(column))
+    place = number_or_text(_value(row, column))
     if not isinstance(place, int | float):
         raise RowError([(column, f"{shown(place)} found, expected a number")])
     return place
@@ -166,7 +177,7 @@ def _labels(
     labels = dict(_object(rows[0], "labels"))
     named = {name.removeprefix(_LABEL): name for name in rows[0].fields if name.startswith(_LABEL)}
     for name, column in {**named, **columns.labels}.items():
-        values = [number_or_text(row.fields.get(column)) for row in rows]
+        values = [number_or_text(_value(row, column)) for row in rows]
         known = [value for value in values if value not in (None, "")]
         if known and all(value == known[0] for value in known):
             labels[name] = known[0]
@@ -194,13 +205,29 @@ def _object(row: Row, column: str) -> Mapping[str, Any]:
 
 def _cell(row: Row, columns: Columns, name: str) -> object:
     column = columns.of(name)
-    if column not in row.fields:
+    if not _has(row, column):
         known = one_line(", ".join(row.fields), 100)
         raise RowError(
             [(column, f"no such column found among {known}: expected one with the {name} (--columns {name}=…)")]
         )
-    return row.fields[column]
+    return _value(row, column)
+
+
+def _has(row: Row, column: str) -> bool:
+    return _value(row, column, _NOWHERE) is not _NOWHERE
+
+
+def _value(row: Row, column: str, missing: object = None) -> object:
+    """Return what stands in a column, which may be the path of a field in JSON, as in `response.output`."""
+    if column in row.fields:
+        return row.fields[column]
+    value: object = row.fields
+    for name in column.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return missing
+        value = value[name]
+    return value
 
 
 def _words(row: Row, columns: Columns, name: str) -> str:
-    return words_in(row.fields.get(columns.of(name)), columns.of(name))
+    return words_in(_value(row, columns.of(name)), columns.of(name))

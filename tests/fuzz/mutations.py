@@ -50,6 +50,7 @@ KEYS = (
     *("conversations", "from", "value", "scenario_tasks", "conversation_history", "prompts", "rubric_scores", "dialog"),
     *("speaker", "annotation", "survey_score", "positive", "chat_log", "history", "emotion-point", "eval", "samples"),
     *("attachments", "utterance_idx", "interlocutor", "level", "rationales", "seeker", "label.x", "turn"),
+    *("prompt", "completion", "chosen", "rejected", "instruction", "input", "results", "custom_id", "body", "choices"),
     *("key", "status", "score", "items", "error", "perm_run", "settings", "commands"),
 )
 

@@ -1,0 +1,65 @@
+"""What the names on the command line stand for: files, the files of folders and patterns, and run folders."""
+
+import os
+from collections.abc import Iterable, Sequence
+from glob import glob
+from pathlib import Path
+
+from perm_cli.cli.console import messages, say
+from perm_cli.errors import SettingsError
+from perm_cli.formats.packing import bare_name
+from perm_cli.formats.sources import ENDINGS
+from perm_cli.runs import is_run
+from perm_cli.terminal import one_line
+
+
+def files_of(names: Iterable[str]) -> list[str]:
+    """
+    Return the files that names, folders and patterns stand for, each once; run folders stay what they are.
+
+    A folder stands for all files below it whose names are those of dialogues, hidden ones and those of runs left out;
+    where it holds nothing but runs, it stands for these.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        for each in _stood_for(name):
+            found.setdefault(os.path.abspath(each) if each else "", each)  # noqa: PTH100 - `..` counts as well
+    return list(found.values())
+
+
+def _stood_for(name: str) -> Sequence[str]:
+    path = Path(name)
+    if name and path.is_dir() and not is_run(path):
+        found = _below(path)
+    elif not path.exists() and any(sign in name for sign in "*?["):
+        found = [each for match in sorted(glob(name, recursive=True)) for each in _stood_for(match)]  # noqa: PTH207 - takes every pattern
+    else:
+        return [name]
+    if not found:
+        raise SettingsError(f"{one_line(name)}: no files found, expected dialogues in {', '.join(ENDINGS)}")
+    return found
+
+
+def _below(folder: Path) -> Sequence[str]:
+    files: list[Path] = []
+    runs: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=_refuse):
+        shown = [Path(root, name) for name in folders if not name.startswith(".")]
+        runs += (each for each in shown if is_run(each))
+        folders[:] = [each.name for each in shown if each not in runs]
+        files += (Path(root, name) for name in names if not name.startswith("."))
+    read = sorted(each for each in files if _is_named_so(each)) or sorted(runs)
+    passed = sorted({*files, *runs} - {*read})
+    if read and passed:
+        what = f"{len(passed):,} files or folders passed over, the first {one_line(passed[0].name, 60)}"
+        say(messages(), f"{one_line(str(folder))}: {what}: not named as dialogues are")
+    return list(map(str, read))
+
+
+def _refuse(error: OSError) -> None:
+    """Raise what would leave a folder out in silence."""
+    raise error
+
+
+def _is_named_so(path: Path) -> bool:
+    return bare_name(path.name).lower().endswith(ENDINGS)
