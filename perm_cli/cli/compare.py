@@ -22,9 +22,11 @@ from perm_cli.reports.compared import (
     dispute_lines,
     findings,
     health_table,
+    on_systems,
     pair_table,
     use_table,
 )
+from perm_cli.reports.graded import board_record
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import rationales, read_runs
 from perm_cli.scores import Item, Scores
@@ -110,6 +112,7 @@ def comparison_json(comparison: Comparison, table: Table, panel: Panel | None) -
         for each in table.health
     ]
     content = asdict(comparison) | {
+        "boards": [board_record(board) for board in comparison.boards],
         "health": health,
         "panel": asdict(panel) if panel else None,
         "findings": findings(comparison, table.health, panel),
@@ -130,13 +133,15 @@ def _show(comparison: Comparison, table: Table, panel: Panel | None) -> None:
         console.print(pair_table(comparison))
     if comparison.boards:
         console.print(board_table(comparison))
+        for line in [*on_systems(comparison), *table.caveats]:
+            say(console, line, "bold")
     disputes = comparison.disputes[:SHOWN_DISPUTES]
     if disputes:
         say(console, "Where they part most:")
         for line in dispute_lines(disputes, _said(table, [dispute.item for dispute in disputes])):
             say(console, f"  {line}")
         say(console, "")
-    for line in findings(comparison, table.health, panel):
+    for line in findings(replace(comparison, boards=()), table.health, panel):
         say(console, line)
 
 

@@ -12,7 +12,7 @@ from perm_cli.ledger import Outcome
 from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import Summary, read_summary, summarise, summary_csv, summary_json
-from perm_cli.reports.tables import closing_lines, curve_table, summary_table
+from perm_cli.reports.tables import closing_lines, curve_table, notes, summary_table
 from perm_cli.rewards import Recipe, Reward, rewards_of
 from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job
@@ -58,9 +58,11 @@ def show(summary: Summary, *, as_json: bool) -> None:
     console = output()
     console.print(curve_table(summary.curves, summary.curves_left_out))
     console.print(summary_table(summary))
+    for line in notes(summary):
+        say(console, line, "bold")
     for line in closing_lines(summary):
         say(console, line)
-    for caveat in summary.caveats:
+    for caveat in [] if summary.contrasts else summary.caveats:
         say(console, caveat, "bold")
 
 

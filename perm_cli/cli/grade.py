@@ -8,6 +8,7 @@ from glob import glob
 from pathlib import Path
 
 import orjson
+from rich.console import Console
 
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table, with_panel
 from perm_cli.cli.console import output, say
@@ -18,7 +19,16 @@ from perm_cli.errors import SettingsError
 from perm_cli.files import write_whole
 from perm_cli.grading import Check, check_against, check_bar, failed
 from perm_cli.reports.compared import health_table
-from perm_cli.reports.graded import difference_table, junit, shown_differences, standings_table, verdict_lines
+from perm_cli.reports.graded import (
+    MOST_DIFFERENCES,
+    board_record,
+    difference_table,
+    junit,
+    remarks_on,
+    shown_differences,
+    standings_table,
+    verdict_lines,
+)
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import REWARD, read_runs
 from perm_cli.runs import is_run
@@ -61,7 +71,7 @@ def run(
         raise SettingsError(f"--baseline: {bars.baseline!r} found, expected one of {names}")
     checks = [check for board in boards for check in _checks(scores, board, before, bars)]
     if wishes.as_json:
-        content = {"boards": [asdict(board) for board in boards], "checks": [asdict(check) for check in checks]}
+        content = {"boards": [board_record(board) for board in boards], "checks": [asdict(check) for check in checks]}
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
     else:
         _show(table, boards, checks, bars)
@@ -112,17 +122,25 @@ def _show(table: Table, boards: Sequence[Leaderboard], checks: Sequence[Check], 
     console = output(WIDTH)
     if table.health:
         console.print(health_table(table.health))
+    caveats = {each.rater: each.caveat for each in table.health if each.caveat}
     for board in boards:
-        say(console, f"{one_line(board.rater, 40)}, by {one_line(board.dimensions[-1], 40)}:", "bold")
-        console.print(standings_table(board))
-        shown = shown_differences(board, bars.baseline)
-        if shown:
-            console.print(difference_table(shown))
-        for line in verdict_lines(board, bars.baseline):
-            say(console, line)
+        _show_board(console, board, bars.baseline)
+        for line in filter(None, [caveats.get(board.rater)]):
+            say(console, line, "bold")
     for check in checks:
         verdict = "passed" if check.passed else "FAILED"
         who = f"{one_line(check.system, 40) or '-'}, by {one_line(check.rater, 40)}"
         say(console, f"{verdict}  {check.name}  {who}: {check.said}")
-    for caveat in table.caveats:
-        say(console, caveat, "bold")
+
+
+def _show_board(console: Console, board: Leaderboard, baseline: str | None) -> None:
+    say(console, f"{one_line(board.rater)}, by {one_line(board.dimensions[-1])}:", "bold")
+    console.print(standings_table(board))
+    differences = shown_differences(board.contrasts, baseline)
+    if differences:
+        console.print(difference_table(differences[:MOST_DIFFERENCES]))
+        left = len(differences) - MOST_DIFFERENCES
+        if left > 0:
+            say(console, f"… and {left:,} more differences in --json")
+    for line in [*verdict_lines(board.contrasts, baseline), *remarks_on(board)]:
+        say(console, line, "bold")

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from perm_cli.reports.figures import NONE, name_of, number
 from perm_cli.reports.figures import figure as with_interval
-from perm_cli.reports.figures import name_of, number
 from perm_cli.run_scores import REWARD
 from perm_cli.scores import Scores, known, mean_of, row_means
 from perm_cli.statistics.agreement import spearman
 from perm_cli.statistics.resampling import Floats, Statistic
 from perm_cli.systems import Leaderboard
+from perm_cli.terminal import one_line
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
@@ -29,6 +30,7 @@ _MOST_POINTS = 2000
 _MOST_TURNS = 30
 _BINS = 10
 _ROUNDING = 1e-9
+_LONGEST_LABEL = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +264,8 @@ def _labels(names: Sequence[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for name in names:
         taken = set(labels.values())
-        tries = (name_of(name) + suffix for suffix in ("", *(f" ({nth})" for nth in range(2, len(names) + 2))))
+        suffixes = ("", *(f" ({nth})" for nth in range(2, len(names) + 2)))
+        tries = ((one_line(name, _LONGEST_LABEL) or NONE) + suffix for suffix in suffixes)
         labels[name] = next(label for each in tries if (label := _spelled(each)) not in taken)
     return labels
 

@@ -4,7 +4,6 @@ from perm_cli.statistics.resampling import Statistic
 from perm_cli.terminal import one_line
 
 NONE = "-"
-_LONGEST_NAME = 40
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
@@ -43,8 +42,8 @@ def listed(words: list[str]) -> str:
 
 
 def name_of(text: str) -> str:
-    """Return a name from outside as a table has room for it, a dash for none."""
-    return one_line(text, _LONGEST_NAME) or NONE
+    """Return a name from outside on a line of its own length, a dash for none."""
+    return one_line(text) or NONE
 
 
 def counted(count: int, what: str) -> str:

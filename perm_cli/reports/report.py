@@ -24,7 +24,7 @@ from perm_cli.reports.charts import (
 )
 from perm_cli.reports.compared import findings as compared
 from perm_cli.reports.figures import counted, figure, listed, name_of, number, percent
-from perm_cli.reports.graded import standings_rows, verdict_lines
+from perm_cli.reports.graded import remarks_on, standings_rows, verdict
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.validated import findings as validated
 from perm_cli.run_scores import REWARD, Health, RunScores
@@ -64,40 +64,38 @@ def report_of(runs: RunScores, title: str, labelled: Scores | None = None, mappe
 
 
 def _on_boards(boards: Sequence[Leaderboard], health: Sequence[Health]) -> Iterator[str]:
-    several = len(boards[0].standings) > 1
-    if several:
-        yield _verdict(boards)
-    for board in boards:
-        by = f"{board.rater}: " if len(boards) > 1 else ""
-        for line in verdict_lines(board, None) if several else [_alone(board)]:
-            yield by + line
+    if len(boards[0].standings) == 1:
+        yield from (_by(board, boards) + _alone(board) for board in boards)
+    elif not any(standing.dialogues for board in boards for standing in board.standings):
+        yield _NOTHING
+    else:
+        yield from [_headline(boards)] if len(boards) > 1 or boards[0].contrasts.best is not None else []
+        for board in boards:
+            yield from (_by(board, boards) + line for line in [verdict(board.contrasts), *remarks_on(board)])
     for each in health:
         if each.coverage < 1:
             yield f"{each.rater} gave a score for {percent(each.coverage)} of its ratings."
 
 
-def _verdict(boards: Sequence[Leaderboard]) -> str:
-    """Return in a sentence which of several systems is the best, and whether that is decisive."""
-    known = [board for board in boards if board.standings[0].means[-1].value is not None]
-    if not known:
-        return _NOTHING
-    firsts = Counter(board.standings[0].system for board in known)
-    decisive = sum(_leads(board) for board in known)
-    if len(firsts) > 1:
-        places = [f"{name_of(system)} comes first for {votes}" for system, votes in firsts.most_common()]
-        return f"The judges do not agree: of {len(known)}, {listed(places)}; that is decisive for {decisive or 'none'}."
-    best, by = name_of(known[0].standings[0].system), f" for all {len(known)} judges" if len(known) > 1 else ""
-    if not decisive:
-        return f"{best} comes first{by}, but that is not decisive: chance is not ruled out."
-    if decisive < len(known):
-        return f"{best} comes first{by}; that is decisive for {decisive} of them."
+def _by(board: Leaderboard, boards: Sequence[Leaderboard]) -> str:
+    return f"{name_of(board.rater)}: " if len(boards) > 1 else ""
+
+
+def _headline(boards: Sequence[Leaderboard]) -> str:
+    """Return in a sentence which of several systems the judges put first, so far as they tell them apart."""
+    votes = Counter(board.contrasts.best for board in boards if board.contrasts.best is not None)
+    silent = len(boards) - votes.total()
+    if not votes:
+        return f"Which system is best is not decided: none of the {len(boards)} judges can tell."
+    if len(votes) > 1:
+        places = [f"{name_of(system)} is best for {count}" for system, count in votes.most_common()]
+        rest = f"; {silent} cannot tell" if silent else ""
+        return f"The judges do not agree: of {len(boards)}, {listed(places)}{rest}."
+    best = name_of(next(iter(votes)))
+    if silent:
+        return f"{best} is best for {votes.total()} of {len(boards)} judges; {silent} cannot tell."
+    by = f" for all {len(boards)} judges" if len(boards) > 1 else ""
     return f"{best} is more empathetic than the others{by}, and that is decisive."
-
-
-def _leads(board: Leaderboard) -> bool:
-    """Tell whether the best system is decisively before the next."""
-    difference = board.difference(board.standings[0].system, board.standings[1].system)
-    return difference is not None and difference.decisive
 
 
 def _alone(board: Leaderboard) -> str:
