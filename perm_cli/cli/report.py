@@ -28,12 +28,13 @@ def run(
     """Do what the command says."""
     if wishes.out.exists() and not force:
         raise SettingsError(f"--out: {wishes.out} is there already, expected a new file, or --force")
-    found = read_runs(runs, recipe_of(reward))
+    recipe = recipe_of(reward)
+    found = read_runs(runs, recipe)
     if not found.scores.judges:
         raise RunError(f"{runs[0]}: no scores found, expected some to report")
     table = Table(scores=found.scores, runs=found)
     labels, mapped = labelled_if_any(table, wishes.people, against)
-    page = report_of(found, title or ", ".join(path.name for path in runs), labels, mapped)
+    page = report_of(found, title, labels, mapped, recipe)
     content = render(page)
     write_whole(wishes.out, content)
     say(messages(), f"{wishes.out}: {len(content) / 1e6:.1f} MB, open it in a browser")

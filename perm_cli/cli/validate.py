@@ -20,7 +20,15 @@ from perm_cli.errors import SettingsError
 from perm_cli.judges.baseline import CAVEAT
 from perm_cli.labels import is_ratings_file, labels_of, read_ratings, with_labels
 from perm_cli.panel import LEAST_JUDGES, convene
-from perm_cli.reports.validated import ceiling_table, findings, level_table, powered_table, rank_table
+from perm_cli.reports.terms import grouped
+from perm_cli.reports.validated import (
+    ceiling_table,
+    findings,
+    level_table,
+    powered_table,
+    rank_table,
+    titled_findings,
+)
 from perm_cli.rewards import Recipe
 from perm_cli.scores import Scores
 from perm_cli.statistics.resampling import Resamples
@@ -150,7 +158,12 @@ def _show(table: Table, found: Sequence[DimensionValidation]) -> None:
     if powered:
         say(console, "What people would give on average:", "bold")
         console.print(powered)
-    for line in findings(found):
-        say(console, line)
+    for group in grouped(titled_findings(found)):
+        say(console, group.title, "bold")
+        for sentence in group.sentences:
+            say(console, sentence)
+        for term, says in group.terms.items():
+            say(console, f"  {term}: {says}", "dim italic")
+        say(console, "")
     for caveat in table.caveats:
         say(console, caveat, "bold")

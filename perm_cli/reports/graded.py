@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from perm_cli.grading import Check
-from perm_cli.reports.figures import chance, counted, figure, listed, name_of, number, percent
+from perm_cli.reports.figures import chance, counted, figure, listed, name_of, number, percent, with_scale
 from perm_cli.reports.layout import Grid
 from perm_cli.run_scores import REWARD
 from perm_cli.systems import Contrasts, Difference, Leaderboard, Standing
@@ -20,7 +20,10 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def standings_table(board: Leaderboard) -> Grid:
     """Return the systems in the order that is borne out."""
     columns, rows = standings_rows(board)
-    table = Grid(columns=columns, spare=[board.dimensions[:-1], ["won - tied - lost"], ["scored"], ["dialogues"]])
+    table = Grid(
+        columns=columns,
+        spare=[[*map(with_scale, board.dimensions[:-1])], ["won - tied - lost"], ["scored"], ["dialogues"]],
+    )
     for row in rows:
         table.add(*row)
     return table
@@ -28,7 +31,7 @@ def standings_table(board: Leaderboard) -> Grid:
 
 def standings_rows(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     """Return the systems as columns and rows of text."""
-    columns = ["system", "dialogues", "scored", *board.dimensions, "won - tied - lost", "rank"]
+    columns = ["system", "dialogues", "scored", *map(with_scale, board.dimensions), "won - tied - lost", "rank"]
     return columns, [_row(standing, signed=board.dimensions[-1] == REWARD) for standing in board.standings]
 
 

@@ -1,7 +1,7 @@
 """What a report says of runs: the answer first, then pictures, dialogues, and how it was made."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,41 +25,99 @@ from perm_cli.reports.charts import (
 from perm_cli.reports.compared import findings as compared
 from perm_cli.reports.figures import counted, figure, listed, name_of, number, percent
 from perm_cli.reports.graded import remarks_on, standings_rows, verdict
+from perm_cli.reports.making import ends_of, recipe_facts, wording_tables
 from perm_cli.reports.page import Fact, Page, Table
-from perm_cli.reports.validated import findings as validated
+from perm_cli.reports.terms import grouped
+from perm_cli.reports.validated import titled_findings as validated
+from perm_cli.rewards import Recipe
+from perm_cli.rubrics import wordings_of
 from perm_cli.run_scores import REWARD, Health, RunScores
 from perm_cli.runs import RunFolder
 from perm_cli.scores import Scores, row_means
 from perm_cli.statistics.resampling import Floats
 from perm_cli.systems import Leaderboard, leaderboard
 from perm_cli.validation import Mapped, validate
-from perm_cli.words import DIMENSIONS
+from perm_cli.words import DIMENSIONS, ScoreMode
 
 _HIDDEN = frozenset({"name", "model", "price"})
+_NAMED = 4  # systems or judges that a title has room for
+_FIRST = {"system": 0, REWARD: 1, "rank": 2}
 _NOTHING = "Nobody can say: no reply has all the ratings that a reward takes."
 
 
-def report_of(runs: RunScores, title: str, labelled: Scores | None = None, mapped: Sequence[Mapped] = ()) -> Page:
-    """Return the report on some runs; `labelled` is their table with people's scores beside, if there are any."""
-    scores = runs.scores
-    features = feature_table([*scores.items, *(labelled.items if labelled else ())], runs.dialogues())
-    own, with_people = np.split(features, [len(scores.items)])
+def report_of(
+    runs: RunScores,
+    title: str | None = None,
+    labelled: Scores | None = None,
+    mapped: Sequence[Mapped] = (),
+    recipe: Recipe | None = None,
+) -> Page:
+    """
+    Return the report on some runs, whose rewards were made by the recipe.
+
+    `labelled` is their table with people's scores beside, if there are any.
+    """
+    features = feature_table([*runs.scores.items, *(labelled.items if labelled else ())], runs.dialogues())
+    own, with_people = np.split(features, [len(runs.scores.items)])
+    records = [RunFolder(run).record for run in runs.runs]
+    unnamed = _unnamed(records)
+    scores, labelled = _named(runs.scores, unnamed), labelled and _named(labelled, unnamed)
     boards = [leaderboard(scores, judge, [*DIMENSIONS, REWARD]) for judge in scores.judges]
     several = len(scores.systems[0]) > 1
     caveats = (f"{each.rater}: {each.caveat}" for each in runs.health if each.caveat)
+    wordings = [wordings_of(record["settings"]) for record in records]
     return Page(
-        title=title,
+        title=title or _title(scores),
         question="Which system is more empathetic, and is that decisive?" if several else "How empathetic is it?",
         answer=[*_on_boards(boards, runs.health), *caveats, *runs.remarks],
-        notes=[*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)],
-        tables=[
-            Table(caption=f"The systems as {board.rater} sees them", columns=columns, rows=rows)
-            for board in boards
-            for columns, rows in [standings_rows(board)]
-        ],
+        notes=list(grouped([*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)])),
+        tables=[_standings(board, runs.health) for board in boards],
         charts=[chart for chart in _charts(scores, own, boards, labelled, mapped) if chart],
-        shelf=browsable(runs),
+        shelf=browsable(runs, unnamed=unnamed),
         facts=list(_facts(runs)),
+        making=list(recipe_facts(recipe or Recipe(), _modes(records))),
+        wordings=list(wording_tables(each for of_run in wordings for each in of_run.values())),
+        ends=ends_of(recipe or Recipe()),
+    )
+
+
+def _unnamed(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return what to call a system without a name: the file it stands in, if there is one file only."""
+    inputs = {
+        str(each["name"])
+        for record in records
+        for command in record["commands"]
+        for each in (command.get("asked") or {}).get("inputs") or ()
+    }
+    return f"({Path(inputs.pop()).name})" if len(inputs) == 1 else "(no name)"
+
+
+def _named(scores: Scores, unnamed: str) -> Scores:
+    """Return the table with a name for the system that has none."""
+    return replace(scores, items=[item if item.system else item._replace(system=unnamed) for item in scores.items])
+
+
+def _title(scores: Scores) -> str:
+    systems, judges = scores.systems[0], scores.judges
+    of = listed(list(map(name_of, systems))) if len(systems) <= _NAMED else f"{len(systems)} systems"
+    by = listed(list(map(name_of, judges))) if len(judges) <= _NAMED else f"{len(judges)} judges"
+    return f"Empathy of {of}, judged by {by}"
+
+
+def _modes(records: Sequence[Mapping[str, Any]]) -> list[ScoreMode]:
+    """Return what several samples of a rating come to, as the last command on each run has said."""
+    return [record["commands"][-1]["score"] for record in records if record["commands"]] or ["mode"]
+
+
+def _standings(board: Leaderboard, health: Sequence[Health]) -> Table:
+    """Return the systems with the reward first, since a narrow window shows the first columns."""
+    columns, rows = standings_rows(board)
+    order = sorted(range(len(columns)), key=lambda place: _FIRST.get(columns[place].split()[0], len(_FIRST)))
+    caveat = next((each.caveat for each in health if each.rater == board.rater and each.caveat), None)
+    return Table(
+        caption=f"The systems as {board.rater} sees them" + (f". {caveat}" if caveat else ""),
+        columns=[columns[place] for place in order],
+        rows=[[row[place] for place in order] for row in rows],
     )
 
 
@@ -109,15 +167,18 @@ def _alone(board: Leaderboard) -> str:
     return f"The mean reward is {figure(reward, 3, signed=True)} over {over}, of means of {listed(means)}."
 
 
-def _on_judges(scores: Scores, features: Floats, boards: Sequence[Leaderboard]) -> list[str]:
-    if len(scores.judges) < 2:  # noqa: PLR2004 - nothing to compare
-        return []
-    # Which system is best has been said already.
-    return compared(replace(compare(scores, features, boards), boards=()))
+_Titled = tuple[str, Sequence[str]]
 
 
-def _on_people(labelled: Scores | None, mapped: Sequence[Mapped], features: Floats) -> list[str]:
-    return list(validated(validate(labelled, mapped, features))) if labelled and mapped else []
+def _on_judges(scores: Scores, features: Floats, boards: Sequence[Leaderboard]) -> Iterator[_Titled]:
+    if len(scores.judges) > 1:
+        # Which system is best has been said already.
+        yield "The judges beside each other", compared(replace(compare(scores, features, boards), boards=()))
+
+
+def _on_people(labelled: Scores | None, mapped: Sequence[Mapped], features: Floats) -> Iterator[_Titled]:
+    if labelled and mapped:
+        yield from validated(validate(labelled, mapped, features))
 
 
 def _charts(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from perm_cli.reports.figures import counted, name_of, number
+from perm_cli.reports.figures import counted, name_of, number, with_scale
 from perm_cli.reports.graded import verdict_lines
 from perm_cli.reports.layout import Grid
 from perm_cli.reports.summary import Curve, Measure, Summary, SystemSummary
@@ -90,7 +90,7 @@ def _cells(measure: Measure) -> tuple[str, str, str, str]:
     interval = (
         "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
     )
-    return _NAMES.get(measure.name, measure.name), mean, interval, f"{measure.coverage:.0%}"
+    return _NAMES.get(measure.name, with_scale(measure.name)), mean, interval, f"{measure.coverage:.0%}"
 
 
 def _sparkline(curve: Curve) -> str:

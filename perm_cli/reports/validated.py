@@ -86,16 +86,26 @@ def powered_table(validations: Sequence[DimensionValidation]) -> Grid | None:
 
 def findings(validations: Sequence[DimensionValidation]) -> Iterator[str]:
     """Yield what the validation comes to."""
+    for _, sentences in titled_findings(validations):
+        yield from sentences
+
+
+def titled_findings(validations: Sequence[DimensionValidation]) -> Iterator[tuple[str, list[str]]]:
+    """Yield what the validation comes to, a title and its sentences for each dimension, and what it rests on."""
     for each in validations:
-        yield from _on_ceiling(each)
-        if not each.ceiling.usable:
-            continue
-        for judge in each.judges:
-            yield from _on_judge(each, judge)
-        if each.constant.passed:
-            yield f"On {_human(each)} the annotator test says little: a score that is always the same passes too."
-    yield from _on_counts(validations)
-    yield "Nothing here says how a judge does on other people, languages or kinds of talk than these."
+        yield f"Judges against people on {_title(each)}", list(_on_dimension(each))
+    closing = "Nothing here says how a judge does on other people, languages or kinds of talk than these."
+    yield "What that rests on", [*_on_counts(validations), closing]
+
+
+def _on_dimension(each: DimensionValidation) -> Iterator[str]:
+    yield from _on_ceiling(each)
+    if not each.ceiling.usable:
+        return
+    for judge in each.judges:
+        yield from _on_judge(each, judge)
+    if each.constant.passed:
+        yield f"On {_human(each)} the annotator test says little: a score that is always the same passes too."
 
 
 def _on_counts(validations: Sequence[DimensionValidation]) -> Iterator[str]:
