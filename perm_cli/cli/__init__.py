@@ -38,6 +38,7 @@ from perm_cli.cli.options import (
     RunsFolder,
     SpendingOptions,
     Style,
+    Tex,
     with_options,
 )
 from perm_cli.errors import PermError
@@ -177,6 +178,7 @@ def compare(
     judge: Judges = None,
     people: People = None,
     panel: PanelOption = None,
+    tex: Tex = None,
     out: RunsFolder = Path("runs/compare"),
     as_json: AsJson = False,
 ) -> None:
@@ -187,7 +189,7 @@ def compare(
     """
     from perm_cli.cli.compare import Wishes, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json)
+    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json, tex=tex)
     run(inputs, dialogues, asking, reward, wishes)
 
 
@@ -222,6 +224,11 @@ def grade(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the checks as JUnit XML.", show_default=False)
     ] = None,
+    tex: Tex = None,
+    measures: Annotated[
+        str | None,
+        typer.Option(help="Columns of --tex, as in reward,bystander.  [default: all]", show_default=False),
+    ] = None,
     out: RunsFolder = Path("runs/grade"),
     as_json: AsJson = False,
 ) -> None:
@@ -233,8 +240,15 @@ def grade(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.grade import Bars, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, as_json=as_json, file_systems=True)
-    bars = Bars(baseline=baseline, fail_under=fail_under, fail_if_worse_than=fail_if_worse_than, junit=junit)
+    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, as_json=as_json, file_systems=True, tex=tex)
+    chosen = [name.strip() for name in measures.split(",")] if measures is not None else None
+    bars = Bars(
+        baseline=baseline,
+        fail_under=fail_under,
+        fail_if_worse_than=fail_if_worse_than,
+        junit=junit,
+        measures=chosen,
+    )
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, bars))
 
 
@@ -374,6 +388,7 @@ def validate_judges(
             min=0, max=1, help="What a judge may lose against a person: 0.2 experts, 0.15 skilled, 0.1 a crowd."
         ),
     ] = 0.2,
+    tex: Tex = None,
     out: RunsFolder = Path("runs/validate"),
     as_json: AsJson = False,
 ) -> None:
@@ -385,7 +400,7 @@ def validate_judges(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.validate import Against, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json)
+    wishes = Wishes(judges=judge or (), people=people or (), panel=panel, out=out, as_json=as_json, tex=tex)
     held = Against(labels=against.labels, mapped=against.map, epsilon=epsilon)
     run(inputs, dialogues, asking, reward, wishes, held)
 

@@ -15,6 +15,7 @@ from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.rating import rate_all
 from perm_cli.comparison import Comparison, compare
 from perm_cli.errors import SettingsError
+from perm_cli.files import write_whole
 from perm_cli.panel import LEAST_JUDGES, Panel, convene
 from perm_cli.reports.compared import (
     agreement_table,
@@ -27,6 +28,7 @@ from perm_cli.reports.compared import (
     use_table,
 )
 from perm_cli.reports.graded import board_record
+from perm_cli.reports.latex import compared_latex, judged_by
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import rationales, read_runs
 from perm_cli.scores import Item, Scores
@@ -34,7 +36,7 @@ from perm_cli.statistics.resampling import Resamples
 from perm_cli.words import PanelName
 
 SHOWN_DISPUTES = 5
-WIDTH = 150  # of tables with intervals
+WIDTH = 200  # of tables with intervals, where no window says how wide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Wishes:
     out: Path
     as_json: bool
     file_systems: bool = False
+    tex: Path | None = None
 
 
 def run(
@@ -61,6 +64,8 @@ def run(
     if wishes.panel:
         panel, _ = with_panel(table.scores, wishes.panel, recipe)
     comparison = compare(table.scores, feature_table(table.scores.items, table.dialogues()))
+    if wishes.tex:
+        write_whole(wishes.tex, compared_latex(comparison, judged_by(table.runs)))
     if wishes.as_json:
         sys.stdout.write(comparison_json(comparison, table, panel).decode())
     else:

@@ -29,6 +29,7 @@ from perm_cli.reports.graded import (
     standings_table,
     verdict_lines,
 )
+from perm_cli.reports.latex import graded_latex, judged_by
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import REWARD, read_runs
 from perm_cli.runs import is_run
@@ -46,6 +47,7 @@ class Bars:
     fail_under: float | None
     fail_if_worse_than: Path | None
     junit: Path | None
+    measures: Sequence[str] | None = None
 
 
 def run(
@@ -59,6 +61,8 @@ def run(
     """Do what the command says; return its exit code."""
     if bars.fail_under is not None and not math.isfinite(bars.fail_under):
         raise SettingsError(f"--fail-under: {bars.fail_under} found, expected a number")
+    if bars.measures is not None and not wishes.tex:
+        raise SettingsError("--measures chooses the columns of --tex, which is not given")
     recipe = recipe_of(reward, asking.score)
     before = read_runs([bars.fail_if_worse_than], recipe).scores if bars.fail_if_worse_than else None
     table = rated_table(list(_files(inputs)), dialogues, asking, recipe, wishes)
@@ -70,6 +74,8 @@ def run(
         names = ", ".join(repr(name) for name in scores.systems[0])
         raise SettingsError(f"--baseline: {bars.baseline!r} found, expected one of {names}")
     checks = [check for board in boards for check in _checks(scores, board, before, bars)]
+    if wishes.tex:
+        write_whole(wishes.tex, graded_latex(boards, judged_by(table.runs), bars.measures))
     if wishes.as_json:
         content = {"boards": [board_record(board) for board in boards], "checks": [asdict(check) for check in checks]}
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())

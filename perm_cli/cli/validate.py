@@ -17,9 +17,11 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, LabelOptions, Re
 from perm_cli.cli.orders import recipe_of
 from perm_cli.constructs import mapping, read_map
 from perm_cli.errors import SettingsError
+from perm_cli.files import write_whole
 from perm_cli.judges.baseline import CAVEAT
 from perm_cli.labels import is_ratings_file, labels_of, read_ratings, with_labels
 from perm_cli.panel import LEAST_JUDGES, convene
+from perm_cli.reports.latex import judged_by, validated_latex
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import (
     ceiling_table,
@@ -63,6 +65,8 @@ def run(
     scores = _with_panel(scores, {each.rater for each in table.health if each.caveat == CAVEAT}, wishes, recipe)
     features = feature_table(scores.items, table.dialogues())
     found = validate(scores, mapped, features, against.epsilon)
+    if wishes.tex:
+        write_whole(wishes.tex, validated_latex(found, judged_by(table.runs)))
     if wishes.as_json:
         content = {
             "dimensions": [asdict(each) for each in found],
