@@ -44,6 +44,19 @@ def test_a_judge_without_an_opinion_decides_nothing(perm: Perm) -> None:
     assert re.search(r"poor .* 0 - 8 - 0 +1 … 2", result.out)
 
 
+def test_means_come_by_name(perm: Perm) -> None:
+    """A program must not have to count columns; and it is told what is decisive."""
+    a_run(Path("run"), steady(3.0) | steady(4.0, system="t"))
+
+    (board,) = json.loads(perm("grade", "run", "--json").out)["boards"]
+
+    assert (board["best"], board["told_apart"]) == ("t", True)
+    assert [(each["system"], each["place"]) for each in board["standings"]] == [("t", [1, 1]), ("s", [2, 2])]
+    assert set(board["standings"][0]["means"]) == {"resonation", "expression", "reception", "bystander", "reward"}
+    assert board["standings"][0]["means"]["bystander"]["value"] == 100.0
+    assert [each["decisive"] for each in board["differences"]] == [True]
+
+
 def test_a_panel_is_one_more_judge(perm: Perm) -> None:
     """It alone ranks."""
     with loopback(by_habit) as server:

@@ -161,11 +161,19 @@ def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json:
 
 @app.command()
 @with_options
-def reward(run: RunPath, reward: RewardOptions, as_json: AsJson = False) -> None:
+def reward(
+    run: RunPath,
+    reward: RewardOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for rewards and summary.  [default: the run's own]", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Fuse the ratings of a run again, another way. Makes no call."""
     from perm_cli.cli.reward import run as body  # noqa: PLC0415 - see above
 
-    body(run, reward, as_json=as_json)
+    body(run, reward, out, as_json=as_json)
 
 
 @app.command()
@@ -441,7 +449,7 @@ def report(
     people: People = None,
     title: Annotated[str | None, typer.Option(help="Title of the report.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is no earlier report.html.")] = False,
 ) -> None:
     """
     Write one HTML file with the answer, the pictures and every dialogue with its ratings.
@@ -497,7 +505,7 @@ def show_rubric(
 
 @judges_app.callback(invoke_without_command=True)
 def judges(context: typer.Context, config: Config = None) -> None:
-    """List the configured judges and what each still lacks."""
+    """List the configured judges, where each is asked and what it still lacks."""
     if context.invoked_subcommand is None:
         from perm_cli.cli.judges import list_judges  # noqa: PLC0415 - see above
 

@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from perm_cli.cli.console import output, say
+from perm_cli.files import made_folder, rewriting, write_whole
 from perm_cli.ledger import Outcome
 from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
@@ -18,14 +20,15 @@ from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job
 
 
-def fuse(folder: RunFolder, recipe: Recipe, expected: int = 0) -> Summary:
-    """Fuse the ratings that the folder's ledger wants, and write rewards and summary."""
+def fuse(folder: RunFolder, recipe: Recipe, expected: int = 0, out: Path | None = None) -> Summary:
+    """Fuse the ratings that the folder's ledger wants, and write rewards and summary, into the run if not elsewhere."""
     spending = Spending()
-    with lengths_in(folder, recipe) as lengths, folder.rewriting("rewards.jsonl") as stream:
+    target = folder.path if out is None else made_folder(out)
+    with lengths_in(folder, recipe) as lengths, rewriting(target / "rewards.jsonl") as stream:
         rewards = rewards_of(_counted(folder, spending), recipe, lengths, _caveats(folder))
         summary = summarise(_written(rewards, stream), spending, expected, str(folder.path), recipe)
-    folder.write("summary.json", summary_json(summary))
-    folder.write("summary.csv", summary_csv(summary))
+    write_whole(target / "summary.json", summary_json(summary))
+    write_whole(target / "summary.csv", summary_csv(summary))
     return summary
 
 

@@ -11,9 +11,12 @@ from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import labelled_if_any
 from perm_cli.errors import RunError, SettingsError
 from perm_cli.files import write_whole
-from perm_cli.reports.page import render
+from perm_cli.reports.page import GENERATOR, render
 from perm_cli.reports.report import report_of
 from perm_cli.run_scores import read_runs
+
+_USUAL = Path("report.html")
+_HEAD = 4096
 
 
 def run(
@@ -26,7 +29,7 @@ def run(
     force: bool,
 ) -> None:
     """Do what the command says."""
-    if wishes.out.exists() and not force:
+    if wishes.out.exists() and not force and not _is_ours(wishes.out):
         raise SettingsError(f"--out: {wishes.out} is there already, expected a new file, or --force")
     recipe = recipe_of(reward)
     found = read_runs(runs, recipe)
@@ -38,3 +41,11 @@ def run(
     content = render(page)
     write_whole(wishes.out, content)
     say(messages(), f"{wishes.out}: {len(content) / 1e6:.1f} MB, open it in a browser")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this is an earlier report in its usual place; one that was given a name of its own is to be kept."""
+    if path != _USUAL or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return GENERATOR.encode() in stream.read(_HEAD)

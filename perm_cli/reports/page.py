@@ -23,6 +23,7 @@ from perm_cli.reports.charts import Chart
 from perm_cli.reports.terms import Group
 
 MOST_PACKED = 21_000_000  # characters of packed dialogues, so that the file stays below 25 MB
+GENERATOR = '<meta name="generator" content="perm '
 _COMPRESSION = 6
 _PART = 20  # dialogues are unpacked together
 _LISTED = ("id", "system", "reward", "replies", "spread", "failures", "invented")
@@ -89,6 +90,7 @@ def render(page: Page, most_packed: int = MOST_PACKED) -> bytes:
         environment.get_template("page.html.jinja")
         .render(
             page=page,
+            generator=f'{GENERATOR}{__version__}">',
             version=__version__,
             style=_file("page.css"),
             script=script,
