@@ -86,7 +86,7 @@ class Comparison:
     Hold all of it.
 
     `boards` has the systems as each rater ranks them on the `main` dimension, the reward if there is one;
-    `concordance` is Kendall's W of the judges' rankings.
+    `concordance` is Kendall's W of the rankings by judges that tell any systems apart.
     """
 
     raters: Sequence[str]
@@ -219,6 +219,7 @@ def _boards(scores: Scores, main: str) -> list[Leaderboard]:
 
 
 def _concordance(boards: Sequence[Leaderboard]) -> float | None:
+    boards = [board for board in boards if board.contrasts.told_apart]
     if len(boards) < 2:  # noqa: PLR2004 - nothing to compare
         return None
     names = sorted(standing.system for standing in boards[0].standings)

@@ -39,6 +39,15 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def made_folder(path: Path) -> Path:
+    """Return a folder, made if it is not there; raise `SettingsError` if that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error} found, expected a folder to write to") from error
+    return path
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file and the folders it lies in; raise `SettingsError` if that cannot be."""
     try:

@@ -114,6 +114,30 @@ class _DimensionFile:
     items: dict[Literal["effectiveness", "clarity", "efficiency", "objectivity", "accuracy"], _ItemFile] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """
+    What a rubric asks, as a run has kept its text; of a text that is no rubric, the text itself is the question.
+
+    `levels` has the words of each level, `items` of each item its question and the words at its two ends.
+    """
+
+    title: str
+    question: str
+    perspective: str
+    levels: Mapping[str, str]
+    items: Mapping[str, Sequence[str]]
+
+    @property
+    def high(self) -> int | None:
+        """Return the highest score, None if it is not known."""
+        if self.items:
+            return ITEM_RANGE[1] * len(self.items)
+        return max((int(level) for level in self.levels if level.isdecimal()), default=None)
+
+
+Wordings = Mapping[str, Wording]
+
 _PACK = TypeAdapter(_PackFile)
 _DIMENSION = TypeAdapter(_DimensionFile)
 
@@ -134,6 +158,35 @@ def load_rubrics(folder: Path) -> Pack:
         dimensions=dimensions,
         digest=blake2b(text.encode(), digest_size=8).hexdigest(),
     )
+
+
+def wording_of(name: str, text: str) -> Wording:
+    """Return what a rubric that a run has kept says, which may be one of another release or no rubric at all."""
+    try:
+        found = yaml.load(text, Loader=_OnceLoader)  # noqa: S506 - see above
+    except (yaml.YAMLError, ValueError, RecursionError):
+        found = None
+    parts = found if isinstance(found, dict) else {"question": text}
+    levels, items = (each if isinstance(each := parts.get(key), dict) else {} for key in ("levels", "items"))
+    return Wording(
+        title=str(parts.get("title") or name),
+        question=str(parts.get("question") or ""),
+        perspective=str(parts.get("perspective") or ""),
+        levels={str(level): str(words).strip() for level, words in levels.items()},
+        items={
+            str(item): [str(words.get(part) or "").strip() for part in ("question", "low", "high")]
+            for item, words in items.items()
+            if isinstance(words, dict)
+        },
+    )
+
+
+def wordings_of(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Wordings]:
+    """Return what each of a run's settings had judges asked, by settings and dimension, in the rubrics' order."""
+    return {
+        identity: {name: wording_of(name, str(text)) for name, text in (entry.get("rubrics") or {}).items()}
+        for identity, entry in settings.items()
+    }
 
 
 def _load_dimension(path: Path, name: DimensionName) -> Dimension:

@@ -1,7 +1,8 @@
 """
 Which system is better, and is the difference real? Means, paired differences and ranks over the same dialogues.
 
-A dialogue's value for a system is the mean over its rated turns, a system's the mean over its dialogues.
+A dialogue's value for a system is the mean over its rated turns, a system's the mean over its dialogues. Means are over
+the dialogues that each system has a value for, so only the paired differences say who is before whom.
 """
 
 import math
@@ -16,10 +17,11 @@ from scipy.stats import norm
 from perm_cli.scores import Scores, means_by, numbered
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import Ranked, ranking
-from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_p
+from perm_cli.statistics.resampling import FLIPS, Floats, Resamples, Statistic, mean_differences, sign_flip_p
 
 ALPHA = 0.05
 _POWER = 0.8
+_FLIPS_PER_PAIR = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,24 +49,11 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Hold what one rater says of one system: `means` by dimension, in the leaderboard's order of dimensions."""
-
-    system: str
-    dialogues: int
-    turns: int
-    coverage: float
-    means: Sequence[Statistic]
-    ranked: Ranked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaderboard:
-    """Hold the systems as one rater sees them, best first by mean of the last dimension, and all differences in it."""
+class Contrasts:
+    """The paired differences of all systems as one rater sees them, and the order that they bear out."""
 
     rater: str
-    dimensions: Sequence[str]
-    standings: Sequence[Standing]
+    systems: Sequence[str]
     differences: Sequence[Difference]
 
     def difference(self, first: str, second: str) -> Difference | None:
@@ -74,6 +63,66 @@ class Leaderboard:
             return found
         return replace(found, first=first, second=second, mean=-found.mean)
 
+    def place(self, system: str) -> tuple[int, int] | None:
+        """
+        Return the first and the last place that a system may have, None if it shares no dialogue with another.
+
+        Those decisively better stand before it, those decisively worse behind it; nothing else is known.
+        """
+        own = [each for each in self.differences if each.dialogues and system in {each.first, each.second}]
+        if not own:
+            return None
+        ahead = [(each.mean.value or 0.0) * (1 if each.first == system else -1) for each in own if each.decisive]
+        compared = {name for each in self.differences if each.dialogues for name in (each.first, each.second)}
+        return 1 + sum(by < 0 for by in ahead), len(compared) - sum(by > 0 for by in ahead)
+
+    def in_order(self) -> list[str]:
+        """Return the systems by their places; those that are not told apart stay as they came."""
+        last = (len(self.systems) + 1,) * 2
+        return sorted(self.systems, key=lambda system: self.place(system) or last)
+
+    @property
+    def leaders(self) -> list[str]:
+        """Return the systems that none is decisively better than."""
+        return [system for system in self.systems if (self.place(system) or (0,))[0] == 1]
+
+    @property
+    def best(self) -> str | None:
+        """Return the system that is decisively better than every other one, if there is one."""
+        return next((system for system in self.systems if self.place(system) == (1, 1)), None)
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether any two of the systems are."""
+        return any(each.decisive for each in self.differences)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """
+    What one rater says of one system: `means` by dimension, in the leaderboard's order of dimensions.
+
+    `place` is the one that paired differences leave it, `ranked` what wins and losses within dialogues come to.
+    """
+
+    system: str
+    dialogues: int
+    turns: int
+    coverage: float
+    means: Sequence[Statistic]
+    place: tuple[int, int] | None
+    ranked: Ranked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaderboard:
+    """The systems as one rater sees them, in the order that differences in the last dimension bear out."""
+
+    rater: str
+    dimensions: Sequence[str]
+    standings: Sequence[Standing]
+    contrasts: Contrasts
+
 
 def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leaderboard:
     """Return the systems as a rater sees them; the last of the dimensions is the one they are ranked by."""
@@ -81,23 +130,27 @@ def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leader
     grids = {dimension: by_dialogue(scores, dimension, rater) for dimension in dimensions}
     main = grids[dimensions[-1]]
     resamples = Resamples(np.arange(len(main)))
+    contrasts = Contrasts(rater=rater, systems=names, differences=differences(names, main, resamples))
     means = [mean_differences(resamples, grids[dimension]) for dimension in dimensions]
     ranked = {each.system: each for each in ranking(names, main, resamples)}
     standings = [
         Standing(
             system=system,
             means=[of_dimension[place] for of_dimension in means],
+            place=contrasts.place(system),
             ranked=ranked[system],
             **_counts(scores, rater, dimensions[-1], place, main),
         )
-        for place, system in enumerate(names)
+        for system in contrasts.in_order()
+        for place in [names.index(system)]
     ]
-    return Leaderboard(
-        rater=rater,
-        dimensions=dimensions,
-        standings=sorted(standings, key=_best_first),
-        differences=differences(names, main, resamples),
-    )
+    return Leaderboard(rater=rater, dimensions=dimensions, standings=standings, contrasts=contrasts)
+
+
+def contrasts_of(scores: Scores, rater: str, dimension: str) -> Contrasts:
+    """Return the paired differences of all systems in a dimension."""
+    names, grid = scores.systems[0], by_dialogue(scores, dimension, rater)
+    return Contrasts(rater=rater, systems=names, differences=differences(names, grid, Resamples(np.arange(len(grid)))))
 
 
 def by_dialogue(scores: Scores, dimension: str, rater: str) -> Floats:
@@ -115,7 +168,8 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
         return []
     apart = np.stack([grid[:, first] - grid[:, second] for first, second in pairs], axis=1)
     shared = (~np.isnan(apart)).sum(axis=0).tolist()
-    p = holm(sign_flip_p(resamples, apart))
+    # Holm asks of the smallest p that it be below ALPHA over the number of pairs: so finely it has to be worked out.
+    p = holm(sign_flip_p(resamples, apart, max(FLIPS, _FLIPS_PER_PAIR * len(pairs))))
     # If all signs are alike, two of 2^n ways to flip them are as far from zero; Holm asks for that times the pairs.
     needed = math.floor(math.log2(2 * len(pairs) / ALPHA)) + 1
     return [
@@ -161,8 +215,3 @@ def _counts(scores: Scores, rater: str, dimension: str, system: int, grid: Float
         "turns": int(own.sum()),
         "coverage": float(given.mean()) if own.any() else 0.0,
     }
-
-
-def _best_first(standing: Standing) -> tuple[float, str]:
-    value = standing.means[-1].value
-    return (float("inf") if value is None else -value, standing.system)

@@ -27,6 +27,7 @@ from perm_cli.statistics.calibrating import cross_fitted, folds_of
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import EPSILON, Replacement, alternative_annotator_test
 from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, percentile_interval, statistic
+from perm_cli.systems import contrasts_of
 
 LEAST_ALPHA = 0.2  # below it, people agree too little to hold a judge against them
 _LEAST_SYSTEMS = 3
@@ -87,8 +88,9 @@ class Validity:
     Hold what one judge is worth on one dimension.
 
     `within` is its correlation with people once the means of dialogues and systems are taken out, `systems` rho over
-    the means of systems. `levels` is None where the scales differ. `over_counting` is rho less that of the best
-    of the counts. `powered` has each system's mean as people would give it, by system, where they rated some only.
+    the means of systems, which says nothing of a judge that has not `told_apart` any of them. `levels` is None where
+    the scales differ. `over_counting` is rho less that of the best of the counts. `powered` has each system's mean as
+    people would give it, by system, where they rated some only.
     """
 
     rater: str
@@ -97,6 +99,7 @@ class Validity:
     tau_b: Statistic
     within: float | None
     systems: Statistic
+    told_apart: bool
     pairs: Pairs | None
     levels: Levels | None
     calibrated: Levels | None
@@ -235,6 +238,7 @@ class _Bench:
             tau_b=statistic(kendall_tau_b(both), low[1], high[1], why),
             within=_within(self.scores, column, self.truth),
             systems=self._systems(column),
+            told_apart=contrasts_of(self.scores, judge, self.mapped.judged).told_apart,
             pairs=ordered_pairs(self.scores, column, self.truth),
             levels=_levels(column, self.truth) if self.same_scale else None,
             calibrated=_levels(calibrated, self.truth),

@@ -1,6 +1,8 @@
 """The dialogues of a report: which ratings are shown, what is counted, what is left out."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,54 @@ def test_quotes_are_marked_where_they_were_said_and_those_made_up_are_counted(tm
     ]
     assert [turn["analysis"][a:b] for turn in shown["turns"] for a, b, _ in turn["analysis_marks"]] == ["0 was dear"]
     assert shown["invented"] == 2
+
+
+def test_ratings_stand_in_the_order_of_the_rubrics_with_their_scales(tmp_path: Path) -> None:
+    """A bystander's 62 is of 100 and not of 5, and is the sum of five items that one may ask after."""
+    dialogue = talk()
+    items = {"effectiveness": 12, "clarity": 14, "efficiency": 10, "objectivity": 16, "accuracy": 10}
+    arrived = [
+        replace(each, score=62.0, items=items) if each.dimension == "bystander" else each for each in whole(dialogue)
+    ]
+
+    (shown,) = shelf_of(tmp_path, [dialogue], arrived[::-1]).dialogues
+
+    assert [(each["dimension"], each["score"], each["top"]) for each in shown["ratings"]] == [
+        ("resonation", 3.0, 5.0),
+        ("expression", 3.0, 5.0),
+        ("reception", 3.0, 5.0),
+        ("bystander", 62.0, 100.0),
+    ]
+    assert shown["ratings"][-1]["items"] == list(items.items())
+
+
+def test_a_run_s_own_rubrics_say_the_order_and_the_scale(tmp_path: Path) -> None:
+    """They may be another pack than the one that is shipped, or none that can be read."""
+    dialogue = talk()
+    run = written_run(tmp_path / "run", [dialogue], whole(dialogue))
+    record = json.loads((run / "run.json").read_text())
+    texts = {"bystander": "items: {a: {}, b: {}, c: {}}", "reception": "levels: {1: bad, 7: good}", "expression": "{"}
+    record["settings"]["x"]["rubrics"] = texts
+    (run / "run.json").write_text(json.dumps(record))
+
+    (shown,) = browsable(read_runs([run])).dialogues
+
+    assert [(each["dimension"], each["top"]) for each in shown["ratings"]] == [
+        ("bystander", 60), ("reception", 7), ("expression", None), ("resonation", 5.0),
+    ]  # fmt: skip
+
+
+def test_every_reply_has_its_reward_by_judge(tmp_path: Path) -> None:
+    """The mean is over those who gave one; a reply without is not listed."""
+    dialogue = talk(turns=3)
+    ratings = [*whole(dialogue, 5.0, judge="one"), *whole(dialogue, 1.0, judge="two")[4:8]]
+
+    (shown,) = shelf_of(tmp_path, [dialogue], ratings).dialogues
+
+    assert [(turn, judge) for turn, judge, _ in shown["rewards"]] == [(2, "one"), (4, "one"), (4, "two"), (6, "one")]
+    assert [(turn, judges) for turn, _, judges in shown["replies"]] == [(2, 1), (4, 2), (6, 1)]
+    values = [reward for _, _, reward in shown["rewards"]]
+    assert shown["replies"][1][1] == pytest.approx((values[1] + values[2]) / 2)
 
 
 def test_failures_are_counted_and_leave_no_reward(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_a_distribution_has_a_bar_a_level() -> None:
 
     figure = drawn(chart)
     assert chart is not None
-    assert chart.columns == ["judge", "1", "2", "3", "4", "5"]
-    assert chart.rows == [["j", "25%", "0%", "50%", "0%", "25%"]]
+    assert chart.columns == ["system", "judge", "replies", "1", "2", "3", "4", "5"]
+    assert chart.rows == [["s", "j", "4", "25%", "0%", "50%", "0%", "25%"]]
     assert list(figure.data[0].x) == [1, 2, 3, 4, 5]
     assert list(figure.data[0].y) == [0.25, 0, 0.5, 0, 0.25]
 
@@ -83,8 +83,35 @@ def test_a_curve_has_a_mean_a_turn() -> None:
     chart = curve_chart(table)
 
     assert chart is not None
-    assert (chart.columns, chart.rows) == (["system", "turn 2", "turn 4"], [["s", "3.00", "5.00"], ["t", "1.00", "-"]])
-    assert list(drawn(chart).data[1].y) == [1.0, None]
+    assert chart.columns == ["system", "turn 2", "turn 4"]
+    assert chart.rows == [["s", "3.00 (n = 2)", "5.00 (n = 1)"], ["t", "1.00 (n = 1)", "- (n = 0)"]]
+    assert list(drawn(chart).data[1].y) == [1.0]
+
+
+def test_a_curve_ends_where_few_replies_are_left() -> None:
+    """One long dialogue of twenty is no mean; how many there are stands beside each point."""
+    table = scores(
+        *[(f"d{n}", "s", turn, "reception", "j", 3.0) for n in range(20) for turn in (2, 4, 6) if turn < 6 or n < 3]
+    )
+
+    (line,) = drawn(curve_chart(table)).data
+
+    assert (list(line.x), list(line.text)) == ([2, 4], ["20", "20"])
+
+
+def test_systems_have_distributions_of_their_own() -> None:
+    """A panel each, on one scale; where there are very many they stand together."""
+    few = scores(("a", "s", 2, "reception", "j", 1.0), ("a", "t", 2, "reception", "j", 5.0))
+    many = scores(*[("a", f"s{n}", 2, "reception", "j", 1.0 + n % 5) for n in range(20)])
+
+    figures = [drawn(distribution_chart(table, "reception")) for table in (few, many)]
+
+    assert [[list(bars.y) for bars in figure.data] for figure in figures] == [
+        [[1, 0, 0, 0, 0], [0, 0, 0, 0, 1]],
+        [[0.2] * 5],
+    ]
+    assert [each.text for each in figures[0].layout.annotations] == ["s", "t"]
+    assert figures[0].layout.yaxis2.matches == "y"
 
 
 def test_reward_against_length_is_ranked() -> None:

@@ -344,6 +344,23 @@ def test_judges_says_what_each_lacks(perm: Perm) -> None:
     assert "mini  openai/gpt-4o-mini  missing the API key: export OPENAI_API_KEY=…" in result.out
 
 
+def test_judges_says_where_each_is_asked(perm: Perm) -> None:
+    """Whoever holds the key should see whom it goes to."""
+    Path("perm.toml").write_text(
+        '[judges.own]\nmodel = "m"\nbase_url = "http://127.0.0.1:9/v1/"\n'
+        '[judges.mini]\nmodel = "openai/gpt-4o-mini"\n'
+        '[judges.other]\nmodel = "bedrock/x"\n'
+        '[judges.count]\nmodel = "baseline"\n'
+    )
+
+    lines = {line.split()[0]: line for line in perm("judges").out.splitlines()}
+
+    assert lines["own"].endswith("(http://127.0.0.1:9/v1)")
+    assert lines["mini"].endswith("(https://api.openai.com/v1)")
+    assert lines["other"].endswith("(the provider's address, by LiteLLM)")
+    assert lines["count"].endswith(lines["local"][-len("(on this machine)") :])
+
+
 def test_judges_check_says_what_the_endpoint_can_do(perm: Perm) -> None:
     """One look before a long run."""
 
@@ -557,6 +574,22 @@ def test_settings_that_would_leak_or_fail_are_refused(perm: Perm, line: str, sai
 def test_numbers_are_finite(perm: Perm, dialogues: Path, option: str) -> None:
     """Infinity would make rewards of nothing."""
     assert perm("score", dialogues, "--judge", "m", option, "inf").code == 2
+
+
+def test_rewards_made_another_way_can_go_elsewhere(perm: Perm, dialogues: Path) -> None:
+    """The run's own stay as they were, and another run is not written over."""
+    perm("score", dialogues, "--judge", "baseline", "--out", "run")
+    perm("score", dialogues, "--judge", "baseline", "--out", "other")
+    before = {path.name: path.read_bytes() for path in Path("run").glob("*.*")}
+
+    result = perm("reward", "run", "--fusion", "mean", "--bystander-coef", "0", "--out", "made/mean")
+    refused = perm("reward", "run", "--out", "other")
+
+    assert (result.code, refused.code) == (0, 1)
+    assert {path.name: path.read_bytes() for path in Path("run").glob("*.*")} == before
+    assert {path.name for path in Path("made/mean").iterdir()} == {"rewards.jsonl", "summary.json", "summary.csv"}
+    assert json.loads(Path("made/mean/summary.json").read_bytes())["recipe"]["fusion"] == "mean"
+    assert "--out other: another run found" in refused.err
 
 
 def test_damage_is_said_when_fusing_again(perm: Perm, dialogues: Path) -> None:

@@ -37,7 +37,8 @@ def test_judges_are_set_side_by_side(perm: Perm) -> None:
 
         assert (result.code, len(server.requests)) == (0, 3 * 16 * 4)
     assert "reception piles up at the top of the scale, of all replies: openai/kind 75%." in result.out
-    assert "openai/fair puts good first, openai/kind puts good first and openai/wrong puts poor first" in result.out
+    assert "openai/fair puts good first and openai/wrong puts poor first" in result.out
+    assert "openai/kind cannot tell these systems apart on 8 dialogues" in result.out
     assert re.search(r"openai/fair - openai/wrong +-1\.00", result.out)
     assert "    5  openai/wrong: wrong says so." in result.out
     assert result.out.splitlines()[-1] == CLOSING

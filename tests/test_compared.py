@@ -132,8 +132,8 @@ def test_who_puts_whom_first_is_said() -> None:
     apart = said(ranked(("x", "a", 1), ("x", "b", 0), ("y", "a", 0), ("y", "b", 1)))
     alone = said(ranked(("x", "a", 1), ("x", "b", 0), ("y", "a", math.nan), ("y", "b", math.nan)))
 
-    assert "All judges put a first; the rankings agree with W = 1.00." in alike
-    assert "not decisive" not in "".join(line for line in alike.splitlines() if " before " in line)
+    assert "All judges put a first.\nThe rankings agree with W = 1.00." in alike
+    assert "cannot tell" not in alike
     assert "The judges do not agree on the best system: x puts a first and y puts b first" in apart
     assert "x puts a first." in alone
     assert "All judges" not in alone
@@ -144,7 +144,7 @@ def test_a_lead_of_chance_is_called_one() -> None:
     """The best of two equals is nobody."""
     rows = [(f"d{n}", s, "w", r, float((n * 7 + ord(s)) % 5)) for n in range(12) for s in "ab" for r in "xy"]
 
-    assert " is not decisive." in "".join(line for line in said(rows).splitlines() if line.startswith("For x"))
+    assert " cannot tell these systems apart on 12 dialogues" in said(rows)
 
 
 def test_one_impression_for_all_dimensions_is_said() -> None:

@@ -130,7 +130,7 @@ def test_rankings_of_judges_alone_make_the_concordance() -> None:
     """Two judges of one mind are of one mind, whatever a person thinks."""
     rows = [
         (f"d{n}", system, "warmth", rater, float(rank if rater != "ann" else -rank))
-        for n in range(5)
+        for n in range(9)
         for rank, system in enumerate("abc")
         for rater in ("ann", "x", "y")
     ]

@@ -31,7 +31,7 @@ def test_systems_are_ranked_and_the_difference_is_told_from_chance(perm: Perm) -
 
         assert len(server.requests) == 24 * 4
     assert (result.code, again.out) == (0, result.out)
-    assert re.search(r"good +12 +100% .* 12 - 0 - 0 +1 +100%", result.out)
+    assert re.search(r"good +12 +100% .* 12 - 0 - 0 +1 ", result.out)
     assert "good is best, before poor by " in result.out
 
 
@@ -40,8 +40,21 @@ def test_a_judge_without_an_opinion_decides_nothing(perm: Perm) -> None:
     with loopback(by_habit) as server:
         result = perm("grade", tickets(Path("d.jsonl")), *judges(server, "flat"))
 
-    assert "Who is best is not decisive: good less poor is +0.000 (+0.000 … +0.000)." in result.out
-    assert re.search(r"poor .* 0 - 8 - 0 +1 +100%", result.out)
+    assert "openai/flat cannot tell these systems apart on 8 dialogues: they differ in nothing." in result.out
+    assert re.search(r"poor .* 0 - 8 - 0 +1 … 2", result.out)
+
+
+def test_means_come_by_name(perm: Perm) -> None:
+    """A program must not have to count columns; and it is told what is decisive."""
+    a_run(Path("run"), steady(3.0) | steady(4.0, system="t"))
+
+    (board,) = json.loads(perm("grade", "run", "--json").out)["boards"]
+
+    assert (board["best"], board["told_apart"]) == ("t", True)
+    assert [(each["system"], each["place"]) for each in board["standings"]] == [("t", [1, 1]), ("s", [2, 2])]
+    assert set(board["standings"][0]["means"]) == {"resonation", "expression", "reception", "bystander", "reward"}
+    assert board["standings"][0]["means"]["bystander"]["value"] == 100.0
+    assert [each["decisive"] for each in board["differences"]] == [True]
 
 
 def test_a_panel_is_one_more_judge(perm: Perm) -> None:
@@ -199,7 +212,7 @@ def test_folders_and_patterns_stand_for_their_files(perm: Perm) -> None:
         above = perm("grade", f"{Path.cwd()}/i?/t[w]o.jsonl", *judges(server, "fair"), "--out", "other")
 
     assert (folder.code, pattern.code, above.code) == (0, 0, 0)
-    assert "good is best" in folder.out or "Who is best" in folder.out
+    assert "cannot tell these systems apart on 2 dialogues: 6 or more are needed." in folder.out
     assert pattern.out == folder.out
     assert "good" not in above.out
 

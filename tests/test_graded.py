@@ -42,15 +42,17 @@ TURNED = board(
     ("found", "said"),
     [
         pytest.param(CLEAR, "a is best, before b by 0.490 (0.485 … 0.495).", id="decisive"),
-        pytest.param(CLOSE, "Who is best is not decisive: a less b is +0.100 (", id="close"),
-        pytest.param(ALIKE, "Who is best is not decisive: a less b is +0.000 (+0.000 … +0.000).", id="alike"),
-        pytest.param(APART, "Who is best is not known: a and b have no dialogue in common.", id="nothing-shared"),
-        pytest.param(TURNED, "over the 9 dialogues that both have answered b is before it by 1.000", id="turned-round"),
+        pytest.param(CLOSE, "j cannot tell these systems apart on 12 dialogues: a difference of 0.", id="close"),
+        pytest.param(ALIKE, "j cannot tell these systems apart on 12 dialogues: they differ in nothing.", id="alike"),
+        pytest.param(
+            APART, "j cannot tell these systems apart: no dialogue has a value for two of them.", id="nothing-shared"
+        ),
+        pytest.param(TURNED, "b is best, before a by 1.000", id="turned-round"),
     ],
 )
 def test_the_verdict_says_no_more_than_the_numbers(found: Leaderboard, said: str) -> None:
     """One sentence, and it is true."""
-    (line,) = verdict_lines(found, None)
+    (line,) = verdict_lines(found.contrasts, None)
 
     assert said in line
     assert "nan" not in line
@@ -59,9 +61,9 @@ def test_the_verdict_says_no_more_than_the_numbers(found: Leaderboard, said: str
 
 def test_a_close_call_says_what_would_be_found() -> None:
     """So that one knows whether more dialogues would help."""
-    (line,) = verdict_lines(CLOSE, None)
+    (line,) = verdict_lines(CLOSE.contrasts, None)
 
-    assert "; with 12 dialogues a difference of 0." in line
+    assert "on 12 dialogues: a difference of 0." in line
     assert line.endswith("would be found four times in five.")
 
 
@@ -70,12 +72,13 @@ def test_against_a_baseline_systems_are_better_or_worse_or_neither() -> None:
     levels = {"best": 0.5, "base": 0.0, "same": 0.0, "poor": -0.5}
     found = board((f"d{n}", name, n + level + n % 2 / 50) for n in range(12) for name, level in levels.items())
 
-    assert [(each.first, each.second) for each in shown_differences(found, "base")] == [
+    assert [(each.first, each.second) for each in shown_differences(found.contrasts, "base")] == [
         ("best", "base"), ("same", "base"), ("poor", "base"),
     ]  # fmt: skip
-    assert list(verdict_lines(found, "base")) == [
+    assert list(verdict_lines(found.contrasts, "base")) == [
         "Decisively better than base: best.",
         "Decisively worse than base: poor.",
+        "Not told apart from base: same: they differ in nothing.",
     ]
 
 
@@ -83,7 +86,7 @@ def test_one_system_needs_no_verdict() -> None:
     """There is nobody to be better than."""
     alone = board((f"d{n}", "a", n) for n in range(3))
 
-    assert (list(verdict_lines(alone, None)), list(verdict_lines(alone, "a"))) == ([], [])
+    assert (list(verdict_lines(alone.contrasts, None)), list(verdict_lines(alone.contrasts, "a"))) == ([], [])
 
 
 def test_a_table_shows_what_is_known_and_a_dash_for_the_rest() -> None:
@@ -100,8 +103,8 @@ def test_hostile_names_are_inert_in_tables_and_sentences() -> None:
     """No terminal code, no markup, no second line."""
     found = board((f"d{n}", system, n + (system == "b")) for n in range(12) for system in (HOSTILE, "b"))
 
-    text = rendered(standings_table(found)) + rendered(difference_table(found.differences))
-    text += "".join(verdict_lines(found, None))
+    text = rendered(standings_table(found)) + rendered(difference_table(found.contrasts.differences))
+    text += "".join(verdict_lines(found.contrasts, None))
 
     assert not set(text) & set("\x1b\x00\u202e\ud800")
     assert "[red]" in text

@@ -18,6 +18,7 @@ from perm_cli.reports.browsing import Shelf
 from perm_cli.reports.charts import Chart
 from perm_cli.reports.page import Fact, Page, Table, render
 from perm_cli.reports.report import report_of
+from perm_cli.reports.terms import Group
 from perm_cli.run_scores import read_runs
 from tests.test_browsing import FINAL, talk, whole, written_run
 
@@ -45,8 +46,8 @@ HOSTILE = (
 )
 TAGS = frozenset(
     """
-    a body button caption dd details div dl dt figcaption figure footer form h1 h2 h3 head header html input label li
-    main meta nav noscript option output p script section select span style summary table tbody td template th thead
+    a body button caption dd details div dl dt figcaption figure footer form h1 h2 h3 h4 head header html input label
+    li main meta nav noscript option output p script section select span style summary table tbody td template th thead
     title tr ul
     """.split()  # noqa: SIM905 - a list of names reads best as text
 )
@@ -55,11 +56,13 @@ PAGE = Page(
     title="Title",
     question="Question?",
     answer=["Answer.", "More."],
-    notes=["Note."],
+    notes=[Group(title="Notes", sentences=["Note."], terms={"alpha": "a letter"})],
     tables=[Table(caption="Caption", columns=["a", "b"], rows=[["1", "2"]])],
     charts=[CHART],
     shelf=Shelf(),
     facts=[Fact(name="Made", value="so")],
+    making=[Fact(name="Formula", value="so")],
+    wordings=[Table(caption="Asked", columns=["a", "b"], rows=[["1", "2"]])],
 )
 
 
@@ -112,7 +115,8 @@ def policy_hash(script: str) -> str:
 def shown(number: int, text: str = "text") -> dict[str, Any]:
     """Return a dialogue as it is browsed."""
     listed = {"id": f"d{number}", "system": "s", "reward": 0.5, "spread": 0.0, "failures": 0, "invented": 0}
-    return listed | {"scenario": text, "persona": "", "turns": [], "ratings": []}
+    said = {"scenario": text, "persona": "", "turns": [], "ratings": [], "replies": [], "rewards": []}
+    return listed | said
 
 
 def answer_of(path: Path, *ratings: Any, dialogues: list[Dialogue]) -> list[str]:
@@ -178,7 +182,9 @@ def test_no_text_becomes_an_element() -> None:
         title=hostile,
         question=hostile,
         answer=[hostile] * 2,
-        notes=[hostile],
+        notes=[Group(title=hostile, sentences=[hostile], terms={hostile: hostile})],
+        making=[Fact(name=hostile, value=hostile)],
+        wordings=[Table(caption=hostile, columns=[hostile] * 2, rows=[[hostile] * 2])],
         tables=[Table(caption=hostile, columns=[hostile] * 2, rows=[[hostile] * 2])],
         charts=[replace(CHART, title=hostile, says=hostile, columns=[hostile], rows=[[hostile]])],
         shelf=Shelf(dialogues=[shown(0, "".join(HOSTILE))]),
@@ -203,7 +209,9 @@ def test_no_text_becomes_an_element() -> None:
     ("levels", "answer"),
     [
         pytest.param({"j": (5, 2)}, "a is more empathetic than the others, and that is decisive.", id="decisive"),
-        pytest.param({"j": (3, 3)}, "a comes first, but that is not decisive: chance is not ruled out.", id="a tie"),
+        pytest.param(
+            {"j": (3, 3)}, "j cannot tell these systems apart on 10 dialogues: they differ in nothing.", id="a tie"
+        ),
         pytest.param(
             {"j": (5, 2), "k": (4, 2)},
             "a is more empathetic than the others for all 2 judges, and that is decisive.",
@@ -211,12 +219,12 @@ def test_no_text_becomes_an_element() -> None:
         ),
         pytest.param(
             {"j": (5, 2), "k": (3, 3)},
-            "a comes first for all 2 judges; that is decisive for 1 of them.",
+            "a is best for 1 of 2 judges; 1 cannot tell.",
             id="one of two",
         ),
         pytest.param(
             {"j": (5, 2), "k": (4, 2), "l": (1, 3)},
-            "The judges do not agree: of 3, a comes first for 2 and b comes first for 1; that is decisive for 3.",
+            "The judges do not agree: of 3, a is best for 2 and b is best for 1.",
             id="no agreement",
         ),
     ],
@@ -234,6 +242,25 @@ def test_the_first_sentence_says_who_is_better(tmp_path: Path, levels: dict[str,
     assert answer_of(tmp_path, *ratings, dialogues=dialogues)[0] == answer
 
 
+def test_with_ratings_missing_one_comparison_says_who_is_first(tmp_path: Path) -> None:
+    """The mean of b is the higher one, since its bad replies have no reward; where both have one, a is better."""
+    dialogues = [talk(f"d{place}", system) for place in range(20) for system in "ab"]
+    ratings = [
+        each
+        for place, dialogue in enumerate(dialogues)
+        for level in [(1.0 if place < 20 else 4.0) + (dialogue.system == "a")]
+        for each in (whole(dialogue, **FINAL) if dialogue.system == "b" and place < 16 else whole(dialogue, level))
+    ]
+
+    page = report_of(read_runs([written_run(tmp_path / "run", dialogues, ratings)]), "T")
+
+    assert page.answer[0] == "a is more empathetic than the others, and that is decisive."
+    assert page.answer[1].startswith("a is best, before b by ")
+    assert "who is before whom is told by those that both have" in page.answer[2]
+    assert [(row[0], row[2]) for row in page.tables[0].rows] == [("a", "1"), ("b", "2")]
+    assert not [line for line in page.answer if "b comes first" in line or "b less a" in line]
+
+
 def test_of_one_system_the_first_sentence_says_how_good_it_is(tmp_path: Path) -> None:
     """Scores of 3 make a harmonic mean of 3/5; the bystander's 3 of 100 take off 0.5 · 0.97, and 0.115 is left."""
     dialogue = talk()
@@ -244,11 +271,14 @@ def test_of_one_system_the_first_sentence_says_how_good_it_is(tmp_path: Path) ->
 
 
 def test_a_system_without_a_name_is_told_from_others(tmp_path: Path) -> None:
-    """Dialogues need not say who wrote them."""
+    """Dialogues need not say who wrote them; it is then called after its file."""
     dialogues = [talk("d", ""), talk("d", "b")]
     ratings = [each for dialogue in dialogues for each in whole(dialogue)]
 
-    assert answer_of(tmp_path, *ratings, dialogues=dialogues)[0].startswith("- comes first, but")
+    page = report_of(read_runs([written_run(tmp_path / "run", dialogues, ratings)]), "T")
+
+    assert [row[0] for row in page.tables[0].rows] == ["(d.jsonl)", "b"]
+    assert {each["system"] for each in page.shelf.dialogues} == {"(d.jsonl)", "b"}
 
 
 def test_where_all_ratings_failed_the_first_sentence_says_so(tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def test_a_report_is_drawn_without_a_word_or_a_request(drawn: Seen) -> None:
     assert seen.noise == []
     assert {url.rsplit("/", 1)[1] for url in seen.requests} == {"report.html"}
     assert seen.page.title() == seen.text("h1") == "Sixty dialogues"
-    assert seen.page.locator(".chart.js-plotly-plot .subplot").count() == seen.page.locator(".chart").count() == 9
+    assert seen.page.locator(".chart.js-plotly-plot").count() == seen.page.locator(".chart").count() == 9
+    assert seen.page.locator("#chart-1 .subplot").count() == 2  # a panel for each system
     assert len(seen.ids()) == 50
 
 
@@ -194,7 +195,7 @@ def test_without_scripts_the_answer_and_the_numbers_are_there(content: bytes, br
     page = context.new_page()
     page.set_content(content.decode())
 
-    assert "comes first" in page.locator(".first").inner_text()
+    assert "is not decided" in page.locator(".first").inner_text()
     assert "need one" in page.locator("noscript").inner_text()
     assert page.locator("figure table").count() == 9
     context.close()
@@ -267,7 +268,7 @@ def test_a_dialogue_opens_by_keyboard(opened: Opening, plain: bytes) -> None:
     seen = opened(plain)
     assert seen.page.locator(".inside").count() == 0
 
-    seen.page.focus("#order")
+    seen.page.focus("#all")
     seen.page.keyboard.press("Tab")
     for _ in range(3):  # open, close, open
         seen.page.keyboard.press("Enter")
@@ -316,6 +317,72 @@ def test_marks_are_in_place_beyond_sixteen_bits(opened: Opening, tmp_path: Path)
     assert seen.text(".turn mark") == "all too much 😀"
     assert seen.text(".why mark.said") == "all too much 😀"
     assert seen.text(".why mark.invented") == "not 😀 at all"
+
+
+def test_the_worst_replies_are_a_click_away(opened: Opening, usual: Report, plain: bytes) -> None:
+    """Each with its words, its dialogue behind it, and a mark on it there."""
+    seen = opened(plain)
+    lowest = min(reward for each in usual.shelf.dialogues for _, reward, _ in each["replies"])
+
+    seen.page.click("#worst")
+    seen.expect_count("114 of 114 replies")
+    first = seen.page.locator(".dialogue").first
+    first.locator("summary").click()
+    first.locator(".meant").wait_for()
+
+    assert f"reward {lowest:+.3f}" in first.locator("summary").text_content()
+    said = first.locator("summary .said").text_content()
+    assert said == first.locator(".meant p:not(.analysis)").text_content()
+
+
+def test_a_dialogue_shows_its_rewards_turn_by_turn(opened: Opening, plain: bytes) -> None:
+    """As a curve for each judge, and beside each reply; scores stand with their scale."""
+    seen = opened(plain)
+
+    seen.page.locator(".dialogue summary").first.click()
+    seen.page.wait_for_selector(".inside")
+
+    assert seen.page.locator(".curves svg").count() == 2
+    assert seen.page.locator(".curves svg").first.locator("circle").count() == 2 * len(JUDGES)
+    assert re.fullmatch(r"reward [+-]0\.\d{3} by one", seen.text(".turn .reward"))
+    assert seen.page.locator(".score").all_text_contents()[:4] == ["1 of 5", "1 of 5", "1 of 5", "1 of 100"]
+
+
+def test_all_are_opened_and_closed_at_a_click(opened: Opening, plain: bytes) -> None:
+    """Those shown, and those that are shown next."""
+    seen = opened(plain)
+
+    seen.page.click("#all")
+    sync_api.expect(seen.page.locator(".inside")).to_have_count(50)
+    seen.page.click("#more")
+    sync_api.expect(seen.page.locator(".inside")).to_have_count(60)
+    seen.page.click("#all")
+
+    assert seen.page.locator(".dialogue[open]").count() == 0
+
+
+def test_it_is_printed_open(opened: Opening, plain: bytes) -> None:
+    """Paper cannot be clicked on; afterwards the screen is as it was."""
+    seen = opened(plain)
+    seen.page.wait_for_selector("html[data-fetched='50']")
+    seen.page.evaluate(
+        "addEventListener('beforeprint', () => { window.printed = document.querySelectorAll('.inside').length; })"
+    )
+
+    seen.page.pdf()
+
+    assert seen.page.evaluate("window.printed") == 50
+    assert seen.page.locator("details[open]").count() == 0
+
+
+def test_a_telephone_shows_the_reward_without_scrolling(opened: Opening, plain: bytes) -> None:
+    """It is what one looks for, and stands beside the system."""
+    seen = opened(plain, viewport={"width": 390, "height": 844})
+
+    cell = seen.page.locator("#answer td").first.bounding_box()
+
+    assert re.fullmatch(r"[+-]\d\.\d{3} \(.*\)", seen.text("#answer td"))
+    assert cell["x"] + cell["width"] <= 390
 
 
 # --- it can be seen and read by all ---
@@ -391,7 +458,7 @@ def test_who_hears_the_page_finds_the_way(drawn: Seen) -> None:
     unnamed = f"({every})('input, select').filter((e) => !e.labels.length || !e.labels[0].firstChild.data.trim())"
     assert seen.page.evaluate(f"{unnamed}.length") == 0
     images = seen.page.evaluate(f"({every})('[role=img]').map((e) => e.ariaLabel)")
-    assert len(set(images)) == 9
+    assert len(set(images)) == 9 + 2  # and the two curves of the dialogue
     levels = seen.page.evaluate(f"({every})('h1, h2, h3, h4').map((e) => +e.tagName[1])")
     assert levels[0] == levels.count(1) == 1
     assert max(after - before for before, after in pairwise(levels)) == 1
@@ -433,7 +500,7 @@ def long_dialogue(place: int, letters: str, rng: random.Random) -> dict[str, Any
         for _ in range(10)
         for role in ("seeker", "supporter")
     ]
-    one = {"score": 3.0, "status": "scored", "quotes": []}
+    one = {"score": 3.0, "status": "scored", "quotes": [], "top": 5, "items": []}
     ratings = [
         one | {"turn": turn, "judge": judge, "dimension": dimension, "why": said(250)}
         for turn in range(2, 21, 2)
@@ -441,6 +508,7 @@ def long_dialogue(place: int, letters: str, rng: random.Random) -> dict[str, Any
         for dimension in DIMENSIONS
     ]
     listed = {"id": f"d{place}", "system": "s", "reward": 0.5, "spread": 0.0, "failures": 0, "invented": 0}
+    listed |= {"replies": [[turn, 0.5, 3] for turn in range(2, 21, 2)], "rewards": []}
     return listed | {"scenario": said(100), "persona": said(100), "turns": turns, "ratings": ratings}
 
 
@@ -481,7 +549,7 @@ def test_people_stand_beside_judges(
     assert codes == [0, 1]
     assert "r.html is there already" in capsys.readouterr().err
     assert seen.noise == []
-    assert seen.page.title() == "a<b>&run"
+    assert seen.page.title() == "Empathy of s, judged by j"
     assert seen.page.locator("figure", has_text="against people's reception").locator("svg .point").count() == 12
     assert "rated by one person" in seen.text("#answer")
 

@@ -75,7 +75,6 @@ def test_three_judges_on_the_samples_are_one_command_and_one_page(perm: Perm) ->
         assert page.heard == [f"request: {Path('report.html').absolute().as_uri()}"]
 
 
-@needs_browser
 def test_a_report_is_not_written_over_what_is_there(perm: Perm, tmp_path: Path) -> None:
     """It may have been annotated."""
     files = written(tmp_path / "d.jsonl", [row(0)])
@@ -86,3 +85,12 @@ def test_a_report_is_not_written_over_what_is_there(perm: Perm, tmp_path: Path) 
 
     assert (refused.code, forced.code) == (1, 0)
     assert "expected a new file, or --force" in refused.err
+
+
+def test_a_report_takes_the_place_of_the_one_before(perm: Perm, tmp_path: Path) -> None:
+    """Where it always lies; one with a name of its own is kept."""
+    perm("score", written(tmp_path / "d.jsonl", [row(0)]), "--judge", "baseline", "--out", "run")
+
+    codes = [perm("report", "run", *options).code for options in ((), (), ("--out", "mine.html")) for _ in "ab"]
+
+    assert codes == [0, 0, 0, 0, 0, 1]

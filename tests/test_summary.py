@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 
 from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import MEASURES, Measure, Summary, read_summary, summarise, summary_csv, summary_json
+from perm_cli.reports.tables import notes
 from perm_cli.rewards import Recipe, Reward
 from tests.makers import rating
 
@@ -103,13 +105,40 @@ def test_systems_judges_and_settings_are_told_apart() -> None:
     assert groups == {("s", "j", "x", 1), ("t", "j", "x", 1), ("s", "k", "x", 1), ("s", "j", "y", 1)}
 
 
-def test_the_best_system_comes_first_and_one_without_a_reward_last() -> None:
-    """That is what one looks for."""
-    whole = summary(
-        reward(system="none", value=None), reward(system="low", value=-0.4), reward(system="high", value=0.9)
-    )
+def answered(count: int, **levels: float | None) -> list[Reward]:
+    """Return the rewards of systems about a level over so many dialogues."""
+    return [
+        reward(f"d{place}", system=system, value=None if level is None else level + place / 100)
+        for system, level in levels.items()
+        for place in range(count)
+    ]
 
-    assert [each.system for each in whole.systems] == ["high", "low", "none"]
+
+@pytest.mark.parametrize(
+    ("dialogues", "order", "said"),
+    [
+        pytest.param(8, ["high", "low", "none"], "high is best, before low by 1.300", id="told-apart"),
+        pytest.param(
+            5, ["low", "high", "none"], "j cannot tell low and high apart on 5 dialogues: 7 or more", id="too-few"
+        ),
+    ],
+)
+def test_systems_stand_in_the_order_that_is_borne_out(dialogues: int, order: list[str], said: str) -> None:
+    """As they came where the judge does not tell them apart, since their means would be taken for a ranking."""
+    whole = summary(*answered(dialogues, none=None, low=-0.4, high=0.9))
+
+    assert [each.system for each in whole.systems] == order
+    assert said in "\n".join(notes(whole))
+
+
+def test_each_judge_ranks_for_itself() -> None:
+    """Two judges, or one under two sets of settings, are named where they are told apart."""
+    kinder = [replace(each, settings="y", reward=each.reward and -each.reward) for each in answered(8, a=0.1, b=0.9)]
+
+    whole = summary(*answered(8, a=0.1, b=0.9), *kinder)
+
+    assert [(each.settings, each.system) for each in whole.systems] == [("x", "b"), ("x", "a"), ("y", "a"), ("y", "b")]
+    assert [each.rater for each in whole.contrasts] == ["j (x)", "j (y)"]
 
 
 def test_a_caveat_stands_with_its_system_and_once_in_the_whole() -> None:

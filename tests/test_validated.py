@@ -31,6 +31,7 @@ def judge(**changes: Any) -> Validity:
         "tau_b": figure(0.3, 0.2, 0.4),
         "within": 0.25,
         "systems": figure(0.9, why="10 systems"),
+        "told_apart": True,
         "pairs": Pairs(pairs=100, right=0.4, tied=0.5, wrong=0.1),
         "levels": Levels(kappa=0.3, icc_a1=0.2, error=0.8, bias=0.7),
         "calibrated": Levels(kappa=0.4, icc_a1=0.4, error=0.6, bias=0.0),

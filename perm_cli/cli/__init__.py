@@ -43,6 +43,7 @@ from perm_cli.cli.options import (
     RunsFolder,
     SpendingOptions,
     Style,
+    Tex,
     with_options,
 )
 from perm_cli.errors import PermError
@@ -192,11 +193,20 @@ def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json:
 
 @app.command()
 @with_options
-def reward(run: RunPath, reward: RewardOptions, min_coverage: MinCoverage = 0.95, as_json: AsJson = False) -> None:
+def reward(
+    run: RunPath,
+    reward: RewardOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for rewards and summary.  [default: the run's own]", show_default=False),
+    ] = None,
+    min_coverage: MinCoverage = 0.95,
+    as_json: AsJson = False,
+) -> None:
     """Fuse the ratings of a run again, another way. Makes no call."""
     from perm_cli.cli.reward import run as body  # noqa: PLC0415 - see above
 
-    raise typer.Exit(body(run, reward, min_coverage, as_json=as_json))
+    raise typer.Exit(body(run, reward, out, min_coverage, as_json=as_json))
 
 
 @app.command()
@@ -209,6 +219,7 @@ def compare(
     judge: Judges = None,
     people: People = None,
     panel: PanelOption = None,
+    tex: Tex = None,
     out: RunsFolder = Path("runs/compare"),
     min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
@@ -221,7 +232,13 @@ def compare(
     from perm_cli.cli.compare import Wishes, run  # noqa: PLC0415 - see above
 
     wishes = Wishes(
-        judges=judge or (), people=people or (), panel=panel, out=out, min_coverage=min_coverage, as_json=as_json
+        judges=judge or (),
+        people=people or (),
+        panel=panel,
+        out=out,
+        min_coverage=min_coverage,
+        as_json=as_json,
+        tex=tex,
     )
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes))
 
@@ -250,6 +267,11 @@ def grade(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the checks as JUnit XML.", show_default=False)
     ] = None,
+    tex: Tex = None,
+    measures: Annotated[
+        str | None,
+        typer.Option(help="Columns of --tex, as in reward,bystander.  [default: all]", show_default=False),
+    ] = None,
     out: RunsFolder = Path("runs/grade"),
     min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
@@ -262,8 +284,17 @@ def grade(
     from perm_cli.cli.compare import Wishes  # noqa: PLC0415 - see above
     from perm_cli.cli.grade import Bars, run  # noqa: PLC0415 - see above
 
-    wishes = Wishes(judges=judge or (), people=(), panel=panel, out=out, min_coverage=min_coverage, as_json=as_json)
-    bars = Bars(baseline=baseline, fail_under=fail_under, fail_if_worse_than=fail_if_worse_than, junit=junit)
+    wishes = Wishes(
+        judges=judge or (), people=(), panel=panel, out=out, min_coverage=min_coverage, as_json=as_json, tex=tex
+    )
+    chosen = [name.strip() for name in measures.split(",")] if measures is not None else None
+    bars = Bars(
+        baseline=baseline,
+        fail_under=fail_under,
+        fail_if_worse_than=fail_if_worse_than,
+        junit=junit,
+        measures=chosen,
+    )
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, bars))
 
 
@@ -407,6 +438,7 @@ def validate_judges(
             min=0, max=1, help="What a judge may lose against a person: 0.2 experts, 0.15 skilled, 0.1 a crowd."
         ),
     ] = 0.2,
+    tex: Tex = None,
     out: RunsFolder = Path("runs/validate"),
     min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
@@ -420,7 +452,13 @@ def validate_judges(
     from perm_cli.cli.validate import Against, run  # noqa: PLC0415 - see above
 
     wishes = Wishes(
-        judges=judge or (), people=people or (), panel=panel, out=out, min_coverage=min_coverage, as_json=as_json
+        judges=judge or (),
+        people=people or (),
+        panel=panel,
+        out=out,
+        min_coverage=min_coverage,
+        as_json=as_json,
+        tex=tex,
     )
     held = Against(labels=against.labels, mapped=against.map, epsilon=epsilon)
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, held))
@@ -467,7 +505,7 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the report.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("report.html"),
     min_coverage: MinCoverage = 0.95,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is no earlier report.html.")] = False,
 ) -> None:
     """
     Write one HTML file with the answer, the pictures and every dialogue with its ratings.
@@ -523,7 +561,7 @@ def show_rubric(
 
 @judges_app.callback(invoke_without_command=True)
 def judges(context: typer.Context, config: Config = None) -> None:
-    """List the configured judges and what each still lacks."""
+    """List the configured judges, where each is asked and what it still lacks."""
     if context.invoked_subcommand is None:
         from perm_cli.cli.judges import list_judges  # noqa: PLC0415 - see above
 

@@ -13,8 +13,8 @@ from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import Against, judged_table, labelled
 from perm_cli.errors import SettingsError
 from perm_cli.learning import learn
-from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import number
+from perm_cli.reports.layout import Grid
 from perm_cli.terminal import one_line
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
@@ -49,10 +49,10 @@ def run(
 
 
 def _show(calibration: Calibration, to: Path) -> None:
-    table = table_of_columns("judge", "dimension", "labels", "dialogues", "error", "held out", "level", "held out")
+    columns = ["judge", "dimension", "labels", "dialogues", "error", "held out", "level", "held-out level"]
+    table = Grid(columns=columns, names=2)
     for curve in calibration.curves:
-        add_row(
-            table,
+        table.add(
             one_line(curve.judge, 40),
             f"{one_line(curve.dimension, 40)} ~ {one_line(curve.human, 40)}",
             f"{curve.labels:,}",

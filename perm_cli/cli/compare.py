@@ -16,6 +16,7 @@ from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.rating import rate_all
 from perm_cli.comparison import Comparison, compare
 from perm_cli.errors import SettingsError
+from perm_cli.files import write_whole
 from perm_cli.panel import LEAST_JUDGES, Panel, convene
 from perm_cli.reports.compared import (
     agreement_table,
@@ -23,9 +24,12 @@ from perm_cli.reports.compared import (
     dispute_lines,
     findings,
     health_table,
+    on_systems,
     pair_table,
     use_table,
 )
+from perm_cli.reports.graded import board_record
+from perm_cli.reports.latex import compared_latex, judged_by
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import rationales, read_runs
 from perm_cli.scores import Item, Scores
@@ -33,7 +37,7 @@ from perm_cli.statistics.resampling import Resamples
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, PanelName
 
 SHOWN_DISPUTES = 5
-WIDTH = 150  # of tables with intervals
+WIDTH = 200  # of tables with intervals, where no window says how wide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,7 @@ class Wishes:
     out: Path
     min_coverage: float
     as_json: bool
+    tex: Path | None = None
 
 
 def run(
@@ -60,6 +65,8 @@ def run(
     if wishes.panel:
         panel, _ = with_panel(table.scores, wishes.panel, recipe)
     comparison = compare(table.scores, feature_table(table.scores.items, table.dialogues()))
+    if wishes.tex:
+        write_whole(wishes.tex, compared_latex(comparison, judged_by(table.runs)))
     if wishes.as_json:
         sys.stdout.write(comparison_json(comparison, table, panel).decode())
     else:
@@ -114,6 +121,7 @@ def comparison_json(comparison: Comparison, table: Table, panel: Panel | None) -
         for each in table.health
     ]
     content = asdict(comparison) | {
+        "boards": [board_record(board) for board in comparison.boards],
         "health": health,
         "panel": asdict(panel) if panel else None,
         "findings": findings(comparison, table.health, panel),
@@ -134,13 +142,15 @@ def _show(comparison: Comparison, table: Table, panel: Panel | None) -> None:
         console.print(pair_table(comparison))
     if comparison.boards:
         console.print(board_table(comparison))
+        for line in [*on_systems(comparison), *table.caveats]:
+            say(console, line, "bold")
     disputes = comparison.disputes[:SHOWN_DISPUTES]
     if disputes:
         say(console, "Where they part most:")
         for line in dispute_lines(disputes, _said(table, [dispute.item for dispute in disputes])):
             say(console, f"  {line}")
         say(console, "")
-    for line in findings(comparison, table.health, panel):
+    for line in findings(replace(comparison, boards=()), table.health, panel):
         say(console, line)
 
 

@@ -3,27 +3,30 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from perm_cli.cli.console import messages, output, say
+from perm_cli.files import made_folder, rewriting, write_whole
 from perm_cli.ledger import Outcome
 from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import Summary, read_summary, summarise, summary_csv, summary_json
-from perm_cli.reports.tables import closing_lines, curve_table, summary_table
+from perm_cli.reports.tables import closing_lines, curve_table, notes, summary_table
 from perm_cli.rewards import Recipe, Reward, rewards_of
 from perm_cli.runs import RunFolder
 from perm_cli.scoring import Job
 
 
-def fuse(folder: RunFolder, recipe: Recipe) -> Summary:
-    """Fuse all that was asked of a run into rewards and summary, and write them."""
-    with folder.rewriting("rewards.jsonl") as stream:
+def fuse(folder: RunFolder, recipe: Recipe, out: Path | None = None) -> Summary:
+    """Fuse all that was asked of a run into rewards and summary, and write them, into the run if not elsewhere."""
+    target = folder.path if out is None else made_folder(out)
+    with rewriting(target / "rewards.jsonl") as stream:
         summary = _fused(folder, recipe, None, lambda rewards: _written(rewards, stream))
-    folder.write("summary.json", summary_json(summary))
-    folder.write("summary.csv", summary_csv(summary))
+    write_whole(target / "summary.json", summary_json(summary))
+    write_whole(target / "summary.csv", summary_csv(summary))
     return summary
 
 
@@ -78,9 +81,11 @@ def show(summary: Summary, *, as_json: bool, made: Spending | None = None) -> No
     console = output()
     console.print(curve_table(summary.curves, summary.curves_left_out))
     console.print(summary_table(summary))
+    for line in notes(summary):
+        say(console, line, "bold")
     for line in closing_lines(summary, made):
         say(console, line)
-    for caveat in summary.caveats:
+    for caveat in [] if summary.contrasts else summary.caveats:
         say(console, caveat, "bold")
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
+from rich.console import Console
 
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table, with_panel
 from perm_cli.cli.console import output, say
@@ -17,7 +18,17 @@ from perm_cli.errors import SettingsError
 from perm_cli.files import write_whole
 from perm_cli.grading import Check, check_against, check_bar, failed
 from perm_cli.reports.compared import health_table
-from perm_cli.reports.graded import difference_table, junit, shown_differences, standings_table, verdict_lines
+from perm_cli.reports.graded import (
+    MOST_DIFFERENCES,
+    board_record,
+    difference_table,
+    junit,
+    remarks_on,
+    shown_differences,
+    standings_table,
+    verdict_lines,
+)
+from perm_cli.reports.latex import graded_latex, judged_by
 from perm_cli.rewards import Recipe
 from perm_cli.run_scores import REWARD, read_runs
 from perm_cli.scores import Scores
@@ -34,6 +45,7 @@ class Bars:
     fail_under: float | None
     fail_if_worse_than: Path | None
     junit: Path | None
+    measures: Sequence[str] | None = None
 
 
 def run(
@@ -47,6 +59,8 @@ def run(
     """Do what the command says; return its exit code."""
     if bars.fail_under is not None and not math.isfinite(bars.fail_under):
         raise SettingsError(f"--fail-under: {bars.fail_under} found, expected a number")
+    if bars.measures is not None and not wishes.tex:
+        raise SettingsError("--measures chooses the columns of --tex, which is not given")
     recipe = recipe_of(reward, asking.score)
     before = read_runs([bars.fail_if_worse_than], recipe).scores if bars.fail_if_worse_than else None
     table = rated_table(inputs, dialogues, asking, recipe, wishes)
@@ -58,8 +72,10 @@ def run(
         names = ", ".join(repr(name) for name in scores.systems[0])
         raise SettingsError(f"--baseline: {bars.baseline!r} found, expected one of {names}")
     checks = [check for board in boards for check in _checks(scores, board, before, bars)]
+    if wishes.tex:
+        write_whole(wishes.tex, graded_latex(boards, judged_by(table.runs), bars.measures))
     if wishes.as_json:
-        content = {"boards": [asdict(board) for board in boards], "checks": [asdict(check) for check in checks]}
+        content = {"boards": [board_record(board) for board in boards], "checks": [asdict(check) for check in checks]}
         sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
     else:
         _show(table, boards, checks, bars)
@@ -96,17 +112,25 @@ def _show(table: Table, boards: Sequence[Leaderboard], checks: Sequence[Check], 
     console = output(WIDTH)
     if table.health:
         console.print(health_table(table.health))
+    caveats = {each.rater: each.caveat for each in table.health if each.caveat}
     for board in boards:
-        say(console, f"{one_line(board.rater, 40)}, by {one_line(board.dimensions[-1], 40)}:", "bold")
-        console.print(standings_table(board))
-        shown = shown_differences(board, bars.baseline)
-        if shown:
-            console.print(difference_table(shown))
-        for line in verdict_lines(board, bars.baseline):
-            say(console, line)
+        _show_board(console, board, bars.baseline)
+        for line in filter(None, [caveats.get(board.rater)]):
+            say(console, line, "bold")
     for check in checks:
         verdict = "passed" if check.passed else "FAILED"
         who = f"{one_line(check.system, 40) or '-'}, by {one_line(check.rater, 40)}"
         say(console, f"{verdict}  {check.name}  {who}: {check.said}")
-    for caveat in table.caveats:
-        say(console, caveat, "bold")
+
+
+def _show_board(console: Console, board: Leaderboard, baseline: str | None) -> None:
+    say(console, f"{one_line(board.rater)}, by {one_line(board.dimensions[-1])}:", "bold")
+    console.print(standings_table(board))
+    differences = shown_differences(board.contrasts, baseline)
+    if differences:
+        console.print(difference_table(differences[:MOST_DIFFERENCES]))
+        left = len(differences) - MOST_DIFFERENCES
+        if left > 0:
+            say(console, f"… and {left:,} more differences in --json")
+    for line in [*verdict_lines(board.contrasts, baseline), *remarks_on(board)]:
+        say(console, line, "bold")

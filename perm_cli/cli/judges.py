@@ -10,10 +10,12 @@ from perm_cli.cli.console import output, say
 from perm_cli.cli.orders import announce_detour
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.errors import CallFailed, JudgeUnusable
-from perm_cli.judges import caveat_of, missing, named_judge, open_judge
+from perm_cli.judges import caveat_of, missing, named_judge, open_judge, route_of
+from perm_cli.judges.baseline import BASELINE
 from perm_cli.judges.dialects import Dialect
+from perm_cli.judges.local import is_local
 from perm_cli.judges.seam import Reply, Request
-from perm_cli.judges.settings import JudgeSettings, load_configuration
+from perm_cli.judges.settings import JudgeSettings, checked_url, load_configuration
 from perm_cli.prompts import PromptBook
 from perm_cli.ratings import GROWTH, schema_of
 from perm_cli.rubrics import load_rubrics
@@ -40,12 +42,20 @@ def list_judges(config: Path | None) -> None:
         lacking = missing(settings)
         chosen = " (default)" if name == configuration.judge else ""
         state = f"missing {'; '.join(lacking)}" if lacking else "ready"
-        say(console, f"{one_line(name)}{chosen}  {one_line(settings.model)}  {state}")
+        say(console, f"{one_line(name)}{chosen}  {one_line(settings.model)}  {state}  ({_address(settings)})")
     if not configuration.judges:
         say(
             console,
             "no judges are configured; --judge takes any LiteLLM model name, [judges.NAME] in perm.toml names one",
         )
+
+
+def _address(settings: JudgeSettings) -> str:
+    """Return where a judge is asked."""
+    if settings.model == BASELINE or is_local(settings.model):
+        return "on this machine"
+    url = route_of(settings).url or settings.base_url
+    return one_line(checked_url(url)) if url else "the provider's address, by LiteLLM"
 
 
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:

@@ -41,6 +41,10 @@ People = Annotated[
     Option(help="Rater of the file who is a person; may be repeated.  [default: by name]", show_default=False),
 ]
 PanelOption = Annotated[PanelName | None, Option("--panel", help="Fuse all judges into one more.", show_default=False)]
+Tex = Annotated[
+    Path | None,
+    Option("--tex", metavar="FILE", help="Write the tables for a paper, in LaTeX with booktabs.", show_default=False),
+]
 RunsFolder = Annotated[Path, Option("--out", help="Folder for the run folders, one a judge.")]
 Config = Annotated[
     Path | None,

@@ -11,10 +11,13 @@ from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import labelled_if_any
 from perm_cli.errors import RunError, SettingsError
 from perm_cli.files import write_whole
-from perm_cli.reports.page import render
+from perm_cli.reports.page import GENERATOR, render
 from perm_cli.reports.report import report_of
 from perm_cli.run_scores import read_runs
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
+
+_USUAL = Path("report.html")
+_HEAD = 4096
 
 
 def run(
@@ -27,15 +30,24 @@ def run(
     force: bool,
 ) -> int:
     """Write the report of some runs; return the exit code."""
-    if wishes.out.exists() and not force:
+    if wishes.out.exists() and not force and not _is_ours(wishes.out):
         raise SettingsError(f"--out: {wishes.out} is there already, expected a new file, or --force")
-    found = read_runs(runs, recipe_of(reward))
+    recipe = recipe_of(reward)
+    found = read_runs(runs, recipe)
     if not found.scores.judges:
         raise RunError(f"{runs[0]}: no scores found, expected some to report")
     table = Table(scores=found.scores, runs=found)
     labels, mapped = labelled_if_any(table, wishes.people, against)
-    page = report_of(found, title or ", ".join(path.name for path in runs), labels, mapped)
+    page = report_of(found, title, labels, mapped, recipe)
     content = render(page)
     write_whole(wishes.out, content)
     say(messages(), f"{wishes.out}: {len(content) / 1e6:.1f} MB, open it in a browser")
     return DONE if enough(table, wishes.min_coverage) else COVERAGE_TOO_LOW
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether this is an earlier report in its usual place; one that was given a name of its own is to be kept."""
+    if path != _USUAL or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return GENERATOR.encode() in stream.read(_HEAD)

@@ -18,10 +18,20 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, LabelOptions, Re
 from perm_cli.cli.orders import recipe_of
 from perm_cli.constructs import mapping, read_map
 from perm_cli.errors import SettingsError
+from perm_cli.files import write_whole
 from perm_cli.judges.baseline import CAVEAT
 from perm_cli.labels import is_ratings_file, labels_of, read_ratings, with_labels
 from perm_cli.panel import LEAST_JUDGES, convene
-from perm_cli.reports.validated import ceiling_table, findings, level_table, powered_table, rank_table
+from perm_cli.reports.latex import judged_by, validated_latex
+from perm_cli.reports.terms import grouped
+from perm_cli.reports.validated import (
+    ceiling_table,
+    findings,
+    level_table,
+    powered_table,
+    rank_table,
+    titled_findings,
+)
 from perm_cli.rewards import Recipe
 from perm_cli.scores import Scores
 from perm_cli.statistics.resampling import Resamples
@@ -57,6 +67,8 @@ def run(
     scores = _with_panel(scores, {each.rater for each in table.health if each.caveat == CAVEAT}, wishes, recipe)
     features = feature_table(scores.items, table.dialogues())
     found = validate(scores, mapped, features, against.epsilon)
+    if wishes.tex:
+        write_whole(wishes.tex, validated_latex(found, judged_by(table.runs)))
     if wishes.as_json:
         content = {
             "dimensions": [asdict(each) for each in found],
@@ -154,7 +166,12 @@ def _show(table: Table, found: Sequence[DimensionValidation]) -> None:
     if powered:
         say(console, "What people would give on average:", "bold")
         console.print(powered)
-    for line in findings(found):
-        say(console, line)
+    for group in grouped(titled_findings(found)):
+        say(console, group.title, "bold")
+        for sentence in group.sentences:
+            say(console, sentence)
+        for term, says in group.terms.items():
+            say(console, f"  {term}: {says}", "dim italic")
+        say(console, "")
     for caveat in table.caveats:
         say(console, caveat, "bold")

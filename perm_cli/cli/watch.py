@@ -14,8 +14,8 @@ from rich.text import Text
 
 from perm_cli.cli.console import output
 from perm_cli.errors import RunError
-from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import number, percent
+from perm_cli.reports.layout import Grid
 from perm_cli.reward.keeping import SIGNS
 from perm_cli.signs import Signs, warnings_of
 from perm_cli.terminal import one_line
@@ -88,14 +88,14 @@ def _bounded(signs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(rows: Sequence[_Step]) -> RenderableType:
-    table = table_of_columns("sign", "first", "last", "", "lowest", "highest")
+    table = Grid(columns=["sign", "first", "last", "", "lowest", "highest"])
     for name in Signs.__dataclass_fields__:
         values = [getattr(row.signs, name) for row in rows]
         given = [float(value) for value in values if value is not None]
         if not given or name == "replies":
             continue
         show = percent if name in _SHARES else number
-        add_row(table, name, show(given[0]), show(given[-1]), _line(given), show(min(given)), show(max(given)))
+        table.add(name, show(given[0]), show(given[-1]), _line(given), show(min(given)), show(max(given)))
     last = rows[-1]
     at = f"step {last.step}" if last.step is not None else f"window {len(rows)}"
     said = [Text(f"{at}, {sum(row.signs.replies for row in rows):,} replies so far")]

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,12 @@ from perm_cli.comparison import ranges_of
 from perm_cli.dialogues import Dialogue
 from perm_cli.quotes import quotes_in
 from perm_cli.ratings import is_settled
+from perm_cli.rewards import BOUNDS
+from perm_cli.rubrics import Wordings, wordings_of
 from perm_cli.run_scores import REWARD, RunScores
 from perm_cli.runs import RunFolder
+from perm_cli.scores import mean_of
+from perm_cli.words import DIMENSIONS
 
 MOST_TURNS = 10_000
 _LEAST_WORDS = 3  # a word or two between quotation marks may be set off and no quote
@@ -39,13 +43,26 @@ class _Seen:
     said: Sequence[_Said]
 
 
-def browsable(runs: RunScores, most_turns: int = MOST_TURNS) -> Shelf:
-    """Return the dialogues, as many as have at most so many supporter turns together."""
+class _Rewarded(NamedTuple):
+    """What judges' ratings of one reply come to, by rater."""
+
+    turn: int
+    by: Mapping[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Return the mean over the raters."""
+        return sum(self.by.values()) / len(self.by)
+
+
+def browsable(runs: RunScores, most_turns: int = MOST_TURNS, unnamed: str = "") -> Shelf:
+    """Return the dialogues, as many as have at most so many supporter turns together; a system may be `unnamed`."""
     kept, left_out = _kept(runs, most_turns)
     ratings = _ratings(runs, kept.keys())
     rewards, spreads = _by_dialogue(runs)
     shown = [
-        _shown(dialogue, ratings.pop(place, []), rewards.get(place), spreads.get(place, 0.0))
+        _shown(dialogue, ratings.pop(place, []), rewards.get(place, []), spreads.get(place, 0.0))
+        | {"system": dialogue.system or unnamed}
         for place, dialogue in kept.items()
     ]
     return Shelf(dialogues=shown, left_out=left_out)
@@ -68,41 +85,55 @@ def _kept(runs: RunScores, most_turns: int) -> tuple[dict[_Place, Dialogue], int
 
 
 def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_Row]]:
-    """Return the ratings of some dialogues, of each the latest, and one that is settled before others."""
+    """
+    Return the ratings of some dialogues, of each the latest, and one that is settled before others.
+
+    Each knows its `rater`, the `rank` of its dimension among the rubrics, and the `top` of the dimension's scale.
+    """
     names = {(each.judge, each.settings): each.rater for each in runs.health}
     found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)
     for run in runs.runs:
-        for row in RunFolder(run).rows():
+        folder = RunFolder(run)
+        asked = wordings_of(folder.record["settings"])
+        for row in folder.rows():
             place, rater = (row["dialogue_id"], row["system"]), names.get((row["judge"], row["settings"]))
             if place not in places or rater is None:
                 continue
             own = found[place]
             key = (row["turn"], rater, row["sample"], row["dimension"])
             if key not in own or _is_settled(row) or not _is_settled(own[key]):
-                own[key] = row | {"rater": rater, "raw": ""}
+                own[key] = row | {"rater": rater, "raw": ""} | _scale(row["dimension"], asked.get(row["settings"], {}))
     return {place: list(own.values()) for place, own in found.items()}
+
+
+def _scale(dimension: str, wordings: Wordings) -> dict[str, Any]:
+    order = list(wordings) or list(DIMENSIONS)
+    known = BOUNDS.get(dimension, (None, None))[1]
+    top = wordings[dimension].high if dimension in wordings else known
+    return {"rank": order.index(dimension) if dimension in order else len(order), "top": top}
 
 
 def _is_settled(row: _Row) -> bool:
     return is_settled(row["status"], row["error"])
 
 
-def _by_dialogue(runs: RunScores) -> tuple[dict[_Place, float], dict[_Place, float]]:
-    """Return each dialogue's mean reward, and the widest range of scores that judges gave in it."""
+def _by_dialogue(runs: RunScores) -> tuple[dict[_Place, list[_Rewarded]], dict[_Place, float]]:
+    """Return the rewards of each dialogue's replies, and the widest range of scores that judges gave in it."""
     scores = runs.scores
-    rewards: dict[_Place, list[float]] = defaultdict(list)
+    rewards: dict[_Place, list[_Rewarded]] = defaultdict(list)
     spreads: dict[_Place, float] = defaultdict(float)
     ranges = [ranges_of(scores, name) for name in scores.tables if name != REWARD]
     widest = np.nan_to_num(np.fmax.reduce(ranges)) if ranges else np.zeros(len(scores.items))
     for item, own, spread in zip(scores.items, scores.tables[REWARD].tolist(), widest.tolist(), strict=True):
         place = (item.dialogue_id, item.system)
-        rewards[place] += [reward for reward in own if reward == reward]  # noqa: PLR0124 - NaN is no reward
+        given = {rater: reward for rater, reward in zip(scores.raters, own, strict=True) if not np.isnan(reward)}
+        rewards[place] += [_Rewarded(item.turn, given)] if given else []
         spreads[place] = max(spreads[place], spread)
-    return {place: sum(given) / len(given) for place, given in rewards.items() if given}, spreads
+    return rewards, spreads
 
 
-def _shown(dialogue: Dialogue, rows: Sequence[_Row], reward: float | None, spread: float) -> dict[str, Any]:
-    in_order = sorted(rows, key=lambda row: (row["turn"], row["rater"], row["sample"]))
+def _shown(dialogue: Dialogue, rows: Sequence[_Row], rewards: Sequence[_Rewarded], spread: float) -> dict[str, Any]:
+    in_order = sorted(rows, key=lambda row: (row["turn"], row["rater"], row["sample"], row["rank"]))
     seen = [_rating(dialogue, row) for row in in_order]
     said = sorted({place for each in seen for place in each.said})
     return {
@@ -121,7 +152,9 @@ def _shown(dialogue: Dialogue, rows: Sequence[_Row], reward: float | None, sprea
             for number, turn in enumerate(dialogue.turns)
         ],
         "ratings": [each.shown for each in seen],
-        "reward": reward,
+        "reward": mean_of(reward for each in rewards for reward in each.by.values()),
+        "replies": [[each.turn, each.mean, len(each.by)] for each in rewards],
+        "rewards": [[each.turn, rater, reward] for each in rewards for rater, reward in each.by.items()],
         "spread": spread,
         "failures": sum(row["status"] != "scored" for row in rows),
         "invented": sum(mark[2] == "invented" for each in seen for mark in each.shown["quotes"]),
@@ -147,6 +180,8 @@ def _rating(dialogue: Dialogue, row: _Row) -> _Seen:
         "judge": row["rater"] + sample,
         "dimension": row["dimension"],
         "score": row["score"],
+        "top": row["top"],
+        "items": list((row["items"] or {}).items()),
         "status": row["status"],
         "why": why if len(why) <= _LONGEST else why[:_LONGEST] + "…",
         "quotes": [[quote.start, quote.end, "said" if quote.source else "invented"] for quote in quotes],

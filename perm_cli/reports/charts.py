@@ -13,22 +13,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
 
+from perm_cli.reports.figures import NONE, listed, name_of, number, with_scale
 from perm_cli.reports.figures import figure as with_interval
-from perm_cli.reports.figures import name_of, number
 from perm_cli.run_scores import REWARD
 from perm_cli.scores import Scores, known, mean_of, row_means
 from perm_cli.statistics.agreement import spearman
-from perm_cli.statistics.resampling import Floats, Statistic
+from perm_cli.statistics.resampling import Floats, Ints, Statistic
 from perm_cli.systems import Leaderboard
+from perm_cli.terminal import one_line
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
 _PATTERNS = ("", "/", ".", "x", "-", "\\", "|", "+")
 _MOST_POINTS = 2000
 _MOST_TURNS = 30
+_MOST_PANELS = 8
+_LEAST_POINT = 3  # replies that a mean is drawn of
 _BINS = 10
 _ROUNDING = 1e-9
+_LONGEST_LABEL = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,31 +81,66 @@ def leaderboard_chart(boards: Sequence[Leaderboard]) -> Chart | None:
         xaxis={"title": boards[0].dimensions[-1]},
         yaxis={"type": "category", "categoryarray": list(labels.values()), "autorange": "reversed"},
     )
-    return _chart("Systems", "Mean over dialogues, with 95 % intervals.", figure, ["judge", "system", "mean"], rows)
+    open_ = [name_of(board.rater) for board in boards if not board.contrasts.told_apart]
+    said = f" Not told apart by {listed(open_)}: the order is that of the input." if open_ else ""
+    says = f"Mean over dialogues, with 95 % intervals.{said}"
+    return _chart("Systems", says, figure, ["judge", "system", "mean"], rows)
 
 
 def distribution_chart(scores: Scores, dimension: str) -> Chart | None:
-    """Return how often each rater gives which score."""
-    figure, rows = _figure(), []
+    """Return how often each rater gives which score to which system, a panel per system."""
     edges, is_levels = _edges(scores, dimension)
     centres = (edges[:-1] + edges[1:]) / 2
     bars = [f"{level:g}" for level in centres] if is_levels else [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
-    for rater, label, look in zip(scores.raters, _labels(scores.raters).values(), _looks(), strict=False):
-        column = scores.of(dimension, [rater])[:, 0]
-        given = column[~np.isnan(column)]
-        if not given.size:
-            continue
-        shares = np.histogram(given, edges)[0] / len(given)
-        outline = {"color": look.colour, "width": 1}
-        marker = {"color": look.colour, "line": outline, "pattern": {"shape": look.pattern, "solidity": 0.35}}
-        figure.add_bar(x=centres.tolist(), y=shares.tolist(), hovertext=bars, name=label, marker=marker)
-        rows.append([name_of(rater), *[f"{share:.0%}" for share in shares]])
+    panels = _panels(scores)
+    figure, rows = _stacked(list(_labels(list(panels)).values())), []
+    raters = list(zip(scores.raters, _labels(scores.raters).values(), _looks(), strict=False))
+    for place, (system, own) in enumerate(panels.items(), 1):
+        for rater, label, look in raters:
+            column = scores.of(dimension, [rater])[own, 0]
+            given = column[~np.isnan(column)]
+            if not given.size:
+                continue
+            shares = np.histogram(given, edges)[0] / len(given)
+            hover = [f"{bar}: {share:.0%} of {len(given):,}" for bar, share in zip(bars, shares, strict=True)]
+            _add_bars(figure, centres, shares, hover, label, look, place)
+            rows.append([system, name_of(rater), f"{len(given):,}", *[f"{share:.0%}" for share in shares]])
     if not rows:
         return None
-    ticks = (centres if is_levels else edges).tolist()
-    figure.update_layout(barmode="group", yaxis={"tickformat": ".0%"}, xaxis={"tickvals": ticks}, height=300)
-    says = "Share of the replies that get each score." if dimension != REWARD else "Share of the replies by reward."
-    return _chart(dimension.capitalize(), says, figure, ["judge", *bars], rows)
+    figure.update_layout(barmode="group", showlegend=len(scores.raters) > 1, height=110 + 130 * len(panels))
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=4)
+    figure.update_xaxes(tickvals=(centres if is_levels else edges).tolist())
+    what = "replies by reward" if dimension == REWARD else "replies that get each score"
+    says = f"Share of the {what}{', system by system' if len(panels) > 1 else ''}."
+    title = REWARD.capitalize() if dimension == REWARD else with_scale(dimension).capitalize()
+    return _chart(title, says, figure, ["system", "judge", "replies", *bars], rows)
+
+
+def _panels(scores: Scores) -> dict[str, NDArray[np.bool_]]:
+    """Return the items of each system by its name, or all of them together where there are too many systems."""
+    names, systems = scores.systems
+    if len(names) > _MOST_PANELS:
+        return {f"all {len(names)} systems": np.ones(len(systems), dtype=bool)}
+    return {name_of(name): systems == place for place, name in enumerate(names)}
+
+
+def _add_bars(
+    figure: Any, centres: Floats, shares: Floats, hover: Sequence[str], label: str, look: _Look, panel: int
+) -> None:
+    outline = {"color": look.colour, "width": 1}
+    marker = {"color": look.colour, "line": outline, "pattern": {"shape": look.pattern, "solidity": 0.35}}
+    figure.add_bar(
+        x=centres.tolist(),
+        y=shares.tolist(),
+        hovertext=hover,
+        hoverinfo="text+name",
+        name=label,
+        legendgroup=label,
+        showlegend=panel == 1,
+        marker=marker,
+        row=panel,
+        col=1,
+    )
 
 
 def curve_chart(scores: Scores, dimension: str = "reception") -> Chart | None:
@@ -114,19 +155,34 @@ def curve_chart(scores: Scores, dimension: str = "reception") -> Chart | None:
         return None
     figure, rows = _figure(), []
     for place, (label, look) in enumerate(zip(_labels(names).values(), _looks(), strict=False)):
-        values = [mean_of(mean[(systems == place) & (turns == turn)]) for turn in shown]
-        figure.add_scatter(
-            x=shown.tolist(),
-            y=values,
-            mode="lines+markers",
-            name=label,
-            line={"color": look.colour},
-            marker={"symbol": look.symbol, "size": 8},
-        )
-        rows.append([name_of(names[place]), *[number(value) for value in values]])
-    figure.update_layout(xaxis={"title": "turn", "tickvals": shown.tolist()}, yaxis={"title": dimension}, height=320)
-    says = f"Mean {dimension} turn by turn, over all judges; later turns may rest on fewer dialogues."
+        own = [mean[(systems == place) & (turns == turn) & ~np.isnan(mean)] for turn in shown]
+        _add_curve(figure, shown, own, label, look, place)
+        rows.append([name_of(names[place]), *[f"{number(mean_of(each))} (n = {len(each)})" for each in own]])
+    figure.update_layout(xaxis={"title": "turn", "tickvals": shown.tolist()}, yaxis={"title": dimension}, height=340)
+    says = (
+        f"Mean {dimension} turn by turn, over all judges; beside each point the number of replies. "
+        f"A line ends where fewer than a fifth of its replies are left, or fewer than {_LEAST_POINT}."
+    )
     return _chart("Over the conversation", says, figure, ["system", *[f"turn {turn}" for turn in shown]], rows)
+
+
+def _add_curve(figure: Any, turns: Ints, values: Sequence[Floats], label: str, look: _Look, place: int) -> None:
+    """Draw a line as far as it rests on enough replies, or it would end in the whim of one dialogue."""
+    counts = [len(each) for each in values]
+    least = max(min(_LEAST_POINT, max(counts)), max(counts) / 5)
+    kept = [at for at, count in enumerate(counts) if count >= least]
+    figure.add_scatter(
+        x=[int(turns[at]) for at in kept],
+        y=[mean_of(values[at]) for at in kept],
+        text=[f"{counts[at]}" for at in kept],
+        textposition="top center" if place % 2 == 0 else "bottom center",
+        textfont={"size": 10},
+        hovertemplate="turn %{x}: %{y:.2f}, n = %{text}",
+        mode="lines+markers+text",
+        name=label,
+        line={"color": look.colour},
+        marker={"symbol": look.symbol, "size": 8},
+    )
 
 
 def length_chart(scores: Scores, main: str, words: Floats) -> Chart | None:
@@ -192,7 +248,7 @@ def people_chart(judged: Mapping[str, Floats], truth: Floats, title: str) -> Cha
         return None
     figure.update_layout(xaxis={"title": "people"}, yaxis={"title": "judge"}, height=340)
     says = "Each point is what people and a judge gave, spread a little so that points do not hide each other."
-    return _chart(title, says, figure, ["judge", "rank correlation"], rows)
+    return _chart(title[:1].upper() + title[1:], says, figure, ["judge", "rank correlation"], rows)
 
 
 # --- what the pictures share ---
@@ -215,6 +271,24 @@ def _figure() -> Any:
         "yaxis": {"automargin": True},
     }
     return go.Figure(layout=layout)
+
+
+def _stacked(titles: Sequence[str]) -> Any:
+    """Return a figure of panels one above the other, each with its title unless there is one only."""
+    count = len(titles)
+    figure = make_subplots(
+        rows=count,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.25 / count,
+        subplot_titles=titles if count > 1 else None,
+        figure=_figure(),
+    )
+    for place in range(2, count + 1):  # the first one has nothing to match but itself
+        figure.update_yaxes(matches="y", row=place, col=1)
+    figure.update_annotations(x=0, xanchor="left", font={"size": 13})
+    figure.update_layout(margin={"t": 40}, legend={"y": 1 + 0.1 / count})
+    return figure
 
 
 def _add_points(figure: Any, x: Floats, y: Floats, label: str, look: _Look) -> None:
@@ -262,7 +336,8 @@ def _labels(names: Sequence[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for name in names:
         taken = set(labels.values())
-        tries = (name_of(name) + suffix for suffix in ("", *(f" ({nth})" for nth in range(2, len(names) + 2))))
+        suffixes = ("", *(f" ({nth})" for nth in range(2, len(names) + 2)))
+        tries = ((one_line(name, _LONGEST_LABEL) or NONE) + suffix for suffix in suffixes)
         labels[name] = next(label for each in tries if (label := _spelled(each)) not in taken)
     return labels
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich import box
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from perm_cli.comparison import Comparison, DimensionComparison, Dispute
 from perm_cli.features import SAYS
 from perm_cli.panel import Panel
 from perm_cli.reports.figures import chance, figure, listed, name_of, number, percent
+from perm_cli.reports.graded import place_of, verdict
+from perm_cli.reports.layout import Grid
 from perm_cli.run_scores import REWARD, Health
 from perm_cli.scores import Item
 from perm_cli.systems import ALPHA
@@ -37,7 +34,7 @@ def findings(comparison: Comparison, health: Sequence[Health] = (), panel: Panel
         *_on_people(comparison),
         *_on_scale(comparison),
         *_on_levels(comparison),
-        *_on_systems(comparison),
+        *on_systems(comparison),
         *_on_structure(comparison),
         *_on_leans(comparison),
         *(_on_panel(panel) if panel else ()),
@@ -142,34 +139,29 @@ def _on_levels(comparison: Comparison) -> Iterator[str]:
         yield f"On {listed(level)} no difference in level between judges is decisive."
 
 
-def _on_systems(comparison: Comparison) -> Iterator[str]:
+def on_systems(comparison: Comparison) -> Iterator[str]:
+    """Yield which system the judges put first, and who of them cannot tell them apart."""
     boards = [
-        board
+        board.contrasts
         for board in comparison.boards
-        if board.rater in comparison.raters and board.standings[0].means[-1].value is not None
+        if board.rater in comparison.raters and any(standing.dialogues for standing in board.standings)
     ]
-    if not boards:
-        return
-    firsts = {board.rater: board.standings[0].system for board in boards}
-    if len(boards) == 1:
-        yield f"{name_of(boards[0].rater)} puts {name_of(boards[0].standings[0].system)} first."
-    elif len(set(firsts.values())) == 1:
-        yield f"All judges put {name_of(boards[0].standings[0].system)} first" + _concordance(comparison)
-    else:
-        said = [f"{name_of(rater)} puts {name_of(system)} first" for rater, system in firsts.items()]
-        yield f"The judges do not agree on the best system: {listed(said)}" + _concordance(comparison)
-    undecided: dict[str, list[str]] = {}
+    votes: dict[str, list[str]] = {}
     for board in boards:
-        first, second = board.standings[0].system, board.standings[1].system
-        difference = board.difference(first, second)
-        if difference is None or not difference.decisive:
-            undecided.setdefault(f"{name_of(first)} before {name_of(second)}", []).append(name_of(board.rater))
-    for order, raters in undecided.items():
-        yield f"For {listed(raters)}, {order} is not decisive."
+        if board.best is not None:
+            votes.setdefault(board.best, []).append(board.rater)
+    said = [_put_first(best, raters, len(boards)) for best, raters in votes.items()]
+    if len(said) > 1:
+        yield f"The judges do not agree on the best system: {listed(said)}."
+    yield from (f"{each}." for each in said[:1] if len(said) == 1)
+    yield from (verdict(board) for board in boards if board.best is None)
+    if comparison.concordance is not None:
+        yield f"The rankings agree with W = {comparison.concordance:.2f}."
 
 
-def _concordance(comparison: Comparison) -> str:
-    return "." if comparison.concordance is None else f"; the rankings agree with W = {comparison.concordance:.2f}."
+def _put_first(best: str, raters: Sequence[str], judges: int) -> str:
+    who = "All judges" if len(raters) == judges > 1 else listed(list(map(name_of, raters)))
+    return f"{who} {'puts' if len(raters) == 1 else 'put'} {name_of(best)} first"
 
 
 def _on_structure(comparison: Comparison) -> Iterator[str]:
@@ -217,13 +209,13 @@ def _on_panel(panel: Panel) -> Iterator[str]:
 # --- tables ---
 
 
-def health_table(health: Sequence[Health]) -> RenderableType:
+def health_table(health: Sequence[Health]) -> Grid:
     """Return how the ratings went, a line a rater."""
-    table = table_of_columns("judge", "ratings", "scored", "not scored", "cost USD", "median s", "95 % within s")
+    columns = ["judge", "ratings", "scored", "not scored", "cost USD", "median s", "95 % within s"]
+    table = Grid(columns=columns, spare=[["95 % within s"], ["median s"], ["cost USD"]])
     for each in health:
         failures = ", ".join(f"{n} {name}" for name, n in sorted(each.spending.statuses.items()) if name != "scored")
-        add_row(
-            table,
+        table.add(
             name_of(each.rater),
             f"{each.spending.rated:,}",
             percent(each.coverage),
@@ -235,14 +227,14 @@ def health_table(health: Sequence[Health]) -> RenderableType:
     return table
 
 
-def use_table(comparison: Comparison) -> RenderableType:
+def use_table(comparison: Comparison) -> Grid:
     """Return how the raters use the scale."""
-    table = table_of_columns("dimension", "rater", "items", "mean", "SD", "levels", "top", "bottom", "ties")
+    columns = ["dimension", "rater", "items", "mean", "SD", "levels", "top", "bottom", "ties"]
+    table = Grid(columns=columns, names=2, spare=[["levels"], ["bottom"], ["ties"], ["items"]])
     for dimension in comparison.dimensions:
-        for place, use in enumerate(dimension.use):
-            add_row(
-                table,
-                name_of(dimension.name) if place == 0 else "",
+        for use in dimension.use:
+            table.add(
+                name_of(dimension.name),
                 name_of(use.rater),
                 f"{use.items:,}",
                 number(use.mean),
@@ -252,31 +244,31 @@ def use_table(comparison: Comparison) -> RenderableType:
                 percent(use.floor),
                 percent(use.ties),
             )
-        table.add_section()
     return table
 
 
-def agreement_table(comparison: Comparison) -> RenderableType:
+def agreement_table(comparison: Comparison) -> Grid:
     """Return how far all judges agree, a line a dimension."""
-    table = table_of_columns("dimension", "items", "alpha", "ICC(A,1)", "ICC(C,1)", "ICC(A,k)")
+    columns = ["dimension", "items", "alpha", "ICC(A,1)", "ICC(C,1)", "ICC(A,k)"]
+    table = Grid(columns=columns, spare=[["ICC(A,k)"], ["ICC(C,1)"], ["ICC(A,1)"]])
     for dimension in comparison.dimensions:
         found = dimension.agreement
         if found:
             figures = (found.alpha, found.icc_a1, found.icc_c1, found.icc_ak)
-            add_row(table, name_of(dimension.name), f"{found.items:,}", *map(figure, figures))
+            table.add(name_of(dimension.name), f"{found.items:,}", *map(figure, figures))
     return table
 
 
-def pair_table(comparison: Comparison) -> RenderableType:
+def pair_table(comparison: Comparison) -> Grid:
     """Return each pair of judges, a line a dimension."""
-    table = table_of_columns("dimension", "judges", "rho", "tau-b", "weighted kappa", "level", "p")
+    columns = ["dimension", "judges", "rho", "tau-b", "weighted kappa", "level", "p"]
+    table = Grid(columns=columns, names=2, spare=[["tau-b"], ["weighted kappa"]])
     for dimension in comparison.dimensions:
         levels = {(each.first, each.second): each for each in dimension.differences}
-        for place, pair in enumerate(dimension.agreement.pairs if dimension.agreement else ()):
+        for pair in dimension.agreement.pairs if dimension.agreement else ():
             level = levels[pair.first, pair.second]
-            add_row(
-                table,
-                name_of(dimension.name) if place == 0 else "",
+            table.add(
+                name_of(dimension.name),
                 f"{name_of(pair.first)} - {name_of(pair.second)}",
                 figure(pair.spearman),
                 figure(pair.kendall_tau_b),
@@ -284,21 +276,20 @@ def pair_table(comparison: Comparison) -> RenderableType:
                 figure(level.bias, signed=True),
                 chance(level.p),
             )
-        table.add_section()
     return table
 
 
-def board_table(comparison: Comparison) -> RenderableType:
-    """Return the systems as each rater ranks them, in the order of the first rater."""
-    table = table_of_columns(
-        f"system, by {name_of(comparison.main)}", *(name_of(board.rater) for board in comparison.boards)
-    )
+def board_table(comparison: Comparison) -> Grid:
+    """Return the systems' means and places as each rater sees them, in the order of the first rater."""
+    raters = [name_of(board.rater) for board in comparison.boards]
+    columns = [f"system, by {name_of(comparison.main)}", *(part for rater in raters for part in (rater, "rank"))]
+    table = Grid(columns=columns)
     for standing in comparison.boards[0].standings:
         cells = []
         for board in comparison.boards:
-            place, own = next((n, s) for n, s in enumerate(board.standings, 1) if s.system == standing.system)
-            cells.append(f"{place}.  {figure(own.means[-1], signed=comparison.main == REWARD)}")
-        add_row(table, name_of(standing.system), *cells)
+            own = next(each for each in board.standings if each.system == standing.system)
+            cells += [figure(own.means[-1], signed=comparison.main == REWARD), place_of(own.place)]
+        table.add(name_of(standing.system), *cells)
     return table
 
 
@@ -311,17 +302,3 @@ def dispute_lines(disputes: Sequence[Dispute], said: Mapping[tuple[Item, str, st
         for rater, score in dispute.scores.items():
             rationale = said.get((item, dispute.dimension, rater), "")
             yield f"  {score:g}  {name_of(rater)}" + (f": {one_line(rationale, 160)}" if rationale else "")
-
-
-def table_of_columns(*names: str) -> Table:
-    """Return an empty table; columns of words stand to the left."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in names:
-        words = name in {"", "dimension", "rater", "judge", "judges", "not scored"} or name.startswith("system")
-        table.add_column(Text(name), justify="left" if words else "right")
-    return table
-
-
-def add_row(table: Table, *cells: str) -> None:
-    """Add a row of plain text."""
-    table.add_row(*map(Text, cells))

@@ -1,10 +1,10 @@
 """Figures as text: with their interval, or with the reason why there is none."""
 
+from perm_cli.rewards import BOUNDS
 from perm_cli.statistics.resampling import Statistic
 from perm_cli.terminal import one_line
 
 NONE = "-"
-_LONGEST_NAME = 40
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
@@ -43,8 +43,13 @@ def listed(words: list[str]) -> str:
 
 
 def name_of(text: str) -> str:
-    """Return a name from outside as a table has room for it, a dash for none."""
-    return one_line(text, _LONGEST_NAME) or NONE
+    """Return a name from outside on a line of its own length, a dash for none."""
+    return one_line(text) or NONE
+
+
+def with_scale(dimension: str) -> str:
+    """Return a dimension with the highest score of its scale, where that is known."""
+    return f"{name_of(dimension)} /{BOUNDS[dimension][1]:g}" if dimension in BOUNDS else name_of(dimension)
 
 
 def counted(count: int, what: str) -> str:

@@ -2,38 +2,41 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
 from xml.etree import ElementTree as ET
 
-from rich.console import RenderableType
-
 from perm_cli.grading import Check
-from perm_cli.reports.compared import add_row, table_of_columns
-from perm_cli.reports.figures import chance, figure, name_of, number, percent
+from perm_cli.reports.figures import chance, counted, figure, listed, name_of, number, percent, with_scale
+from perm_cli.reports.layout import Grid
 from perm_cli.run_scores import REWARD
-from perm_cli.systems import Difference, Leaderboard, Standing
+from perm_cli.systems import Contrasts, Difference, Leaderboard, Standing
 
+MOST_DIFFERENCES = 15  # of six systems all
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def standings_table(board: Leaderboard) -> RenderableType:
-    """Return the systems, best first."""
+def standings_table(board: Leaderboard) -> Grid:
+    """Return the systems in the order that is borne out."""
     columns, rows = standings_rows(board)
-    table = table_of_columns(*columns)
+    table = Grid(
+        columns=columns,
+        spare=[[*map(with_scale, board.dimensions[:-1])], ["won - tied - lost"], ["scored"], ["dialogues"]],
+    )
     for row in rows:
-        add_row(table, *row)
+        table.add(*row)
     return table
 
 
 def standings_rows(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
-    """Return the systems, best first, as columns and rows of text."""
-    columns = ["system", "dialogues", "scored", *board.dimensions, "won - tied - lost", "rank", "best"]
+    """Return the systems as columns and rows of text."""
+    columns = ["system", "dialogues", "scored", *map(with_scale, board.dimensions), "won - tied - lost", "rank"]
     return columns, [_row(standing, signed=board.dimensions[-1] == REWARD) for standing in board.standings]
 
 
 def _row(standing: Standing, *, signed: bool) -> list[str]:
     ranked = standing.ranked
-    ranks = f"{ranked.rank_low} … {ranked.rank_high}" if ranked.rank_low != ranked.rank_high else f"{ranked.rank_low}"
     return [
         name_of(standing.system),
         f"{standing.dialogues:,}",
@@ -41,17 +44,36 @@ def _row(standing: Standing, *, signed: bool) -> list[str]:
         *(number(mean.value) for mean in standing.means[:-1]),
         figure(standing.means[-1], 3, signed=signed),
         f"{ranked.wins} - {ranked.ties} - {ranked.losses}",
-        ranks if ranked.rank_low is not None else number(ranked.rank, 0),
-        percent(ranked.best),
+        place_of(standing.place),
     ]
 
 
-def difference_table(differences: Sequence[Difference]) -> RenderableType:
+def place_of(place: tuple[int, int] | None) -> str:
+    """Return the places that a system may have, a dash for none."""
+    return number(None) if place is None else " … ".join(map(str, dict.fromkeys(place)))
+
+
+def board_record(board: Leaderboard) -> dict[str, Any]:
+    """Return a leaderboard as JSON holds it: means by name, and what the differences say of who is best."""
+    return {
+        "rater": board.rater,
+        "dimensions": list(board.dimensions),
+        "standings": [
+            asdict(standing) | {"means": dict(zip(board.dimensions, map(asdict, standing.means), strict=True))}
+            for standing in board.standings
+        ],
+        "differences": [asdict(each) | {"decisive": each.decisive} for each in board.contrasts.differences],
+        "told_apart": board.contrasts.told_apart,
+        "best": board.contrasts.best,
+    }
+
+
+def difference_table(differences: Sequence[Difference]) -> Grid:
     """Return differences of systems."""
-    table = table_of_columns("systems", "dialogues", "difference", "p (Holm)", "detectable", "")
+    columns = ["systems", "dialogues", "difference", "p (Holm)", "detectable", ""]
+    table = Grid(columns=columns, spare=[["detectable"], ["dialogues"]])
     for each in differences:
-        add_row(
-            table,
+        table.add(
             f"{name_of(each.first)} - {name_of(each.second)}",
             f"{each.dialogues:,}",
             figure(each.mean, 3, signed=True),
@@ -62,46 +84,80 @@ def difference_table(differences: Sequence[Difference]) -> RenderableType:
     return table
 
 
-def shown_differences(board: Leaderboard, baseline: str | None) -> list[Difference]:
-    """Return the differences to the baseline, or of each system to the next, that way round."""
-    names = [standing.system for standing in board.standings]
-    pairs = [(name, baseline) for name in names if name != baseline] if baseline is not None else pairwise(names)
-    return [found for first, second in pairs if (found := board.difference(first, second))]
+def shown_differences(contrasts: Contrasts, baseline: str | None) -> list[Difference]:
+    """Return the differences to the baseline, or of every pair with the better place first, decisive ones first."""
+    names = contrasts.in_order()
+    pairs = ((name, baseline) for name in names if name != baseline) if baseline is not None else combinations(names, 2)
+    found = [each for first, second in pairs if (each := contrasts.difference(first, second))]
+    return found if baseline is not None else sorted(found, key=lambda each: not each.decisive)
 
 
-def verdict_lines(board: Leaderboard, baseline: str | None) -> Iterator[str]:
-    """Yield what the leaderboard comes to."""
-    shown = shown_differences(board, baseline)
-    if not shown:
+def verdict_lines(contrasts: Contrasts, baseline: str | None = None) -> Iterator[str]:
+    """Yield what the differences come to."""
+    if len(contrasts.systems) < 2:  # noqa: PLR2004 - there is nobody to be better than
         return
-    if baseline is not None:
-        for better, word in ((True, "better"), (False, "worse")):
-            found = [name_of(each.first) for each in shown if each.decisive and ((each.mean.value or 0) > 0) is better]
-            yield f"Decisively {word} than {name_of(baseline)}: {', '.join(found) or 'none'}."
-        return
-    yield _on_best(shown[0])
-
-
-def _on_best(best: Difference) -> str:
-    first, second, ahead = name_of(best.first), name_of(best.second), best.mean.value
-    if ahead is None:
-        return f"Who is best is not known: {first} and {second} have no dialogue in common."
-    if best.decisive and ahead < 0:
-        return (
-            f"Who is best is not known: {first} has the highest mean, but over the {best.dialogues:,} dialogues "
-            f"that both have answered {second} is before it by {figure(-best.mean, 3)}."
-        )
-    if best.decisive:
-        return f"{first} is best, before {second} by {figure(best.mean, 3)}."
-    if best.dialogues < best.needed:
-        found = "1 dialogue is" if best.dialogues == 1 else f"{best.dialogues:,} dialogues are"
-        hint = f"; {found} too few to tell, {best.needed} or more are needed"
-    elif best.detectable:
-        enough = f"a difference of {number(best.detectable, 3)} would be found four times in five"
-        hint = f"; with {best.dialogues:,} dialogues {enough}"
+    if baseline is None:
+        yield verdict(contrasts)
     else:
-        hint = ""
-    return f"Who is best is not decisive: {first} less {second} is {figure(best.mean, 3, signed=True)}{hint}."
+        yield from _against(shown_differences(contrasts, baseline), baseline)
+
+
+def _against(differences: Sequence[Difference], baseline: str) -> Iterator[str]:
+    decisive = [each for each in differences if each.decisive]
+    for better, word in ((True, "better"), (False, "worse")):
+        found = [name_of(each.first) for each in decisive if ((each.mean.value or 0) > 0) is better]
+        yield f"Decisively {word} than {name_of(baseline)}: {', '.join(found) or 'none'}."
+    open_ = [name_of(each.first) for each in differences if not each.decisive]
+    if open_:
+        yield f"Not told apart from {name_of(baseline)}: {', '.join(open_)}{_hint(differences)}."
+
+
+def verdict(contrasts: Contrasts) -> str:
+    """Return in a sentence which of several systems is best, or that they are not told apart."""
+    best, compared = contrasts.best, [name for name in contrasts.systems if contrasts.place(name)]
+    if not compared:
+        return f"{name_of(contrasts.rater)} cannot tell these systems apart: no dialogue has a value for two of them."
+    said = _on_leaders(contrasts, compared) if best is None else _on_best(contrasts, best)
+    alone = [name_of(name) for name in contrasts.systems if name not in compared]
+    return said + (f" Not compared, with no dialogue in common: {listed(alone)}." if alone else "")
+
+
+def _on_best(contrasts: Contrasts, best: str) -> str:
+    ahead = (contrasts.difference(best, other) for other in contrasts.systems if contrasts.place(other))
+    nearest = min(filter(None, ahead), key=lambda each: each.mean.value or 0.0)
+    return f"{name_of(best)} is best, before {name_of(nearest.second)} by {figure(nearest.mean, 3)}."
+
+
+def _on_leaders(contrasts: Contrasts, compared: Sequence[str]) -> str:
+    leaders = contrasts.leaders
+    between = [each for each in contrasts.differences if {each.first, each.second} <= {*leaders}]
+    behind = [name_of(name) for name in compared if name not in leaders]
+    which = "these systems" if len(leaders) == len(contrasts.systems) else listed(list(map(name_of, leaders)))
+    worse = f" Decisively worse than another: {listed(behind)}." if behind else ""
+    return f"{name_of(contrasts.rater)} cannot tell {which} apart on {_span(between)}{_hint(between)}.{worse}"
+
+
+def _span(differences: Sequence[Difference]) -> str:
+    """Return on how many dialogues differences rest."""
+    counts = sorted({each.dialogues for each in differences})
+    return counted(counts[0], "dialogue") if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,} dialogues"
+
+
+def _hint(differences: Sequence[Difference]) -> str:
+    """Return what it would take to tell systems apart."""
+    needed, detectable = differences[0].needed, [each.detectable for each in differences if each.detectable]
+    if max(each.dialogues for each in differences) < needed:
+        return f": {needed} or more are needed"
+    if detectable:
+        return f": a difference of {number(max(detectable), 3)} would be found four times in five"
+    return ": they differ in nothing"
+
+
+def remarks_on(board: Leaderboard) -> Iterator[str]:
+    """Yield what must be known to read a leaderboard's means."""
+    own = {standing.system: standing.dialogues for standing in board.standings}
+    if any(not each.dialogues == own[each.first] == own[each.second] for each in board.contrasts.differences):
+        yield "Means are over each system's own dialogues; who is before whom is told by those that both have."
 
 
 def junit(checks: Sequence[Check], suite: str) -> bytes:

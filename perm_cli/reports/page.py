@@ -20,11 +20,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from perm_cli import __version__
 from perm_cli.reports.browsing import Shelf
 from perm_cli.reports.charts import Chart
+from perm_cli.reports.terms import Group
 
 MOST_PACKED = 21_000_000  # characters of packed dialogues, so that the file stays below 25 MB
+GENERATOR = '<meta name="generator" content="perm '
 _COMPRESSION = 6
 _PART = 20  # dialogues are unpacked together
-_LISTED = ("id", "system", "reward", "spread", "failures", "invented")
+_LISTED = ("id", "system", "reward", "replies", "spread", "failures", "invented")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +49,24 @@ class Table:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """
-    Hold what a report shows.
+    What a report shows.
 
-    `answer` is what it comes to in sentences, the first the most important; `notes` are on what it rests on.
+    `answer` is what it comes to in sentences, the first the most important; `notes` are on what it rests on. `making`
+    says how the reward is made, `wordings` what the rubrics ask, and `facts` how the ratings were. `ends` are those of
+    the reward.
     """
 
     title: str
     question: str
     answer: Sequence[str]
-    notes: Sequence[str]
+    notes: Sequence[Group]
     tables: Sequence[Table]
     charts: Sequence[Chart]
     shelf: Shelf
     facts: Sequence[Fact]
+    making: Sequence[Fact] = ()
+    wordings: Sequence[Table] = ()
+    ends: tuple[float, float] = (0.0, 1.0)
 
 
 def render(page: Page, most_packed: int = MOST_PACKED) -> bytes:
@@ -69,6 +76,7 @@ def render(page: Page, most_packed: int = MOST_PACKED) -> bytes:
     )
     script, library = _file("page.js"), _library() if page.charts else ""
     listing, parts = _packed_dialogues(page.shelf, most_packed)
+    listing["ends"] = page.ends
     figures = [
         {"id": f"chart-{place}", "figure": orjson.Fragment(chart.plotly)} for place, chart in enumerate(page.charts)
     ]
@@ -82,6 +90,7 @@ def render(page: Page, most_packed: int = MOST_PACKED) -> bytes:
         environment.get_template("page.html.jinja")
         .render(
             page=page,
+            generator=f'{GENERATOR}{__version__}">',
             version=__version__,
             style=_file("page.css"),
             script=script,

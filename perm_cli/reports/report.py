@@ -1,7 +1,7 @@
 """What a report says of runs: the answer first, then pictures, dialogues, and how it was made."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,80 +24,136 @@ from perm_cli.reports.charts import (
 )
 from perm_cli.reports.compared import findings as compared
 from perm_cli.reports.figures import counted, figure, listed, name_of, number, percent
-from perm_cli.reports.graded import standings_rows, verdict_lines
+from perm_cli.reports.graded import remarks_on, standings_rows, verdict
+from perm_cli.reports.making import ends_of, recipe_facts, wording_tables
 from perm_cli.reports.page import Fact, Page, Table
-from perm_cli.reports.validated import findings as validated
+from perm_cli.reports.terms import grouped
+from perm_cli.reports.validated import titled_findings as validated
+from perm_cli.rewards import Recipe
+from perm_cli.rubrics import wordings_of
 from perm_cli.run_scores import REWARD, Health, RunScores
 from perm_cli.runs import RunFolder
 from perm_cli.scores import Scores, row_means
 from perm_cli.statistics.resampling import Floats
 from perm_cli.systems import Leaderboard, leaderboard
 from perm_cli.validation import Mapped, validate
-from perm_cli.words import DIMENSIONS
+from perm_cli.words import DIMENSIONS, ScoreMode
 
 _HIDDEN = frozenset({"name", "model", "price"})
+_NAMED = 4  # systems or judges that a title has room for
+_FIRST = {"system": 0, REWARD: 1, "rank": 2}
 _NOTHING = "Nobody can say: no reply has all the ratings that a reward takes."
 
 
-def report_of(runs: RunScores, title: str, labelled: Scores | None = None, mapped: Sequence[Mapped] = ()) -> Page:
-    """Return the report on some runs; `labelled` is their table with people's scores beside, if there are any."""
-    scores = runs.scores
-    features = feature_table([*scores.items, *(labelled.items if labelled else ())], runs.dialogues())
-    own, with_people = np.split(features, [len(scores.items)])
+def report_of(
+    runs: RunScores,
+    title: str | None = None,
+    labelled: Scores | None = None,
+    mapped: Sequence[Mapped] = (),
+    recipe: Recipe | None = None,
+) -> Page:
+    """
+    Return the report on some runs, whose rewards were made by the recipe.
+
+    `labelled` is their table with people's scores beside, if there are any.
+    """
+    features = feature_table([*runs.scores.items, *(labelled.items if labelled else ())], runs.dialogues())
+    own, with_people = np.split(features, [len(runs.scores.items)])
+    records = [RunFolder(run).record for run in runs.runs]
+    unnamed = _unnamed(records)
+    scores, labelled = _named(runs.scores, unnamed), labelled and _named(labelled, unnamed)
     boards = [leaderboard(scores, judge, [*DIMENSIONS, REWARD]) for judge in scores.judges]
     several = len(scores.systems[0]) > 1
     caveats = (f"{each.rater}: {each.caveat}" for each in runs.health if each.caveat)
+    wordings = [wordings_of(record["settings"]) for record in records]
     return Page(
-        title=title,
+        title=title or _title(scores),
         question="Which system is more empathetic, and is that decisive?" if several else "How empathetic is it?",
         answer=[*_on_boards(boards, runs.health), *caveats, *runs.remarks],
-        notes=[*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)],
-        tables=[
-            Table(caption=f"The systems as {board.rater} sees them", columns=columns, rows=rows)
-            for board in boards
-            for columns, rows in [standings_rows(board)]
-        ],
+        notes=list(grouped([*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)])),
+        tables=[_standings(board, runs.health) for board in boards],
         charts=[chart for chart in _charts(scores, own, boards, labelled, mapped) if chart],
-        shelf=browsable(runs),
+        shelf=browsable(runs, unnamed=unnamed),
         facts=list(_facts(runs)),
+        making=list(recipe_facts(recipe or Recipe(), _modes(records))),
+        wordings=list(wording_tables(each for of_run in wordings for each in of_run.values())),
+        ends=ends_of(recipe or Recipe()),
+    )
+
+
+def _unnamed(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return what to call a system without a name: the file it stands in, if there is one file only."""
+    inputs = {
+        str(each["name"])
+        for record in records
+        for command in record["commands"]
+        for each in (command.get("asked") or {}).get("inputs") or ()
+    }
+    return f"({Path(inputs.pop()).name})" if len(inputs) == 1 else "(no name)"
+
+
+def _named(scores: Scores, unnamed: str) -> Scores:
+    """Return the table with a name for the system that has none."""
+    return replace(scores, items=[item if item.system else item._replace(system=unnamed) for item in scores.items])
+
+
+def _title(scores: Scores) -> str:
+    systems, judges = scores.systems[0], scores.judges
+    of = listed(list(map(name_of, systems))) if len(systems) <= _NAMED else f"{len(systems)} systems"
+    by = listed(list(map(name_of, judges))) if len(judges) <= _NAMED else f"{len(judges)} judges"
+    return f"Empathy of {of}, judged by {by}"
+
+
+def _modes(records: Sequence[Mapping[str, Any]]) -> list[ScoreMode]:
+    """Return what several samples of a rating come to, as the last command on each run has said."""
+    return [record["commands"][-1]["score"] for record in records if record["commands"]] or ["mode"]
+
+
+def _standings(board: Leaderboard, health: Sequence[Health]) -> Table:
+    """Return the systems with the reward first, since a narrow window shows the first columns."""
+    columns, rows = standings_rows(board)
+    order = sorted(range(len(columns)), key=lambda place: _FIRST.get(columns[place].split()[0], len(_FIRST)))
+    caveat = next((each.caveat for each in health if each.rater == board.rater and each.caveat), None)
+    return Table(
+        caption=f"The systems as {board.rater} sees them" + (f". {caveat}" if caveat else ""),
+        columns=[columns[place] for place in order],
+        rows=[[row[place] for place in order] for row in rows],
     )
 
 
 def _on_boards(boards: Sequence[Leaderboard], health: Sequence[Health]) -> Iterator[str]:
-    several = len(boards[0].standings) > 1
-    if several:
-        yield _verdict(boards)
-    for board in boards:
-        by = f"{board.rater}: " if len(boards) > 1 else ""
-        for line in verdict_lines(board, None) if several else [_alone(board)]:
-            yield by + line
+    if len(boards[0].standings) == 1:
+        yield from (_by(board, boards) + _alone(board) for board in boards)
+    elif not any(standing.dialogues for board in boards for standing in board.standings):
+        yield _NOTHING
+    else:
+        yield from [_headline(boards)] if len(boards) > 1 or boards[0].contrasts.best is not None else []
+        for board in boards:
+            yield from (_by(board, boards) + line for line in [verdict(board.contrasts), *remarks_on(board)])
     for each in health:
         if each.coverage < 1:
             yield f"{each.rater} gave a score for {percent(each.coverage)} of its ratings."
 
 
-def _verdict(boards: Sequence[Leaderboard]) -> str:
-    """Return in a sentence which of several systems is the best, and whether that is decisive."""
-    known = [board for board in boards if board.standings[0].means[-1].value is not None]
-    if not known:
-        return _NOTHING
-    firsts = Counter(board.standings[0].system for board in known)
-    decisive = sum(_leads(board) for board in known)
-    if len(firsts) > 1:
-        places = [f"{name_of(system)} comes first for {votes}" for system, votes in firsts.most_common()]
-        return f"The judges do not agree: of {len(known)}, {listed(places)}; that is decisive for {decisive or 'none'}."
-    best, by = name_of(known[0].standings[0].system), f" for all {len(known)} judges" if len(known) > 1 else ""
-    if not decisive:
-        return f"{best} comes first{by}, but that is not decisive: chance is not ruled out."
-    if decisive < len(known):
-        return f"{best} comes first{by}; that is decisive for {decisive} of them."
+def _by(board: Leaderboard, boards: Sequence[Leaderboard]) -> str:
+    return f"{name_of(board.rater)}: " if len(boards) > 1 else ""
+
+
+def _headline(boards: Sequence[Leaderboard]) -> str:
+    """Return in a sentence which of several systems the judges put first, so far as they tell them apart."""
+    votes = Counter(board.contrasts.best for board in boards if board.contrasts.best is not None)
+    silent = len(boards) - votes.total()
+    if not votes:
+        return f"Which system is best is not decided: none of the {len(boards)} judges can tell."
+    if len(votes) > 1:
+        places = [f"{name_of(system)} is best for {count}" for system, count in votes.most_common()]
+        rest = f"; {silent} cannot tell" if silent else ""
+        return f"The judges do not agree: of {len(boards)}, {listed(places)}{rest}."
+    best = name_of(next(iter(votes)))
+    if silent:
+        return f"{best} is best for {votes.total()} of {len(boards)} judges; {silent} cannot tell."
+    by = f" for all {len(boards)} judges" if len(boards) > 1 else ""
     return f"{best} is more empathetic than the others{by}, and that is decisive."
-
-
-def _leads(board: Leaderboard) -> bool:
-    """Tell whether the best system is decisively before the next."""
-    difference = board.difference(board.standings[0].system, board.standings[1].system)
-    return difference is not None and difference.decisive
 
 
 def _alone(board: Leaderboard) -> str:
@@ -111,15 +167,18 @@ def _alone(board: Leaderboard) -> str:
     return f"The mean reward is {figure(reward, 3, signed=True)} over {over}, of means of {listed(means)}."
 
 
-def _on_judges(scores: Scores, features: Floats, boards: Sequence[Leaderboard]) -> list[str]:
-    if len(scores.judges) < 2:  # noqa: PLR2004 - nothing to compare
-        return []
-    # Which system is best has been said already.
-    return compared(replace(compare(scores, features, boards), boards=()))
+_Titled = tuple[str, Sequence[str]]
 
 
-def _on_people(labelled: Scores | None, mapped: Sequence[Mapped], features: Floats) -> list[str]:
-    return list(validated(validate(labelled, mapped, features))) if labelled and mapped else []
+def _on_judges(scores: Scores, features: Floats, boards: Sequence[Leaderboard]) -> Iterator[_Titled]:
+    if len(scores.judges) > 1:
+        # Which system is best has been said already.
+        yield "The judges beside each other", compared(replace(compare(scores, features, boards), boards=()))
+
+
+def _on_people(labelled: Scores | None, mapped: Sequence[Mapped], features: Floats) -> Iterator[_Titled]:
+    if labelled and mapped:
+        yield from validated(validate(labelled, mapped, features))
 
 
 def _charts(

@@ -16,17 +16,16 @@ import orjson
 from perm_cli.errors import SettingsError
 from perm_cli.formats.cells import guarded
 from perm_cli.grading import Check
-from perm_cli.reports.graded import junit, standings_rows
+from perm_cli.reports.graded import junit, remarks_on, standings_rows, verdict_lines
+from perm_cli.reports.latex import graded_latex, judged_by
 from perm_cli.run_scores import REWARD, RunScores
 from perm_cli.scores import Scores, known, mean_of
-from perm_cli.systems import collapsed, leaderboard
+from perm_cli.systems import Leaderboard, collapsed, leaderboard
 from perm_cli.terminal import one_line
 from perm_cli.words import DIMENSIONS
 
 MEASURES = (*DIMENSIONS, REWARD)
 _COLUMNS = ("dialogue_id", "system", "turn", "judge", *MEASURES)
-_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\,--\,"}
-_TEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
 def results_csv(runs: RunScores) -> bytes:
@@ -61,24 +60,17 @@ def results_parquet(runs: RunScores) -> bytes:
 def results_markdown(runs: RunScores) -> bytes:
     """Return a table of the systems for each judge, in Markdown."""
     parts = []
-    for judge, columns, rows in _boards(runs):
+    for judge, columns, rows, said in _boards(runs):
         lines = [columns, ["---"] * len(columns), *rows]
-        parts.append(
-            f"**{_markdown(judge)}**\n\n" + "\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines)
-        )
+        table = "\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines)
+        verdicts = "".join(f"\n\n{_markdown(line)}" for line in said)
+        parts.append(f"**{_markdown(judge)}**\n\n{table}{verdicts}")
     return ("\n\n".join(parts) + "\n").encode(errors="replace")
 
 
 def results_latex(runs: RunScores) -> bytes:
-    """Return a table of the systems for each judge, in LaTeX with booktabs."""
-    parts = []
-    for judge, columns, rows in _boards(runs):
-        lines = [" & ".join(map(_latex, line)) + r" \\" for line in rows]
-        head = " & ".join(map(_latex, columns)) + r" \\"
-        body = "\n".join([r"\toprule", head, r"\midrule", *lines, r"\bottomrule"])
-        form = "l" + "r" * (len(columns) - 1)
-        parts.append(f"% {_latex(judge)}\n\\begin{{tabular}}{{{form}}}\n{body}\n\\end{{tabular}}")
-    return ("\n\n".join(parts) + "\n").encode(errors="replace")
+    """Return the systems and their paired differences for each judge, in LaTeX with booktabs."""
+    return graded_latex([_board(runs, judge) for judge in runs.scores.judges], judged_by(runs))
 
 
 def results_inspect(runs: RunScores) -> bytes:
@@ -147,10 +139,16 @@ def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _boards(runs: RunScores) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+def _boards(runs: RunScores) -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
+    caveats = {each.rater: [each.caveat] for each in runs.health if each.caveat}
     for judge in runs.scores.judges:
-        columns, rows = standings_rows(leaderboard(runs.scores, judge, MEASURES))
-        yield judge, columns, rows
+        board = _board(runs, judge)
+        said = [*verdict_lines(board.contrasts), *remarks_on(board), *caveats.get(judge, [])]
+        yield judge, *standings_rows(board), said
+
+
+def _board(runs: RunScores, judge: str) -> Leaderboard:
+    return leaderboard(runs.scores, judge, MEASURES)
 
 
 def _rated(judge: str, dialogue: str, system: str, missing: int) -> Check:
@@ -161,7 +159,3 @@ def _rated(judge: str, dialogue: str, system: str, missing: int) -> Check:
 
 def _markdown(text: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>|" else sign for sign in one_line(text, 200))
-
-
-def _latex(text: str) -> str:
-    return "".join(_TEX.get(sign, sign) for sign in one_line(text, 200))

@@ -7,8 +7,9 @@ A dialogue's value is the mean over its rated turns, a system's the mean over it
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from itertools import groupby
 from operator import attrgetter
 from tempfile import TemporaryFile
@@ -23,6 +24,8 @@ from perm_cli.formats.cells import guarded
 from perm_cli.reports.spending import Spending
 from perm_cli.rewards import Recipe, Reward
 from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.resampling import Resamples, Statistic
+from perm_cli.systems import Contrasts, Difference, differences
 from perm_cli.terminal import one_line
 
 MEASURES = (
@@ -36,6 +39,7 @@ MEASURES = (
     "reward",
 )
 LISTED_DIALOGUES = 1000
+_Rater = tuple[str, str]  # settings and judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ class Summary:
     """
     Hold all that a run comes to; `expected` is the number of ratings it should have.
 
+    `contrasts` has the paired differences of several systems' rewards, for each judge under each set of settings.
     `curves` are those of the first thousand dialogues, `curves_left_out` the number of the others.
     """
 
@@ -93,6 +98,7 @@ class Summary:
     systems: Sequence[SystemSummary]
     curves: Sequence[Curve]
     curves_left_out: int = 0
+    contrasts: Sequence[Contrasts] = ()
 
     @property
     def coverage(self) -> float:
@@ -113,31 +119,72 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
     """
     curves: list[Curve] = []
     systems = []
-    for _, of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
+    values: dict[_Rater, dict[str, _Values]] = {}
+    for (settings, judge, system), of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
         with _Tally() as tally:
             for _, of_dialogue in groupby(of_system, attrgetter("dialogue_id")):
                 turns = sorted(of_dialogue, key=attrgetter("turn"))
                 tally.add(turns)
                 curves += [_curve(turns)] if len(curves) < LISTED_DIALOGUES else []
             systems.append(tally.summary())
+            values.setdefault((settings, judge), {})[system] = tally.values
+    contrasts = {rater: _contrasts(_named(rater, values), own) for rater, own in values.items()}
     return Summary(
         run=run,
         recipe=recipe,
         expected=max(expected, spending.rated),
         spending=spending,
-        systems=sorted(systems, key=_best_first),
+        systems=_in_order(systems, contrasts),
         curves=curves,
         curves_left_out=sum(system.dialogues for system in systems) - len(curves),
+        contrasts=[each for each in contrasts.values() if each.differences],
     )
 
 
+def _named(rater: _Rater, raters: Collection[_Rater]) -> str:
+    settings, judge = rater
+    return judge if len(raters) == 1 else f"{judge} ({settings[:6]})"
+
+
+def _contrasts(rater: str, values: Mapping[str, "_Values"]) -> Contrasts:
+    """Return the paired differences of the systems' rewards over the dialogues that two of them have a reward for."""
+    keys = np.unique(np.concatenate([np.asarray(own.dialogues) for own in values.values()]))
+    grid = np.full((len(keys), len(values)), np.nan)
+    for column, own in enumerate(values.values()):
+        grid[np.searchsorted(keys, np.asarray(own.dialogues)), column] = own.rewards
+    return Contrasts(
+        rater=rater,
+        systems=list(values),
+        differences=differences(list(values), grid, Resamples(np.arange(len(keys)))),
+    )
+
+
+def _in_order(systems: Sequence[SystemSummary], contrasts: Mapping[_Rater, Contrasts]) -> list[SystemSummary]:
+    """Return the systems of each rater in the order that their differences bear out."""
+    order = {rater: each.in_order() for rater, each in contrasts.items()}
+
+    def place(system: SystemSummary) -> tuple[str, str, int]:
+        return system.settings, system.judge, order[system.settings, system.judge].index(system.system)
+
+    return sorted(systems, key=place)
+
+
 _measures = attrgetter(*MEASURES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The mean rewards of a system's dialogues, NaN for none, beside a hash of each dialogue's id."""
+
+    dialogues: "array[int]" = field(default_factory=lambda: array("Q"))
+    rewards: "array[float]" = field(default_factory=lambda: array("d"))
 
 
 class _Tally:
     """Add up the dialogues of one system; their values are kept on disk, since resampling needs them all."""
 
     def __init__(self) -> None:
+        self.values = _Values()
         self._values = TemporaryFile()  # noqa: SIM115 - closed by the `with` block of the tally
         self._dialogues = self._turns = 0
         self._ends = [0.0, 0.0]
@@ -160,6 +207,8 @@ class _Tally:
             self._present[place] += len(given)
             means.append(sum(given) / len(given) if given else math.nan)
         means.tofile(self._values)
+        self.values.dialogues.frombytes(_hashed(turns[0].dialogue_id))
+        self.values.rewards.append(means[-1])
         self._ends[0] += sum(turn.reward_low for turn in turns) / len(turns)
         self._ends[1] += sum(turn.reward_high for turn in turns) / len(turns)
 
@@ -188,9 +237,8 @@ class _Tally:
             yield np.frombuffer(content).reshape(-1, columns)
 
 
-def _best_first(summary: SystemSummary) -> tuple[str, float]:
-    reward = summary.measures[-1].estimate.mean
-    return summary.settings, -reward if reward is not None else float("inf")
+def _hashed(dialogue_id: str) -> bytes:
+    return blake2b(dialogue_id.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
 def _curve(turns: Sequence[Reward]) -> Curve:
@@ -224,6 +272,9 @@ def summary_json(summary: Summary) -> bytes:
         "systems": systems,
         "dialogues": [asdict(curve) for curve in summary.curves],
         "dialogues_left_out": summary.curves_left_out,
+        "comparisons": [
+            asdict(each) | {"told_apart": each.told_apart, "best": each.best} for each in summary.contrasts
+        ],
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
@@ -245,7 +296,13 @@ def read_summary(content: bytes) -> Summary:
         systems=systems,
         curves=[Curve(**curve) for curve in record["dialogues"]],
         curves_left_out=record["dialogues_left_out"],
+        contrasts=[_contrasts_of(each) for each in record.get("comparisons", ())],
     )
+
+
+def _contrasts_of(record: dict[str, Any]) -> Contrasts:
+    found = [Difference(**each | {"mean": Statistic(**each["mean"])}) for each in record["differences"]]
+    return Contrasts(rater=record["rater"], systems=record["systems"], differences=found)
 
 
 def _recipe(record: dict[str, Any]) -> Recipe:

@@ -1,62 +1,55 @@
 """Tables for the terminal. Whatever a dialogue or a judge wrote goes in as plain text, never as markup."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from perm_cli.reports.figures import counted, name_of, number, with_scale
+from perm_cli.reports.graded import verdict_lines
+from perm_cli.reports.layout import Grid
 from perm_cli.reports.spending import Spending
 from perm_cli.reports.summary import Curve, Measure, Summary, SystemSummary
 from perm_cli.terminal import one_line
 
 SHOWN_CURVES = 20
 _BARS = " ▁▂▄▆█"
-_NAMES = {"bystander_term": "  bystander term", "length_term": "  length term", "empathy": "  empathy"}
+_NAMES = {"bystander_term": " bystander term", "length_term": " length term", "empathy": " empathy"}
 
 
-def summary_table(summary: Summary) -> RenderableType:
+def summary_table(summary: Summary) -> Grid:
     """Return the systems with their measures, the reward last with its parts above it."""
     several = len({(system.judge, system.settings) for system in summary.systems}) > 1
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("system", *(["judge", "settings"] if several else []), "measure"):
-        table.add_column(name, no_wrap=name == "measure")
-    for name in ("mean", "95 % interval", "coverage"):
-        table.add_column(name, justify="right", no_wrap=True)
+    about = ["system", *(["judge", "settings"] if several else []), "measure"]
+    table = Grid(columns=[*about, "mean", "95 % interval", "coverage"], names=len(about), spare=[["coverage"]])
     for system in summary.systems:
-        head = [_name(system), *([one_line(system.judge, 30), system.settings] if several else [])]
-        for place, measure in enumerate(_shown(system, summary)):
-            cells = head if place == 0 else [""] * len(head)
-            table.add_row(
-                *[Text(cell) for cell in (*cells, *_cells(measure))],
-                style="bold" if measure.name == "reward" else "",
-            )
+        head = [_name(system), *([name_of(system.judge), system.settings] if several else [])]
+        for measure in _shown(system, summary):
+            table.add(*head, *_cells(measure), style="bold" if measure.name == "reward" else "")
         if system.measures[-1].coverage < 1:
-            bounds = f"{system.reward_low:+.3f} … {system.reward_high:+.3f}"
-            table.add_row(*[Text("") for _ in head], Text("  if all missing were worst … best"), Text(""), Text(bounds))
-        table.add_section()
+            table.add(*head, " worst … best", "", f"{system.reward_low:+.3f} … {system.reward_high:+.3f}", "")
     return table
 
 
 def curve_table(curves: Sequence[Curve], left_out: int = 0) -> RenderableType:
     """Return a line a dialogue: its reward, and how the seeker's reception went from turn to turn."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("dialogue", "system"):
-        table.add_column(name)
-    table.add_column("reward", justify="right")
-    table.add_column("reception over the turns", no_wrap=True)
+    reception = "reception over the turns"
+    table = Grid(columns=["dialogue", "system", "reward", reception], spare=[[reception]])
     for curve in curves[:SHOWN_CURVES]:
-        reward = "-" if curve.reward is None else f"{curve.reward:+.3f}"
-        cells = (
-            one_line(curve.dialogue_id, 40),
-            one_line(curve.system, 30) or "-",
-            reward,
-            _sparkline(curve),
-        )
-        table.add_row(*[Text(cell) for cell in cells])
+        reward = number(curve.reward, 3, signed=True)
+        table.add(one_line(curve.dialogue_id, 40), name_of(curve.system), reward, _sparkline(curve))
     left = len(curves) + left_out - SHOWN_CURVES
     return Group(table, Text(f"… and {left:,} more in rewards.jsonl")) if left > 0 else table
+
+
+def notes(summary: Summary) -> Iterator[str]:
+    """Yield what must be known to read the numbers of systems."""
+    if any(system.measures[-1].coverage < 1 for system in summary.systems):
+        yield "worst … best: what the mean reward would be if all that is missing were worst, or best"
+    for contrasts in summary.contrasts:
+        yield from verdict_lines(contrasts)
+    if summary.contrasts:
+        yield from summary.caveats
 
 
 def closing_lines(summary: Summary, made: Spending | None = None) -> list[str]:
@@ -92,7 +85,7 @@ def _use(spending: Spending, what: str) -> str:
 
 
 def _name(system: SystemSummary) -> str:
-    return f"{one_line(system.system, 30) or '-'} ({system.dialogues} dialogues, {system.turns} turns)"
+    return f"{name_of(system.system)} ({counted(system.dialogues, 'dialogue')}, {counted(system.turns, 'turn')})"
 
 
 def _shown(system: SystemSummary, summary: Summary) -> list[Measure]:
@@ -110,7 +103,7 @@ def _cells(measure: Measure) -> tuple[str, str, str, str]:
     interval = (
         "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
     )
-    return _NAMES.get(measure.name, measure.name), mean, interval, f"{measure.coverage:.0%}"
+    return _NAMES.get(measure.name, with_scale(measure.name)), mean, interval, f"{measure.coverage:.0%}"
 
 
 def _sparkline(curve: Curve) -> str:

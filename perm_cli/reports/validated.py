@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import RenderableType
-
 from perm_cli.features import SAYS
 from perm_cli.judges.baseline import BASELINE
-from perm_cli.reports.compared import add_row, table_of_columns
 from perm_cli.reports.figures import figure, name_of, number, percent
+from perm_cli.reports.layout import Grid
 from perm_cli.statistics.replacement import Replacement
 from perm_cli.validation import LEAST_ALPHA, DimensionValidation, Levels, Validity
 
@@ -15,100 +13,99 @@ _FEW_LABELS, _MANY_LABELS = 50, 400  # half-widths of rho: 0.23 and 0.08
 _BETTER = 0.2
 
 
-def ceiling_table(validations: Sequence[DimensionValidation]) -> RenderableType:
+def ceiling_table(validations: Sequence[DimensionValidation]) -> Grid:
     """Return how far people agree, a line a dimension."""
-    table = table_of_columns("dimension", "people", "items", "alpha", "ICC(A,1)", "left-out rho")
+    columns = ["dimension", "people", "items", "alpha", "ICC(A,1)", "left-out rho"]
+    table = Grid(columns=columns, spare=[["ICC(A,1)"], ["left-out rho"]])
     for each in validations:
         ceiling = each.ceiling
         figures = (figure(ceiling.alpha), figure(ceiling.icc_a1), number(ceiling.left_out))
-        add_row(table, _human(each), str(len(ceiling.people)), f"{ceiling.items:,}", *figures)
+        table.add(_human(each), str(len(ceiling.people)), f"{ceiling.items:,}", *figures)
     return table
 
 
-def rank_table(validations: Sequence[DimensionValidation]) -> RenderableType:
+def rank_table(validations: Sequence[DimensionValidation]) -> Grid:
     """Return how judges order what people have ordered."""
-    names = (
-        "dimension",
-        "judge",
-        "items",
-        "rho",
-        "left-out rho",
-        "tau-b",
-        "within",
-        "systems",
-        "right",
-        "tied",
-        "wrong",
-    )
-    table = table_of_columns(*names)
+    columns = ["dimension", "judge", "items", "rho", "left-out rho", "tau-b", "within", "systems"]
+    pairs = ["right", "tied", "wrong"]
+    spare = [["tau-b"], ["within"], ["left-out rho"], pairs, ["systems"], ["items"]]
+    table = Grid(columns=[*columns, *pairs], names=2, spare=spare)
     for each in validations:
-        for place, judge in enumerate(each.judges):
-            pairs = judge.pairs
-            add_row(
-                table,
-                _title(each) if place == 0 else "",
-                name_of(judge.rater),
-                f"{judge.items:,}",
-                figure(judge.rho),
-                number(each.ceiling.judge_left_out.get(judge.rater)),
-                figure(judge.tau_b),
-                number(judge.within),
-                number(judge.systems.value),
-                *((percent(pairs.right), percent(pairs.tied), percent(pairs.wrong)) if pairs else ("-",) * 3),
-            )
+        for judge in each.judges:
+            table.add(_title(each), *_order(each, judge))
         for name, rho in each.counting.items():
-            add_row(table, "", f"({SAYS[name]})", "", number(rho), *[""] * 7)
-        table.add_section()
+            table.add(_title(each), f"({SAYS[name]})", "", number(rho), *[""] * 7)
     return table
 
 
-def level_table(validations: Sequence[DimensionValidation]) -> RenderableType:
+def _order(each: DimensionValidation, judge: Validity) -> list[str]:
+    pairs = judge.pairs
+    return [
+        name_of(judge.rater),
+        f"{judge.items:,}",
+        figure(judge.rho),
+        number(each.ceiling.judge_left_out.get(judge.rater)),
+        figure(judge.tau_b),
+        number(judge.within),
+        number(judge.systems.value),
+        *((percent(pairs.right), percent(pairs.tied), percent(pairs.wrong)) if pairs else ("-",) * 3),
+    ]
+
+
+def level_table(validations: Sequence[DimensionValidation]) -> Grid:
     """Return how near judges come to people's numbers, as they are and after calibration on other dialogues."""
-    table = table_of_columns(
-        "dimension", "judge", "kappa", "error", "level", "annotator test", "", "kappa", "error", "annotator test"
-    )
+    columns = ["dimension", "judge", "kappa", "error", "level", "annotator test"]
+    after = ["calibrated kappa", "calibrated error", "calibrated test"]
+    table = Grid(columns=[*columns, *after], names=2, spare=[after[:1], after, ["annotator test"]])
     for each in validations:
-        for place, judge in enumerate(each.judges):
-            add_row(
-                table,
-                _title(each) if place == 0 else "",
+        for judge in each.judges:
+            table.add(
+                _title(each),
                 name_of(judge.rater),
                 *_levels(judge.levels),
                 _level(judge.levels),
                 _passed(each, judge.replacement),
-                "calibrated:",
                 *_levels(judge.calibrated),
                 _passed(each, judge.replacement_calibrated),
             )
-        table.add_section()
     return table
 
 
-def powered_table(validations: Sequence[DimensionValidation]) -> RenderableType | None:
+def powered_table(validations: Sequence[DimensionValidation]) -> Grid | None:
     """Return the means of systems as people would give them, None if they rated everything or nothing."""
     rows = [(each, judge) for each in validations for judge in each.judges if judge.powered]
     if not rows:
         return None
-    table = table_of_columns("dimension", "judge", "system", "judge's mean", "people's, from both")
+    columns = ["dimension", "judge", "system", "judge's mean", "people's, from both"]
+    table = Grid(columns=columns, names=3, spare=[["judge's mean"]])
     for each, judge in rows:
-        for place, (system, (mean, powered)) in enumerate(judge.powered.items()):
-            first = (_title(each), name_of(judge.rater)) if place == 0 else ("", "")
-            add_row(table, *first, name_of(system), number(mean), figure(powered))
+        for system, (mean, powered) in judge.powered.items():
+            table.add(_title(each), name_of(judge.rater), name_of(system), number(mean), figure(powered))
     return table
 
 
 def findings(validations: Sequence[DimensionValidation]) -> Iterator[str]:
     """Yield what the validation comes to."""
+    for _, sentences in titled_findings(validations):
+        yield from sentences
+
+
+def titled_findings(validations: Sequence[DimensionValidation]) -> Iterator[tuple[str, list[str]]]:
+    """Yield what the validation comes to, a title and its sentences for each dimension, and what it rests on."""
     for each in validations:
-        yield from _on_ceiling(each)
-        if not each.ceiling.usable:
-            continue
-        for judge in each.judges:
-            yield from _on_judge(each, judge)
-        if each.constant.passed:
-            yield f"On {_human(each)} the annotator test says little: a score that is always the same passes too."
-    yield from _on_counts(validations)
-    yield "Nothing here says how a judge does on other people, languages or kinds of talk than these."
+        yield f"Judges against people on {_title(each)}", list(_on_dimension(each))
+    closing = "Nothing here says how a judge does on other people, languages or kinds of talk than these."
+    yield "What that rests on", [*_on_counts(validations), closing]
+
+
+def _on_dimension(each: DimensionValidation) -> Iterator[str]:
+    yield from _on_ceiling(each)
+    if not each.ceiling.usable:
+        return
+    for judge in each.judges:
+        yield from _on_judge(each, judge)
+    if each.constant.passed:
+        yield f"On {_human(each)} the annotator test says little: a score that is always the same passes too."
 
 
 def _on_counts(validations: Sequence[DimensionValidation]) -> Iterator[str]:
@@ -154,7 +151,9 @@ def _on_judge(each: DimensionValidation, judge: Validity) -> Iterator[str]:
         else ""
     )
     yield f"{name} orders replies on {place} with rho {figure(judge.rho)}{against}."
-    if judge.systems.value is not None and judge.systems.value - judge.rho.value > _BETTER:
+    if judge.systems.value is not None and not judge.told_apart:
+        yield f"  It cannot tell these systems apart, so how it ranks {judge.systems.why} says nothing."
+    elif judge.systems.value is not None and judge.systems.value - judge.rho.value > _BETTER:
         better = f"{number(judge.systems.value)} over {judge.systems.why} against {number(judge.rho.value)}"
         yield f"  It ranks systems better than replies: {better}."
     if judge.pairs:

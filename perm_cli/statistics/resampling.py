@@ -141,7 +141,7 @@ def sign_flip_p(resamples: Resamples, differences: Floats, flips: int = FLIPS, s
     observed = np.abs(sums.sum(axis=0))
     generator = np.random.default_rng(seed)
     as_far = np.ones(len(observed))
-    step = max(_CELLS // max(resamples.count, 1), 1)
+    step = max(_CELLS // max(resamples.count, len(observed), 1), 1)
     for start in range(0, flips, step):
         signs = generator.integers(0, 2, (min(step, flips - start), resamples.count), dtype=np.int8) * 2.0 - 1.0
         as_far += (np.abs(signs @ sums) >= observed - 1e-9 * np.maximum(observed, 1.0)).sum(axis=0)

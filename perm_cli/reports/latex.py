@@ -1,0 +1,252 @@
+"""
+Results as tables for papers: LaTeX with booktabs, each with a caption that says by whom, of what and how many.
+
+Text from outside is escaped; minus signs are set as such, and an interval stands in brackets behind its figure.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perm_cli.assets import shipped
+from perm_cli.comparison import Comparison
+from perm_cli.errors import SettingsError
+from perm_cli.reports.compared import agreement_table, board_table, pair_table
+from perm_cli.reports.figures import counted
+from perm_cli.reports.graded import (
+    difference_table,
+    remarks_on,
+    shown_differences,
+    standings_rows,
+    verdict_lines,
+)
+from perm_cli.reports.layout import Grid
+from perm_cli.reports.validated import ceiling_table, findings, level_table, rank_table
+from perm_cli.rubrics import load_rubrics
+from perm_cli.run_scores import RunScores
+from perm_cli.runs import RunFolder
+from perm_cli.systems import Leaderboard
+from perm_cli.terminal import one_line
+from perm_cli.validation import DimensionValidation
+
+_TEXT = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\dots{}"}
+_TEXT |= {"−": "$-$", "×": r"$\times$", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''"}
+_TEXT |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_HEADS = {
+    "dialogues": "$n$",
+    "items": "$n$",
+    "p": "$p$",
+    "p (Holm)": "$p$",
+    "rho": r"$\rho$",
+    "left-out rho": r"$\rho$ left out",
+    "alpha": r"$\alpha$",
+    "kappa": r"$\kappa$",
+    "weighted kappa": r"weighted $\kappa$",
+    "calibrated kappa": r"calibrated $\kappa$",
+}
+_SIGNED = frozenset({"difference", "level"})  # where a plus says something
+_NUMBER = r"[+-]?\d[\d,]*(?:\.\d+)?"
+_FIGURE = re.compile(rf"({_NUMBER})(%?)(?: \(({_NUMBER}) … ({_NUMBER})\))?")
+_SPAN = re.compile(rf"({_NUMBER}) … ({_NUMBER})")
+_INTERVALS = r"Brackets hold 95\,\% bootstrap intervals over dialogues."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """What of a table goes into a paper: its columns, or all, the caption as LaTeX, and the label to refer to."""
+
+    columns: Sequence[str] | None
+    caption: str
+    label: str
+
+
+def graded_latex(
+    boards: Sequence[Leaderboard], rubrics: Mapping[str, str], measures: Sequence[str] | None = None
+) -> bytes:
+    """Return for each rater the systems and their paired differences; `measures` chooses among the dimensions."""
+    return _file(_on_boards(boards, rubrics, measures))
+
+
+def _on_boards(
+    boards: Sequence[Leaderboard], rubrics: Mapping[str, str], measures: Sequence[str] | None = None
+) -> Iterator[str]:
+    for place, board in enumerate(boards, 1):
+        columns, rows = standings_rows(board)
+        table = Grid(columns=columns)
+        for row in rows:
+            table.add(*row)
+        yield _tabular(table, _on_systems(board, rubrics, _chosen(columns, board, measures), place))
+        differences = shown_differences(board.contrasts, None)
+        if differences:
+            yield _tabular(difference_table(differences), _on_differences(board, rubrics, place))
+
+
+def _chosen(columns: Sequence[str], board: Leaderboard, measures: Sequence[str] | None) -> list[str]:
+    """Return the columns of the table of systems, with the measures that were asked for."""
+    heads = dict(zip(board.dimensions, columns[3:], strict=False))
+    unknown = [name for name in measures or () if name not in heads]
+    if unknown:
+        raise SettingsError(f"--measures: {unknown[0]!r} found, expected some of {', '.join(heads)}")
+    return ["system", "dialogues", *(heads[name] for name in measures or heads), "rank"]
+
+
+def _on_systems(board: Leaderboard, rubrics: Mapping[str, str], columns: Sequence[str], place: int) -> _Choice:
+    said = [
+        f"Mean scores of the systems as judged by {_judged(board.rater, rubrics)}, {_dialogues(board)}.",
+        _INTERVALS,
+        "Ranks are those that paired differences leave open.",
+        *map(_sentence, verdict_lines(board.contrasts)),
+        *map(_sentence, remarks_on(board)),
+    ]
+    return _Choice(columns=columns, caption=" ".join(said), label=f"systems-{place}")
+
+
+def _on_differences(board: Leaderboard, rubrics: Mapping[str, str], place: int) -> _Choice:
+    said = (
+        f"Paired differences in {_escaped(board.dimensions[-1])} as judged by {_judged(board.rater, rubrics)}, "
+        f"over the $n$ dialogues that both have a value for. {_INTERVALS} $p$ is of a sign-flip test over whole "
+        f"dialogues, adjusted by Holm for all {counted(len(board.contrasts.differences), 'pair')}."
+    )
+    return _Choice(columns=["systems", "dialogues", "difference", "p (Holm)"], caption=said, label=f"pairs-{place}")
+
+
+def _dialogues(board: Leaderboard) -> str:
+    counts = sorted({standing.dialogues for standing in board.standings})
+    return f"$n$ = {counts[0]:,}" + (f" to {counts[-1]:,} dialogues" if len(counts) > 1 else " dialogues each")
+
+
+def compared_latex(comparison: Comparison, rubrics: Mapping[str, str]) -> bytes:
+    """Return how judges agree, pair by pair too, and how they see the systems."""
+    by = " and ".join(_judged(rater, rubrics) for rater in comparison.raters)
+    of = f"{counted(comparison.items, 'reply').replace('replys', 'replies')} in {comparison.dialogues:,} dialogues"
+    parts = []
+    agreement = agreement_table(comparison)
+    if agreement.rows:
+        said = f"Agreement of {by} on {of}: Krippendorff's ordinal $\\alpha$ and intraclass correlations. {_INTERVALS}"
+        columns = ["dimension", "items", "alpha", "ICC(A,1)", "ICC(A,k)"]
+        parts.append(_tabular(agreement, _Choice(columns=columns, caption=said, label="agreement")))
+        said = (
+            f"The judges {by} pair by pair, on {of}: Spearman's $\\rho$, Cohen's quadratic $\\kappa$, and the mean "
+            f"difference in level with its $p$ (sign-flip test over whole dialogues, adjusted by Holm). {_INTERVALS}"
+        )
+        columns = ["dimension", "judges", "rho", "weighted kappa", "level", "p"]
+        parts.append(_tabular(pair_table(comparison), _Choice(columns=columns, caption=said, label="judges")))
+    if comparison.boards:
+        board = board_table(comparison)
+        verdicts = [
+            _sentence(f"{one_line(each.rater)}: {line}")
+            for each in comparison.boards
+            for line in verdict_lines(each.contrasts)
+        ]
+        said = " ".join([f"Mean {_escaped(comparison.main)} of the systems by {by}, on {of}. {_INTERVALS}", *verdicts])
+        parts.append(_tabular(board, _Choice(columns=None, caption=said, label="boards")))
+        parts += _on_boards(comparison.boards, rubrics)
+    return _file(parts)
+
+
+def validated_latex(validations: Sequence[DimensionValidation], rubrics: Mapping[str, str]) -> bytes:
+    """Return how far people agree, and how judges order what people have ordered and how near their numbers come."""
+    raters = dict.fromkeys(judge.rater for each in validations for judge in each.judges)
+    by = " and ".join(_judged(rater, rubrics) for rater in raters)
+    said = {
+        "people": f"How far people agree: Krippendorff's ordinal $\\alpha$ and intraclass correlation. {_INTERVALS}",
+        "order": (
+            f"How {by} order what people have ordered, on $n$ items; pairs are of replies that people tell apart. "
+            f"{_INTERVALS} {_sentence(next(iter(findings(validations)), ''))}"
+        ),
+        "levels": f"How near {by} come to people's numbers, as they are and after calibration on other dialogues.",
+    }
+    columns = {
+        "people": ["dimension", "people", "items", "alpha", "ICC(A,1)", "left-out rho"],
+        "order": ["dimension", "judge", "items", "rho", "left-out rho", "within", "right", "tied", "wrong"],
+        "levels": ["dimension", "judge", "kappa", "error", "level", "annotator test", "calibrated error"],
+    }
+    tables = {"people": ceiling_table, "order": rank_table, "levels": level_table}
+    return _file(
+        [
+            _tabular(tables[name](validations), _Choice(columns=columns[name], caption=said[name], label=name))
+            for name in tables
+        ]
+    )
+
+
+# --- whose rubrics ---
+
+
+def judged_by(runs: RunScores | None) -> dict[str, str]:
+    """Return of each rater which rubrics it was asked and what it is not worth, as far as run folders tell."""
+    records: dict[str, Mapping[str, Any]] = {}
+    for run in runs.runs if runs else ():
+        records |= RunFolder(run).record["settings"]
+    ours = load_rubrics(shipped("rubrics")).digest
+    return {
+        each.rater: "; ".join(filter(None, (_rubrics(records.get(each.settings, {}), ours), each.caveat)))
+        for each in (runs.health if runs else ())
+    }
+
+
+def _rubrics(settings: Mapping[str, Any], ours: str) -> str:
+    digest = settings.get("rubrics_digest")
+    return f"{'perm rubrics' if digest == ours else 'rubrics'} {one_line(str(digest), 16)}" if digest else ""
+
+
+def _judged(rater: str, rubrics: Mapping[str, str]) -> str:
+    return _escaped(f"{one_line(rater)} ({rubrics[rater]})" if rubrics.get(rater) else rater)
+
+
+# --- LaTeX ---
+
+
+def _file(parts: Iterable[str]) -> bytes:
+    return "\n\n".join(["% needs \\usepackage{booktabs}", *parts, ""]).encode(errors="replace")
+
+
+def _tabular(table: Grid, choice: _Choice) -> str:
+    columns = range(len(table.columns))
+    kept = [table.columns.index(name) for name in choice.columns] if choice.columns is not None else columns
+    names = sum(place < table.names for place in kept)
+    lines = [" & ".join(_cell(row.cells[at], table.columns[at]) for at in kept) + r" \\" for row in table.rows]
+    head = " & ".join(_HEADS.get(table.columns[at], _escaped(table.columns[at])) for at in kept) + r" \\"
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{choice.caption}}}",
+            rf"\label{{tab:perm-{choice.label}}}",
+            rf"\begin{{tabular}}{{{'l' * names}{'r' * (len(kept) - names)}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _cell(text: str, column: str) -> str:
+    """Return a cell: a figure with its interval, a span of ranks, none, or text."""
+    figure, span = _FIGURE.fullmatch(text), _SPAN.fullmatch(text)
+    if figure:
+        value, percent, low, high = figure.groups()
+        said = _number(value, column) + percent.replace("%", r"\%")
+        return said if low is None else f"{said} [{_number(low, column)}, {_number(high, column)}]"
+    if span:
+        return f"{_number(span[1], column)}--{_number(span[2], column)}"
+    return "--" if text == "-" else _escaped(text).replace(" - ", " $-$ ")
+
+
+def _number(text: str, column: str) -> str:
+    sign = {"-": "$-$", "+": "$+$" if column in _SIGNED else ""}.get(text[0])
+    return text if sign is None else sign + text[1:]
+
+
+def _sentence(text: str) -> str:
+    """Return a sentence with its minus signs."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", _escaped(text))
+
+
+def _escaped(text: str) -> str:
+    return "".join(_TEXT.get(sign, sign) for sign in one_line(text, 2000))
