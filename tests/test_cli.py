@@ -342,6 +342,7 @@ def test_judges_says_what_each_lacks(perm: Perm) -> None:
     result = perm("judges")
 
     assert "mini  openai/gpt-4o-mini  missing the API key: export OPENAI_API_KEY=…" in result.out
+    assert "\n  openai/gpt-4o-mini is retired on " in result.out.replace("was retired", "is retired")
 
 
 def test_judges_says_where_each_is_asked(perm: Perm) -> None:
@@ -353,7 +354,7 @@ def test_judges_says_where_each_is_asked(perm: Perm) -> None:
         '[judges.count]\nmodel = "baseline"\n'
     )
 
-    lines = {line.split()[0]: line for line in perm("judges").out.splitlines()}
+    lines = {line.split()[0]: line for line in perm("judges").out.splitlines() if not line.startswith(" ")}
 
     assert lines["own"].endswith("(http://127.0.0.1:9/v1)")
     assert lines["mini"].endswith("(https://api.openai.com/v1)")

@@ -216,7 +216,7 @@ def test_true_is_no_number_as_an_argument_either() -> None:
 @pytest.mark.parametrize(
     ("wishes", "said"),
     [
-        pytest.param({"judge": "openai/gpt-4o-mini"}, "judge openai/gpt-4o-mini: missing", id="judge"),
+        pytest.param({"judge": "openai/gpt-5.4-mini"}, "judge openai/gpt-5.4-mini: missing", id="judge"),
         pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "weights: 'a=1' found", id="weights"),
         pytest.param({"tokenizer": "no.json", "length_penalty": "0.1"}, "tokenizer: 'no.json' found", id="tokenizer"),
         pytest.param({"calibration": "c.json"}, "calibration: c.json", id="calibration"),
@@ -242,7 +242,7 @@ def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("wishes", "said"),
     [
-        pytest.param({"judge": "openai/gpt-4o-mini"}, "export OPENAI_API_KEY=", id="no key"),
+        pytest.param({"judge": "openai/gpt-5.4-mini"}, "export OPENAI_API_KEY=", id="no key"),
         pytest.param({"api_key_env": "MY_KEY", "judge": "openai/m", "base_url": URL}, "MY_KEY", id="no key of its own"),
         pytest.param({"judge": "openai/m", "base_url": "here"}, "the base URL: 'here' found", id="no address"),
         pytest.param({"score": "expected"}, "baseline gives no log-probabilities", id="expectations of a counter"),
@@ -270,7 +270,7 @@ def test_no_judge_at_all_is_said() -> None:
     """With an example of one."""
     Path("perm.toml").unlink()
 
-    assert "expected a model such as openai/gpt-4o-mini" in problem()
+    assert "expected a model such as openai/gpt-5.4-mini" in problem()
 
 
 def test_the_policys_own_count_is_taken() -> None:

@@ -254,7 +254,7 @@ def test_the_usual_judge_may_be_a_plain_model() -> None:
 
 def test_without_any_judge_the_user_is_told_how_to_name_one() -> None:
     """No model is called that nobody chose."""
-    with pytest.raises(SettingsError, match="--judge: nothing found, expected a model such as openai/gpt-4o-mini"):
+    with pytest.raises(SettingsError, match=r"--judge: nothing found, expected a model such as openai/gpt-5\.4-mini"):
         judge_settings(None, Configuration())
 
 

@@ -14,6 +14,7 @@ from perm_cli.judges import caveat_of, missing, named_judge, open_judge, route_o
 from perm_cli.judges.baseline import BASELINE
 from perm_cli.judges.dialects import Dialect
 from perm_cli.judges.local import is_local
+from perm_cli.judges.prices import retirement_note
 from perm_cli.judges.seam import Reply, Request
 from perm_cli.judges.settings import JudgeSettings, checked_url, load_configuration
 from perm_cli.prompts import PromptBook
@@ -43,6 +44,8 @@ def list_judges(config: Path | None) -> None:
         chosen = " (default)" if name == configuration.judge else ""
         state = f"missing {'; '.join(lacking)}" if lacking else "ready"
         say(console, f"{one_line(name)}{chosen}  {one_line(settings.model)}  {state}  ({_address(settings)})")
+        if note := retirement_note(settings):
+            say(console, f"  {note}")
     if not configuration.judges:
         say(
             console,
@@ -72,9 +75,8 @@ def check_judge(name: str, base_url: str | None, api_key_env: str | None, config
         console,
         f"answer             {perf_counter() - started:.1f} s, {reply.tokens_in} tokens in, {reply.tokens_out} out",
     )
-    caveat = caveat_of(settings)
-    if caveat:
-        say(console, caveat)
+    for note in filter(None, (caveat_of(settings), retirement_note(settings))):
+        say(console, note)
     if verdict.status != "scored":
         raise JudgeUnusable(
             f"{one_line(settings.name)} gave no verdict but {one_line(reply.text, 120)!r}: {verdict.note}"

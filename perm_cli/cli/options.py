@@ -55,7 +55,7 @@ ApiKeyEnv = Annotated[str | None, Option(help="Environment variable that holds t
 JudgeName = Annotated[
     str | None,
     Option(
-        help="A LiteLLM model name such as openai/gpt-4o-mini, a name from perm.toml, `local`, `local:FILE.gguf`, or "
+        help="A LiteLLM model name such as openai/gpt-5.4-mini, a name from perm.toml, `local`, `local:FILE.gguf`, or "
         "`baseline`, which counts words.",
         show_default=False,
     ),

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
 
 import orjson
 
@@ -25,7 +24,7 @@ def run(files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, *
         return
     for line in _lines(plan):
         say(output(), line)
-    if note := retirement_note(order.judge, date.today()):  # noqa: DTZ011 - the user's own day
+    if note := retirement_note(order.judge):
         say(messages(), note)
 
 

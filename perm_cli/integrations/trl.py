@@ -3,7 +3,7 @@ Rewards for TRL's GRPOTrainer and RLOOTrainer, 1.9 or newer.
 
     from perm_cli.integrations.trl import make_reward
 
-    trainer = GRPOTrainer(model, reward_funcs=make_reward(judge="openai/gpt-4o-mini"), …)
+    trainer = GRPOTrainer(model, reward_funcs=make_reward(judge="openai/gpt-5.4-mini"), …)
 
 or, settings in the environment or in `perm.toml`: `trl grpo --reward_funcs perm_cli.integrations.trl.perm_reward …`.
 A reply whose reward is missing is None, which TRL leaves out of its group.

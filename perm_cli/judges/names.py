@@ -34,7 +34,7 @@ def unknown(judge: JudgeSettings, configured: Iterable[str], providers: Iterable
     return SettingsError(
         one_line(
             f"--judge {judge.name}: {model}no such judge found; {meant}Expected a name from perm.toml, a model "
-            "with its provider such as openai/gpt-4o-mini, local, baseline, or --base-url with the address of a server",
+            "such as openai/gpt-5.4-mini, local, baseline, or --base-url with the address of a server",
             1000,
         )
     )

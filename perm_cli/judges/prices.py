@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,13 @@ def retirement_of(settings: JudgeSettings) -> date | None:
         return None
 
 
-def retirement_note(settings: JudgeSettings, today: date) -> str | None:
+def retirement_note(settings: JudgeSettings, today: date | None = None) -> str | None:
     """Return a warning of a judge that is taken away, None if no day for that is known."""
     day = retirement_of(settings)
     if day is None:
         return None
-    when = "was retired" if day <= today else "is retired"
-    return f"{settings.model} {when} on {day:%-d %B %Y}: numbers that are to be compared later need another judge"
+    when = "was retired" if day <= (today or datetime.now().astimezone().date()) else "is retired"
+    return f"{settings.model} {when} on {day.day} {day:%B %Y}: numbers that are to be compared later need another judge"
 
 
 def _listed(settings: JudgeSettings) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class LiteLLMTransport:
         status = int(getattr(error, "status_code", None) or 500)
         if "LLM Provider NOT provided" in str(error):
             message = (
-                f"{self._model!r} names no provider LiteLLM knows, expected a name such as anthropic/claude-sonnet-4-5"
+                f"{self._model!r} names no provider LiteLLM knows, expected a name such as anthropic/claude-sonnet-4-6"
             )
             raise JudgeUnusable(message) from error
         try:

@@ -180,7 +180,7 @@ def judge_settings(name: str | None, configuration: Configuration, **overrides: 
     name = name or configuration.judge
     if not name:
         raise SettingsError(
-            "--judge: nothing found, expected a model such as openai/gpt-4o-mini, `local`, or judge = … in perm.toml"
+            "--judge: nothing found, expected a model such as openai/gpt-5.4-mini, `local`, or judge = … in perm.toml"
         )
     known = configuration.judges.get(name) or JudgeSettings(name=name, model=name)
     given = {key: value for key, value in overrides.items() if value is not None}

@@ -3,7 +3,7 @@ The reward inside a trainer: prompts, judge, reader and fusion are those of `per
 
     from perm_cli.reward import Item, Perm
 
-    perm = Perm(judge="openai/gpt-4o-mini")
+    perm = Perm(judge="openai/gpt-5.4-mini")
     results = await perm.score([Item(query="I failed the exam.", reply="That hurts, after all that work.")])
     results = perm.score_now([…])    # the same from code that is not asynchronous
 
