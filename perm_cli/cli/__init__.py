@@ -44,6 +44,7 @@ from perm_cli.cli.options import (
     SpendingOptions,
     Style,
     Tex,
+    judge_names,
     with_options,
 )
 from perm_cli.errors import PermError
@@ -571,7 +572,9 @@ def judges(context: typer.Context, config: Config = None) -> None:
 @judges_app.command("check")
 @with_options
 def check_judge(
-    name: Annotated[str, typer.Argument(help="A configured judge, or a model as for --judge.")],
+    name: Annotated[
+        str, typer.Argument(help="A configured judge, or a model as for --judge.", autocompletion=judge_names)
+    ],
     base_url: Annotated[
         str | None, typer.Option(help="Address of an OpenAI-compatible server.", show_default=False)
     ] = None,

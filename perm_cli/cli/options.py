@@ -2,16 +2,33 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 from typer.core import TyperCommand
 
+from perm_cli.errors import PermError
+from perm_cli.terminal import harmless
 from perm_cli.words import FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Structured, Turns
+
+
+def judge_names(context: Context, incomplete: str) -> list[str]:
+    """Return the judges that may be meant by the beginning of a name: those of the settings file, and perm's own."""
+    from perm_cli.judges.settings import load_configuration  # noqa: PLC0415 - only when a shell completes a name
+
+    config = context.params.get("config")
+    configured: Iterable[str] = ()
+    with suppress(PermError):  # a mistake in the file is said when a command is run
+        configured = load_configuration(Path(config) if config else None).judges
+    return [
+        name for name in (*configured, "local", "baseline") if name.startswith(incomplete) and harmless(name) == name
+    ]
+
 
 Files = Annotated[
     list[str],
@@ -34,7 +51,13 @@ Inputs = Annotated[
     ),
 ]
 Judges = Annotated[
-    list[str] | None, Option("--judge", help="Judge to rate the dialogues; may be repeated.", show_default=False)
+    list[str] | None,
+    Option(
+        "--judge",
+        help="Judge to rate the dialogues; may be repeated.",
+        show_default=False,
+        autocompletion=judge_names,
+    ),
 ]
 People = Annotated[
     list[str] | None,
@@ -58,6 +81,7 @@ JudgeName = Annotated[
         help="A LiteLLM model name such as openai/gpt-5.4-mini, a name from perm.toml, `local`, `local:FILE.gguf`, or "
         "`baseline`, which counts words.",
         show_default=False,
+        autocompletion=judge_names,
     ),
 ]
 
