@@ -34,7 +34,5 @@ def _of_formats(censuses: Sequence[Census], *, turns: bool) -> Iterator[str]:
 
 
 def _counted(censuses: Sequence[Census], *, turns: bool) -> str:
-    dialogues = f"{censuses[0].format} format, {sum(census.dialogues for census in censuses):,} dialogues"
-    return (
-        f"{dialogues}, {sum(census.supporter_turns for census in censuses):,} supporter turns" if turns else dialogues
-    )
+    said = f"{censuses[0].format} format, {sum(census.dialogues for census in censuses):,} dialogues"
+    return said + (f", {sum(census.supporter_turns for census in censuses):,} supporter turns" if turns else "")
