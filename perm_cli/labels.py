@@ -112,7 +112,7 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Se
 
 
 def _nothing_shared(given: Sequence[Given], rated: Sequence[Item]) -> str:
-    """Say that no label is about what was rated, with an item of each side to compare."""
+    """Return the message that no label is about what was rated, with an item of each side to compare."""
     found = f"{len(given):,} labels of other dialogues found, the first {_named(given[0].item)};" if given else ""
     first = f", the first {_named(rated[0])}" if rated else ""
     return f"{found or 'no labels found,'} expected some of the dialogues that were rated{first}"
