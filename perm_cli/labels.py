@@ -112,7 +112,7 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Se
 
 
 def _nothing_shared(given: Sequence[Given], rated: Sequence[Item]) -> str:
-    """Say that no label is about what was rated, with an item of each side to compare."""
+    """Return the message that no label is about what was rated, with an item of each side to compare."""
     found = f"{len(given):,} labels of other dialogues found, the first {_named(given[0].item)};" if given else ""
     first = f", the first {_named(rated[0])}" if rated else ""
     return f"{found or 'no labels found,'} expected some of the dialogues that were rated{first}"
@@ -186,18 +186,21 @@ def _numbers(value: Any, path: tuple[str, ...], item: Item) -> Iterator[tuple[Gi
 
 def _rows(path: Path, kinds: dict[str, str]) -> Iterator[Given]:
     columns: Mapping[str, str] = {}
-    raters: Sequence[str] = ()
     for row in _table(path):
-        if not columns:
-            columns = _columns(path, list(row.fields))
-            raters = [] if "score" in columns else [name for name in row.fields if name not in columns.values()]
+        columns = columns or _columns(path, list(row.fields))
         cells = {ours: str(row.fields[theirs]).strip() for ours, theirs in columns.items()}
         item, dimension = _item(cells, path, row.number), _dimension(cells)
-        if "score" in columns:
-            kinds[one_line(cells["rater"])] = cells.get("kind", "")
-        given = [(name, str(row.fields[name])) for name in raters] or [(cells.get("rater", ""), cells.get("score", ""))]
-        for rater, text in given if raters or "score" in columns else ():
+        for rater, text in _given(row, columns):
+            kinds[one_line(rater)] = cells.get("kind", "")
             yield Given(item, dimension, one_line(rater), _number(text, path, row.number, rater))
+
+
+def _given(row: Row, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield who gave what in a row of a long file, which is one, or of a wide one."""
+    if "score" in columns:
+        yield str(row.fields[columns["rater"]]).strip(), str(row.fields[columns["score"]])
+    else:
+        yield from ((name, str(cell)) for name, cell in row.fields.items() if name not in columns.values())
 
 
 def _table(path: Path) -> Iterator[Row]:

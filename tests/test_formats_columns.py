@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perm_cli.dialogues import Dialogue
+from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.errors import SettingsError
 from perm_cli.formats import Columns, Reading, read_columns
 from perm_cli.formats.records import MAX_GROUP
@@ -128,6 +128,22 @@ def test_a_column_may_be_the_path_of_a_field_and_ids_are_made() -> None:
         ("2", "d", (seeker(), supporter())),
     ]
     assert read(saved(lines(*rows)), reading=reading) == documents
+
+
+def test_a_field_that_is_named_may_hold_messages() -> None:
+    """A log keeps what was said before as the interface took it, and the answer as text."""
+    said = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": TOLD}]
+    row = {"log": [*said, said[0]], "answer": TOLD, "whole": said[1:]}
+
+    text, messages = (one(row, f"seeker=log,supporter={name}") for name in ("answer", "whole"))
+
+    assert text == messages == (seeker(), supporter(), seeker(), supporter())
+
+
+def one(row: dict[str, Any], columns: str) -> tuple[Turn, ...]:
+    """Return the turns of a row of JSON."""
+    (dialogue,) = read(saved(lines(row)), reading=by(columns))
+    return dialogue.turns
 
 
 def test_turns_in_a_table_with_a_column_that_may_be_an_id_are_not_one_dialogue() -> None:

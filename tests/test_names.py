@@ -39,9 +39,17 @@ COMMANDS = {
 }
 
 
+SHAPES = {"a folder": ["in"], "a pattern": ["in/*"], "two folders": ["in/a", "in/b"], "any depth": ["in/**/m.jsonl"]}
+
+
 @pytest.mark.usefixtures("answers")
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("names", [["in"], ["in/*"], ["in/a", "in/b"], ["in/**/m.jsonl"]], ids="-".join)
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        *(pytest.param(COMMANDS["plan"], names, id=f"plan-{shape}") for shape, names in SHAPES.items()),
+        *(pytest.param(command, ["in"], id=name) for name, command in COMMANDS.items() if name != "plan"),
+    ],
+)
 def test_folders_and_patterns_stand_for_the_files_below_them(
     perm: Perm, command: tuple[str, ...], names: list[str]
 ) -> None:
@@ -62,7 +70,22 @@ def test_what_a_folder_holds_besides_is_passed_over_with_a_word(perm: Perm) -> N
     """Nothing is left out in silence, and runs are no dialogues."""
     result = perm("convert", "in", "--out", "-")
 
-    assert "in: 2 files or folders passed over, the first notes.md: not named as dialogues are\n" in result.err
+    assert "in: notes.md and 1 more passed over, not named as dialogues are\n" in result.err
+
+
+def test_many_files_are_announced_by_their_format(perm: Perm) -> None:
+    """A benchmark may have thousands, a dialogue each, and each may be remarked upon."""
+    Path("in").mkdir()
+    for number in range(25):
+        Path(f"in/{number:02}.txt").write_text("\ufeffuser: Hm.\nagent: Yes?\nuser: Oh.\nagent:\n")
+    written(Path("in/z.jsonl"), [row(system="")])
+
+    *lines, last = perm("convert", "in", "--out", "out.jsonl").err.splitlines()
+
+    assert lines[0] == "25 files, the first in/00.txt: transcript format, 25 dialogues"
+    assert lines[1] == "1 file in/z.jsonl: native format, 1 dialogues"
+    assert lines[2].startswith("in/00.txt: 1 empty reply passed over")
+    assert (len(lines), lines[-1], last) == (23, "… and 5 more remarks on other files", "written: out.jsonl")
 
 
 def test_a_folder_of_runs_stands_for_the_runs(perm: Perm) -> None:

@@ -26,11 +26,12 @@ from perm_cli.batches import (
 from perm_cli.batches import (
     cancel as cancel_batch,
 )
+from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.fusing import enough_of, fuse, show
 from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.orders import announce_detour, opened_sources, order_of, recipe_of
-from perm_cli.cli.score import announce_inputs, command_line, run_loop
+from perm_cli.cli.score import command_line, run_loop
 from perm_cli.errors import PermError, RunError, SettingsError
 from perm_cli.judges.batch_apis import BatchApi
 from perm_cli.judges.settings import JudgeSettings, load_configuration
@@ -51,7 +52,7 @@ def submit(
         check_batchable(order.judge, export_only=export_only)
         api = None if export_only else stack.enter_context(closing(api_of(order.judge)))
         job = prepare(order)
-        announce_inputs(job, console)
+        announce(job.censuses, console)
         with open_run(out) as folder:
             entered(job, folder, command_line())
             if api:

@@ -1,15 +1,16 @@
 """`perm convert`: dialogues of any format in perm's own, and the results of runs for other programs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.names import files_of
 from perm_cli.cli.options import ReadingOptions
 from perm_cli.cli.orders import opened_sources, reading_of
 from perm_cli.exports import opened_output, row_writer_of, write_lines, write_rows, writer_of
-from perm_cli.formats import Census, check_dialogues, read_dialogues
+from perm_cli.formats import check_dialogues, read_dialogues
 from perm_cli.prompt_sets import prompt_rows
 from perm_cli.runs import is_run
 from perm_cli.words import PolicyStyle, TrainerName
@@ -25,7 +26,7 @@ def run(files: Sequence[str], options: ReadingOptions, out: str, *, force: bool)
     reading = reading_of(options)
     write = write_lines if out == "-" else writer_of(Path(out))
     with opened_sources(files) as sources, opened_output(out, force=force) as stream:
-        _announce(check_dialogues(sources, reading))
+        announce(check_dialogues(sources, reading), messages(), turns=False)
         write(read_dialogues(sources, reading), stream)
     _tell(out)
 
@@ -37,7 +38,7 @@ def convert_prompts(
     reading = replace(reading_of(options), unanswered=True)
     write = write_rows if out == "-" else row_writer_of(Path(out))
     with opened_sources(files) as sources, opened_output(out, force=force) as stream:
-        _announce(check_dialogues(sources, reading))
+        announce(check_dialogues(sources, reading), messages(), turns=False)
         write(prompt_rows(read_dialogues(sources, reading), trainer, style), stream)
     _tell(out)
 
@@ -55,11 +56,3 @@ def _convert_runs(runs: Sequence[Path], out: str, *, force: bool) -> None:
 def _tell(out: str) -> None:
     if out != "-":
         say(messages(), f"written: {out}")
-
-
-def _announce(censuses: Iterable[Census]) -> None:
-    console = messages()
-    for census in censuses:
-        say(console, f"{census.source.name}: {census.format} format, {census.dialogues:,} dialogues")
-        for remark in census.remarks:
-            say(console, str(remark))

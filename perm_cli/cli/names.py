@@ -51,8 +51,9 @@ def _below(folder: Path) -> Sequence[str]:
     read = sorted(each for each in files if _is_named_so(each)) or sorted(runs)
     passed = sorted({*files, *runs} - {*read})
     if read and passed:
-        what = f"{len(passed):,} files or folders passed over, the first {one_line(passed[0].name, 60)}"
-        say(messages(), f"{one_line(str(folder))}: {what}: not named as dialogues are")
+        more = f" and {len(passed) - 1:,} more" if len(passed) > 1 else ""
+        what = f"{one_line(passed[0].name, 60)}{more} passed over, not named as dialogues are"
+        say(messages(), f"{one_line(str(folder))}: {what}")
     return list(map(str, read))
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.fusing import fuse_once, fused_before
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
 from perm_cli.cli.orders import opened_sources, order_of
-from perm_cli.cli.score import INTERRUPTION, announce_inputs, close_record, command_line, finishing, run_loop
+from perm_cli.cli.score import INTERRUPTION, close_record, command_line, finishing, run_loop
 from perm_cli.errors import NotAsked, PermError
 from perm_cli.judges import check_judge, open_judge
 from perm_cli.progress import ProgressLine, beating, shown_progress
@@ -53,7 +54,7 @@ def rate_all(
             check_judge(order.judge)
         folders = _folders([order.judge.name for order in orders])
         works = [_Work(prepare(order), out / folder) for order, folder in zip(orders, folders, strict=True)]
-        announce_inputs(works[0].job, console)
+        announce(works[0].job.censuses, console)
         with shown_progress(console, sum(work.job.ratings for work in works)) as progress:
             try:
                 failures = run_loop(_rate(works, progress, console))

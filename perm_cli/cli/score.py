@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
+from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, SpendingOptions
 from perm_cli.cli.orders import opened_sources, order_of, recipe_of
@@ -61,7 +62,7 @@ def run(
         order = order_of(sources, dialogues, judge)
         limit = _limit(order.judge, spending, output)
         job = prepare(order)
-        announce_inputs(job, console)
+        announce(job.censuses, console)
         path = output.out or _default_out(job)
         ended, summary = _rated_and_fused(job, recipe, path, limit, spending.reuse, output.ray)
     if summary is None:
@@ -236,15 +237,6 @@ def close_record(record: dict[str, Any], folder: RunFolder, spending: Spending, 
 
 
 INTERRUPTION = "the run was interrupted"
-
-
-def announce_inputs(job: Job, console: Console) -> None:
-    """Say what was found in the files."""
-    for census in job.censuses:
-        what = f"{census.format} format, {census.dialogues:,} dialogues, {census.supporter_turns:,} supporter turns"
-        say(console, f"{census.source.name}: {what}")
-        for remark in census.remarks:
-            say(console, str(remark))
 
 
 def _default_out(job: Job) -> Path:

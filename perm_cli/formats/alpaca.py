@@ -22,7 +22,7 @@ _EXCHANGE = 2
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
+    """Return whether the row looks like this format."""
     return "instruction" in row and (any(name in row for name in _OUTPUTS) or row.keys() >= set(PAIR))
 
 

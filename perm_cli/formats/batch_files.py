@@ -24,7 +24,7 @@ _DONE = 200
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
+    """Return whether the row looks like this format."""
     return "custom_id" in row and bool(row.keys() & {*_REQUESTS, "response", "result"})
 
 

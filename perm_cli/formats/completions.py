@@ -26,7 +26,7 @@ _META = ("label", "reward", "score", "score_chosen", "score_rejected")
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
+    """Return whether the row looks like this format."""
     asked = isinstance(row.get("prompt"), str | list) and any(name in row for name in _REPLIES)
     return asked or row.keys() >= set(PAIR) or row.keys() >= _OPENAI.keys()
 

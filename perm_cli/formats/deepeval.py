@@ -17,7 +17,7 @@ _META = ("expected_outcome", "expectedOutcome", "chatbot_role", "chatbotRole", "
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
+    """Return whether the row looks like this format."""
     turns = row.get("turns")
     first = turns[0] if isinstance(turns, list) and turns else None
     return isinstance(first, Mapping) and "content" in first and "text" not in first

@@ -15,7 +15,7 @@ ROLES: RoleMap = {}
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
+    """Return whether the row looks like this format."""
     return "question_id" in row and bool(row.keys() & {"choices", "turns"})
 
 

@@ -22,7 +22,7 @@ ROLES = ROLE_NAMES
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
+    """Return whether the row looks like this format."""
     results = row.get("results")
     is_result = isinstance(row.get("prompt"), Mapping) and "response" in row
     return is_result or (isinstance(results, Mapping) and isinstance(results.get("results"), list))

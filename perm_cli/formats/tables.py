@@ -120,7 +120,7 @@ def _row(source: Source, number: int, header: Sequence[str], cells: Sequence[str
 
 
 def _quotes(source: Source, width: int) -> bool:
-    """Tell whether a line has as many cells as the header only because it quotes what else would be several."""
+    """Return whether a line has as many cells as the header only because it quotes what else would be several."""
     with opened(source) as stream:
         lines = (item.text for item in whole_lines_of(source, stream) if isinstance(item, Line) and b'"' in item.text)
         return any(_quotes_rightly(line.decode(errors="replace"), width) for line in lines)

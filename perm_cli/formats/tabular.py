@@ -7,13 +7,14 @@ Tables of anybody's making, by the names of their columns: a row a turn, or a ro
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
 from perm_cli.dialogues import Dialogue
 from perm_cli.formats.cells import HEADER, number_or_text, unguarded
 from perm_cli.formats.columns import Columns
+from perm_cli.formats.messages import turns_in
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, Row, each_group
 from perm_cli.formats.rows import (
@@ -39,6 +40,7 @@ from perm_cli.formats.talk import (
     with_notes,
 )
 from perm_cli.terminal import one_line
+from perm_cli.words import Role
 
 SAYS = "a table with the columns id, role and text, or seeker and supporter; others with --columns"
 ROLES = ROLE_NAMES
@@ -60,7 +62,7 @@ def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
         _prepared(items, columns),
         partial(_key, columns=columns),
         partial(_said, columns=columns, roles=roles),
-        partial(_dialogue, columns=columns),
+        partial(_dialogue, columns=columns, roles=roles),
     )
 
 
@@ -130,9 +132,9 @@ def _answer(row: Row, columns: Columns, text: str, column: str) -> Said:
     return Said(role="supporter", text=answer.response, analysis=answer.analysis)
 
 
-def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns) -> Dialogue:
+def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns, roles: RoleMap) -> Dialogue:
     if _is_pair(rows[0], columns):
-        spoken = _pair(rows[0], columns)
+        spoken = [said for side in get_args(Role) for said in _said_by(side, rows[0], columns, roles)]
     labels, noted = _labels(rows, spoken, columns)
     turns, notes = turns_of(_in_order(rows, noted, columns))
     first = rows[0]
@@ -149,11 +151,15 @@ def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Colum
     return checked_dialogue(dialogue, columns.of("role"))
 
 
-def _pair(row: Row, columns: Columns) -> Sequence[Said]:
-    column = columns.of("supporter")
-    reply = words_in(_cell(row, columns, "supporter"), column)
-    post = text_in(_cell(row, columns, "seeker"), columns.of("seeker"))
-    return [Said(role="seeker", text=post), _answer(row, columns, reply, column)]
+def _said_by(name: Role, row: Row, columns: Columns, roles: RoleMap) -> Sequence[Said]:
+    """Return what one side of a pair says, which JSON may hold as a list of messages, of both."""
+    column, value = columns.of(name), _cell(row, columns, name)
+    if isinstance(value, list):
+        turns = turns_in(value, column, roles)
+        return [Said(role=each.role, text=each.text, analysis=each.analysis) for each in turns]
+    if name == "seeker":
+        return [Said(role=name, text=text_in(value, column))]
+    return [_answer(row, columns, words_in(value, column), column)]
 
 
 def _in_order(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns) -> Sequence[Said | None]:

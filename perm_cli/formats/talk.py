@@ -63,7 +63,7 @@ def said_in(role: Role, value: object, field: str) -> str:
 
 
 def answered(value: object, field: str) -> Answer:
-    """Take a model's words apart, which may be none, or hold no response; raise `RowError` if they are no words."""
+    """Return a model's words as response and analysis, both of which may be empty; raise `RowError` if it is no text."""
     return read_answer(words_in(value, field))
 
 
@@ -79,7 +79,7 @@ def content_in(value: object, field: str) -> str:
 
 
 def is_tool_traffic(value: object) -> bool:
-    """Tell whether the parts of a message are calls of tools or their results, apart from thinking."""
+    """Return whether the parts of a message are calls of tools or their results, apart from thinking."""
     kinds = {str(part.get("type")) for part in value if isinstance(part, dict)} if isinstance(value, list) else set()
     return bool(kinds & _TRAFFIC) and kinds <= _UNSAID
 

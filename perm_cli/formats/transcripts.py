@@ -20,7 +20,7 @@ ROLES = ROLE_NAMES
 
 
 def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
+    """Return whether the row looks like this format."""
     return "transcript" in row
 
 

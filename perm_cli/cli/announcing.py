@@ -1,0 +1,38 @@
+"""What was found in the files, said before anything is done with it."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from perm_cli.cli.console import say
+from perm_cli.formats import Census
+
+_MANY = 20
+
+
+def announce(censuses: Sequence[Census], console: Console, *, turns: bool = True) -> None:
+    """Print a line for each file and remark, or for all files of one format where there are many."""
+    for line in (_of_files if len(censuses) <= _MANY else _of_formats)(censuses, turns=turns):
+        say(console, line)
+
+
+def _of_files(censuses: Sequence[Census], *, turns: bool) -> Iterator[str]:
+    for census in censuses:
+        yield f"{census.source.name}: {_counted([census], turns=turns)}"
+        yield from map(str, census.remarks)
+
+
+def _of_formats(censuses: Sequence[Census], *, turns: bool) -> Iterator[str]:
+    for name in dict.fromkeys(census.format for census in censuses):
+        alike = [census for census in censuses if census.format == name]
+        files = "1 file" if len(alike) == 1 else f"{len(alike):,} files, the first"
+        yield f"{files} {alike[0].source.name}: {_counted(alike, turns=turns)}"
+    remarks = [str(remark) for census in censuses for remark in census.remarks]
+    yield from remarks[:_MANY]
+    if len(remarks) > _MANY:
+        yield f"… and {len(remarks) - _MANY:,} more remarks on other files"
+
+
+def _counted(censuses: Sequence[Census], *, turns: bool) -> str:
+    said = f"{censuses[0].format} format, {sum(census.dialogues for census in censuses):,} dialogues"
+    return said + (f", {sum(census.supporter_turns for census in censuses):,} supporter turns" if turns else "")
