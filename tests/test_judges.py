@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
-from perm_cli.judges import default_concurrency, identity_of, missing, open_judge, route_of
+from perm_cli.judges import default_concurrency, gives_logprobs, identity_of, missing, open_judge, route_of
 from perm_cli.judges.chat import ATTEMPTS, FEW_ATTEMPTS, ChatJudge
 from perm_cli.judges.headers import retry_after_s
 from perm_cli.judges.http import HttpTransport, is_loopback
@@ -467,6 +467,13 @@ class TestLiteLLM:
 
             with pytest.raises(JudgeUnusable, match="no connection: Cannot connect"):
                 anthropic(server, request_)
+
+    @pytest.mark.parametrize(
+        ("model", "gives"), [("anthropic/claude-sonnet-4-5", False), ("gemini/gemini-2.5-flash", True)]
+    )
+    def test_a_provider_without_log_probabilities_is_known(self, model: str, gives: bool) -> None:
+        """Expectations are refused before they are paid for."""
+        assert gives_logprobs(JudgeSettings(name="j", model=model)) is gives
 
     def test_one_layer_retries(self, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
         """LiteLLM's own retries would multiply ours."""

@@ -10,6 +10,7 @@ from perm_cli.judges.chat import ATTEMPTS, ChatJudge
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
 from perm_cli.judges.pace import Pace
+from perm_cli.judges.redaction import Redaction
 from perm_cli.judges.seam import Answer, Request
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts import Prompt
@@ -81,6 +82,7 @@ class Away:
 
     where = "http://judge"
     dropped: frozenset[str] = frozenset()
+    redact = Redaction(None)
 
     def __init__(self, time: Time, goes: float, returns: float, failure: CallFailed) -> None:
         self.asked_at: list[float] = []

@@ -246,11 +246,6 @@ def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pyt
         pytest.param({"api_key_env": "MY_KEY", "judge": "openai/m", "base_url": URL}, "MY_KEY", id="no key of its own"),
         pytest.param({"judge": "openai/m", "base_url": "here"}, "the base URL: 'here' found", id="no address"),
         pytest.param({"score": "expected"}, "baseline gives no log-probabilities", id="expectations of a counter"),
-        pytest.param(
-            {"score": "expected", "judge": "anthropic/claude-sonnet-4-5", "api_key_env": "HOME"},
-            "anthropic/claude-sonnet-4-5 gives no log-probabilities; use mode, or mean with samples",
-            id="expectations of a provider that has none",
-        ),
         pytest.param({"score": "mean"}, "score: mean of one sample found, expected samples of 2", id="mean of one"),
         pytest.param({"budget": "5"}, "'5' found, expected an amount such as 5usd", id="no budget"),
         pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "'a=1' found, expected resonation=", id="weights"),
