@@ -13,7 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from perm_cli.dialogues import judged_places
-from perm_cli.ratings import Rating, is_settled
+from perm_cli.ratings import Call, Rating, is_settled
 from perm_cli.scratch import scratch
 from perm_cli.words import Role, Status, Turns
 
@@ -21,7 +21,7 @@ _BATCH = 1000
 _COLUMNS = """
     settled INTEGER, key TEXT, settings TEXT, dialogue_id TEXT, system TEXT, turn INTEGER, dimension TEXT, judge TEXT,
     sample INTEGER, status TEXT, score REAL, tokens_in INTEGER, tokens_out INTEGER, cached_tokens INTEGER,
-    cost_usd REAL, attempts INTEGER, latency_s REAL, reused TEXT
+    cost_usd REAL, attempts INTEGER, latency_s REAL, reused TEXT, at TEXT
 """
 LineRanges = Sequence[tuple[int, int]]
 """Lines of `dialogues.jsonl`: first and last of each range, counted from 0, in ascending order."""
@@ -42,12 +42,11 @@ class Ask:
     samples: int
     lines: LineRanges | None
 
-    def covers(self, line: int) -> bool:
-        """Tell whether the dialogue on a line was asked about."""
-        if not self.lines:
-            return False
-        place = bisect_left(self.lines, line, key=itemgetter(1))
-        return place < len(self.lines) and self.lines[place][0] <= line
+
+def is_among(line: int, ranges: LineRanges) -> bool:
+    """Tell whether a line is in one of the ranges."""
+    place = bisect_left(ranges, line, key=itemgetter(1))
+    return place < len(ranges) and ranges[place][0] <= line
 
 
 class Kept(NamedTuple):
@@ -81,11 +80,14 @@ class Outcome(NamedTuple):
     reused: str
 
 
-_of_row = itemgetter(*Outcome._fields)
-_of_rating = attrgetter(*Outcome._fields)
-_INSERT = f"INSERT INTO held VALUES ({', '.join('?' * (len(Outcome._fields) + 1))})"  # noqa: S608 - no names at all
-# What is settled is never made again, so it counts before anything that is not, wherever it stands.
-_FIND = "SELECT settled FROM held WHERE key = ? AND settings = ? ORDER BY settled DESC LIMIT 1"
+_of_row = itemgetter(*Outcome._fields, "at")
+_of_rating = attrgetter(*Outcome._fields, "at")
+_INSERT = f"INSERT INTO held VALUES ({', '.join('?' * (len(Outcome._fields) + 2))})"  # noqa: S608 - no names at all
+_FIND = "SELECT 1 FROM held WHERE key = ? AND settings = ifnull(?, settings) AND settled LIMIT 1"
+_PLACE = "dialogue_id, system, turn, dimension, sample, settings"
+_LAST_KEY = f"""
+    SELECT key FROM held WHERE ({_PLACE}) = (?, ?, ?, ?, ?, ?) ORDER BY at DESC, rowid DESC LIMIT 1
+"""  # noqa: S608 - the names are ours
 _TABLES = {
     "asked": "nth INTEGER, settings TEXT, judge TEXT, system TEXT, line INTEGER, dialogue_id TEXT, turn INTEGER, "
     "samples INTEGER",
@@ -106,13 +108,16 @@ _ASK_FOR_WHAT_IS_HELD = """
         1 << 40
     ), dialogue_id, turn, max(sample) + 1 FROM held WHERE settings = ? GROUP BY judge, system, dialogue_id, turn
 """
-_LATEST = """
+# The last key at a place is that of the text that was asked about last. Of its ratings, one that is settled is never
+# made again, so it counts before any that is not.
+_LATEST = f"""
     CREATE TABLE latest AS SELECT * FROM (
-        SELECT *, row_number() OVER (
-            PARTITION BY settings, dialogue_id, system, turn, dimension, sample ORDER BY settled DESC, rowid DESC
-        ) AS nth FROM held
-    ) WHERE nth = 1
-"""
+        SELECT *, row_number() OVER (PARTITION BY {_PLACE} ORDER BY settled DESC, nth) AS rank FROM (
+            SELECT *, row_number() OVER last AS nth, first_value(key) OVER last AS last_key
+            FROM held WINDOW last AS (PARTITION BY {_PLACE} ORDER BY at DESC, rowid DESC)
+        ) WHERE key = last_key
+    ) WHERE rank = 1
+"""  # noqa: S608 - the same
 _OF_THE_CELL = ("settings", "judge", "dialogue_id", "system", "turn")
 _OF_THE_PART = {"dimension": "parts.dimension", "sample": "numbers.number"}
 _NOT_MADE = {"key": "''", "status": "'skipped'", "score": "NULL", "cost_usd": "NULL", "reused": "''"}
@@ -152,15 +157,21 @@ class Ledger:
             self._holds = True
         if self._holds:
             self._database.execute("CREATE INDEX by_key ON held (key)")
+            self._database.execute(f"CREATE INDEX by_place ON held ({_PLACE})")
 
-    def holds(self, key: str, settings: str) -> bool:
-        """Tell whether a rating with this key, not to be paid for again, is held under these settings."""
-        return self._holds and self._database.execute(_FIND, (key, settings)).fetchone() == (1,)
+    def holds(self, key: str, settings: str | None = None) -> bool:
+        """Tell whether a rating with this key, not to be paid for again, is held under these settings, or any."""
+        return self._holds and self._database.execute(_FIND, (key, settings)).fetchone() is not None
 
-    def holds_others(self, settings: str) -> bool:
-        """Tell whether ratings are held under other settings."""
-        query = "SELECT 1 FROM held WHERE settings != ? LIMIT 1"
-        return self._database.execute(query, (settings,)).fetchone() is not None
+    def last_key(self, call: Call, settings: str) -> str | None:
+        """Return the key of the last rating in the place of this call, which is another one if its text was edited."""
+        if not self._holds:
+            return None
+        self._settle()
+        asks = call.question
+        place = (asks.dialogue_id, asks.system, asks.turn, asks.dimension.name, call.sample, settings)
+        found = self._database.execute(_LAST_KEY, place).fetchone()
+        return found[0] if found else None
 
     def settled(self, settings: str) -> int:
         """Return how many ratings under these settings are not to be paid for again, -1 if others are."""
@@ -193,8 +204,7 @@ class Ledger:
         self._ask(asks, dialogues)
         self._database.execute("DROP TABLE IF EXISTS latest")
         self._database.execute(_LATEST)
-        columns = "dialogue_id, system, turn, dimension, sample, settings"
-        self._database.execute(f"CREATE INDEX by_place ON latest ({columns})")
+        self._database.execute(f"CREATE INDEX latest_by_place ON latest ({_PLACE})")
         return map(Outcome._make, self._database.execute(_OUTCOMES))
 
     def _ask(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[Kept]]) -> None:
@@ -231,6 +241,6 @@ class Ledger:
 def _places(asks: Sequence[Ask], dialogue: Kept) -> Iterator[tuple[Any, ...]]:
     """Yield a row for every supporter turn of a dialogue that was asked about."""
     for nth, ask in enumerate(asks):
-        if ask.covers(dialogue.line):
+        if ask.lines and is_among(dialogue.line, ask.lines):
             cell = (nth, ask.settings, ask.judge, dialogue.system, dialogue.line, dialogue.id)
             yield from ((*cell, turn, ask.samples) for turn in judged_places(dialogue.roles, ask.turns))

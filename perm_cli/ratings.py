@@ -220,10 +220,15 @@ def failed_from(unmade: Rating, failure: CallFailed) -> Rating:
     return replace(unmade, **_facts(spent, outcome))
 
 
+def at_now() -> str:
+    """Return the time as ratings carry it, so that texts stand in the order of time."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def _facts(spent: _Spent, outcome: Mapping[str, Any], latency_s: float = 0.0) -> dict[str, Any]:
     return {
         "latency_s": round(latency_s, 4),
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "at": at_now(),
         "tokens_in": spent.tokens_in,
         "tokens_out": spent.tokens_out,
         "cached_tokens": spent.cached_tokens,

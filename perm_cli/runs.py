@@ -34,7 +34,7 @@ from perm_cli.files import naming, rewriting
 from perm_cli.findings import first_finding
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.formats.rows import RowError
-from perm_cli.ledger import Ask, Kept, Ledger, LineRanges, Outcome
+from perm_cli.ledger import Ask, Kept, Ledger, LineRanges, Outcome, is_among
 from perm_cli.ratings import Rating, rating_line, read_row
 from perm_cli.scratch import scratch
 from perm_cli.shards import read_shard
@@ -192,6 +192,25 @@ class RunFolder:
                 yield to_dialogue(row, ROLES, "")
             except RowError as error:
                 raise RunError(f"{self.path}/dialogues.jsonl: {row['id']!r}: {error}; remove the file") from error
+
+    def edited(self, lines: LineRanges) -> Iterator[Dialogue]:
+        """Yield those of the dialogues on these lines of which the folder holds another text too."""
+        with closing(scratch()) as names:
+            names.execute("CREATE TABLE names (id TEXT, system TEXT, line INTEGER)")
+            rows = ((row["id"], row["system"], line) for line, row in enumerate(self._dialogue_rows()))
+            if [tuple(each) for each in lines] != [(0, self._count() - 1)]:  # else each has been asked about once
+                names.executemany("INSERT INTO names VALUES (?, ?, ?)", rows)
+            names.execute("CREATE INDEX by_name ON names (id, system)")
+            query = "SELECT line FROM names JOIN (SELECT id, system FROM names GROUP BY id, system HAVING count(*) > 1)"
+            found = names.execute(f"{query} USING (id, system) ORDER BY line")
+            yield from self.dialogues([(line, line) for (line,) in found if is_among(line, lines)])
+
+    def _count(self) -> int:
+        path = self.path / "dialogues.jsonl"
+        if not path.exists():
+            return 0
+        with path.open("rb") as stream:
+            return sum(1 for _ in stream)
 
     def dialogue_names(self) -> Iterator[tuple[str, str]]:
         """Yield id and system of the dialogues."""

@@ -9,7 +9,7 @@ as long as the judge has not shown that it can judge.
 import asyncio
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -31,7 +31,7 @@ from perm_cli.judges.seam import Judge
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ledger import LineRanges
 from perm_cli.prompts import Answer, PromptBook
-from perm_cli.ratings import Call, Rating, RatingRules, key_of, rate
+from perm_cli.ratings import Call, Rating, RatingRules, at_now, key_of, rate, unmade
 from perm_cli.reserve import Reserve
 from perm_cli.rubrics import load_rubrics
 from perm_cli.runs import RunFolder
@@ -382,23 +382,52 @@ def pending_calls(
     """
     Yield the calls of the job entered last whose ratings are neither in the folder nor in reserve.
 
-    A prompt that is the same under other settings of this run, since only another dimension's changed, was paid for:
-    its rating is entered for these settings too.
+    What the run has paid for under other settings, or for a text that was edited and edited back, is entered again.
     """
-    with ExitStack() as stack:
-        reserves = [reserve] if reserve else []
-        if folder.ledger.holds_others(job.settings):
-            reserves.append(stack.enter_context(closing(Reserve([folder.path]))))
-        lines = folder.record["commands"][-1]["lines"]
+    lines = folder.record["commands"][-1]["lines"]
+    with closing(_Paid(job, folder, reserve)) as paid:
+        for call in calls_of(job, lambda: folder.edited(lines)):  # first, since the run may end before it comes to them
+            paid.has(call)
         for call in calls_of(job, lambda: folder.dialogues(lines)):
-            if not folder.ledger.holds(call.key, job.settings):
-                rating = next(filter(None, (each.get(call.key) for each in reserves)), None)
-                if rating is None:
-                    yield call
-                    continue
-                folder.append(replace(rating, settings=job.settings, judge=job.order.judge.name))
-            if watch:
+            if not paid.has(call):
+                yield call
+            elif watch:
                 watch.kept()
+
+
+class _Paid:
+    """What need not be paid for again: ratings of the run itself, under whatever settings, and those in reserve."""
+
+    def __init__(self, job: Job, folder: RunFolder, reserve: Reserve | None) -> None:
+        self._job, self._folder, self._reserve = job, folder, reserve
+        self._rules = rules_of(job)
+        self._own: Reserve | None = None
+
+    def has(self, call: Call) -> bool:
+        """Tell whether there is a rating for the call; the folder then has it for this job."""
+        ledger, settings = self._folder.ledger, self._job.settings
+        last = ledger.last_key(call, settings)
+        if last == call.key and ledger.holds(call.key, settings):
+            return True
+        rating = self._kept(call.key)
+        if rating:
+            name = self._job.order.judge.name
+            self._folder.append(replace(rating, settings=settings, judge=name, at=at_now()))
+        elif last not in {None, call.key}:  # the text was edited: its old rating must not pass for the new one
+            self._folder.append(replace(unmade(call, self._rules), at=at_now()))
+        return rating is not None
+
+    def _kept(self, key: str) -> Rating | None:
+        rating = self._reserve.get(key) if self._reserve else None
+        if rating is None and self._folder.ledger.holds(key):
+            self._own = self._own or Reserve([self._folder.path])
+            rating = self._own.get(key)
+        return rating
+
+    def close(self) -> None:
+        """Forget what was read of the run."""
+        if self._own:
+            self._own.close()
 
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -23,7 +23,7 @@ from perm_cli.ratings import Rating
 from perm_cli.runs import open_run
 from perm_cli.scoring import Order, entered, prepare
 from tests.commands import Perm, runner
-from tests.loopback import Answer, Loopback, loopback, verdict
+from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written
 
 
@@ -161,6 +161,34 @@ def test_other_dialogues_do_not_join_a_command_that_was_not_about_them(perm: Per
     assert "4 of 4 ratings scored (100.0%)" in result.out
     assert "28 of 28 ratings scored (100.0%)" in perm("reward", "run").out
     assert all(each["reward"] is not None for each in records("run/rewards.jsonl"))
+
+
+def test_an_old_rating_never_passes_for_that_of_an_edited_text(perm: Perm, tmp_path: Path) -> None:
+    """What was not rated anew has no score, failed or never asked; edited back, nothing is paid again."""
+    path = tmp_path / "d.jsonl"
+    texts = [
+        [row(place, turns=[{"role": "supporter", "text": text}]) for place in range(2)] for text in ("Old.", "New.")
+    ]
+    too_long = False
+    with loopback(lambda body: refusal(400, "context_length_exceeded") if too_long else verdict(body)) as server:
+        ask = ["score", path, *judged_by(server), "--out", "run"]
+        written(path, texts[0])
+        perm(*ask)
+        first = [each["reward"] for each in records("run/rewards.jsonl")]
+        written(path, texts[1])
+        limited = perm(*ask, "--budget", "9calls")  # eight were spent
+        assert [each["reward"] for each in records("run/rewards.jsonl")] == [None, None]
+        too_long = True
+        failed = perm(*ask)
+        written(path, texts[0])
+        back = perm(*ask)
+
+    assert (limited.code, failed.code, back.code) == (3, 3, 0)
+    assert "1 of 8 ratings scored (12.5%); 7 skipped" in limited.out
+    assert "1 of 8 ratings scored (12.5%); 7 failed" in failed.out
+    assert "all 8 ratings were there; 0 calls" in back.out
+    assert [each["reward"] for each in records("run/rewards.jsonl")] == first
+    assert len(server.requests) == 8 + 8
 
 
 # --- a budget holds ---
