@@ -870,6 +870,12 @@ def test_limits_are_positive_numbers(perm: Perm, dialogues: Path, option: str, n
     assert perm("score", dialogues, "--judge", "m", option, number).code == 2
 
 
+@pytest.mark.parametrize("option", ["--samples", "--reask", "--max-tokens", "--concurrency", "--length-limit"])
+def test_counts_are_numbers_that_files_can_hold(perm: Perm, dialogues: Path, option: str) -> None:
+    """What is no number of 64 bits can be neither sent nor kept on record."""
+    assert perm("score", dialogues, "--judge", "baseline", option, 2**64).code == 2
+
+
 @pytest.mark.parametrize("option", ["--rpm", "--tpm"])
 def test_limits_are_finite(perm: Perm, dialogues: Path, option: str) -> None:
     """Who wants no limit gives none."""

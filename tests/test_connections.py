@@ -123,7 +123,7 @@ def test_a_head_of_what_is_taken_is_served(patient: httpx.Client) -> None:
 
 def test_large_bodies_in_one_piece_and_in_small_chunks_are_served(patient: httpx.Client) -> None:
     """Only what is no body counts for the head."""
-    body = json.dumps({"items": [{"reply": "x" * 199_000}] * 5}).encode()
+    body = json.dumps({"items": [{"query": "I failed.", "reply": "x" * 199_000}] * 5}).encode()
     headers = {"Content-Type": "application/json"}
     pieces = [body[at : at + 100] for at in range(0, len(body), 100)]
 

@@ -133,6 +133,15 @@ def test_what_stands_in_is_the_trainers_to_say_unless_somebody_else_does(otherwi
     assert reward_settings(otherwise=otherwise).on_missing == "floor"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["samples", "reask", "length_limit", "max_tokens", "concurrency"])
+def test_a_count_is_a_number_that_files_can_hold(name: str) -> None:
+    """What is no number of 64 bits can be neither sent nor kept on record."""
+    say(f"{name} = 0x{'f' * 5000}")
+
+    with pytest.raises(SettingsError, match=f"{name}: a number of thousands of digits found, expected at most"):
+        reward_settings()
+
+
 WRONG = {
     "samples": ("0", "'0' found, expected more than 0"),
     "reask": ("-1", "'-1' found, expected at least 0"),

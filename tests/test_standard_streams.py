@@ -90,7 +90,7 @@ def test_no_text_can_do_more_in_a_table_than_be_read(capsys: pytest.CaptureFixtu
     [
         ["reward", "\x1b[31m"],
         ["rubrics", "list", "--rubrics", "\x1b[31m"],
-        ["score", "d.jsonl", "--judge", "m", "--out", "/dev/null/\x1b[31m"],
+        ["score", "d.jsonl", "--judge", "baseline", "--out", "/dev/null/\x1b[31m"],
         ["judges", "--config", "\x1b[31m"],
         ["report", "\x1b[31m"],
         ["convert", "d.jsonl", "--out", "\x1b[31m/x.md"],

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from perm_cli.errors import PermError
 from perm_cli.terminal import harmless
-from perm_cli.words import FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Structured, Turns
+from perm_cli.words import MOST, FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Structured, Turns
 
 
 def judge_names(context: Context, incomplete: str) -> list[str]:
@@ -128,10 +128,10 @@ class JudgeOptions:
     base_url: BaseUrl = None
     api_key_env: ApiKeyEnv = None
     temperature: Annotated[float | None, Option(min=0, max=10, help="Sampling temperature.  [default: 0.3]")] = None
-    max_tokens: Annotated[int | None, Option(min=1, help="Longest reply, in tokens.  [default: 1024]")] = None
-    concurrency: Annotated[int | None, Option(min=1, help="Calls in flight, at most.  [default: 32; 1 for local]")] = (
-        None
-    )
+    max_tokens: Annotated[int | None, Option(min=1, max=MOST, help="Longest reply, in tokens.  [default: 1024]")] = None
+    concurrency: Annotated[
+        int | None, Option(min=1, max=MOST, help="Calls in flight, at most.  [default: 32; 1 for local]")
+    ] = None
     rpm: Annotated[float | None, Option(min=0.001, max=1e9, help="Requests a minute, at most.", show_default=False)] = (
         None
     )
@@ -149,8 +149,8 @@ class JudgeOptions:
         ScoreMode,
         Option(help="mode: as stated; expected: weighed by log-probabilities; mean: of all samples."),
     ] = "mode"
-    samples: Annotated[int, Option(min=1, help="Ratings of each question.")] = 1
-    reask: Annotated[int, Option(min=0, help="How often an unreadable reply is asked again.")] = 1
+    samples: Annotated[int, Option(min=1, max=MOST, help="Ratings of each question.")] = 1
+    reask: Annotated[int, Option(min=0, max=MOST, help="How often an unreadable reply is asked again.")] = 1
     config: Config = None
 
 
@@ -172,7 +172,7 @@ class RewardOptions:
     length_penalty: Annotated[
         float, Option(min=0, max=100, help="Taken off for each token over the limit (0.001 in the paper).")
     ] = 0.0
-    length_limit: Annotated[int, Option(min=0, help="Tokens a completion may have.")] = 768
+    length_limit: Annotated[int, Option(min=0, max=MOST, help="Tokens a completion may have.")] = 768
     tokenizer: Annotated[str, Option(help="What counts the tokens: cl100k_base or a tokenizer.json.")] = "cl100k_base"
     weights: Annotated[
         str | None,

@@ -16,7 +16,7 @@ from perm_cli.errors import SettingsError
 from perm_cli.findings import first_finding
 from perm_cli.nearest import expected_name
 from perm_cli.terminal import one_line
-from perm_cli.words import Structured
+from perm_cli.words import MOST, Structured
 
 # What a request holds already; LiteLLM and OpenAI's SDK put the fields of `extra_body` beside it.
 _RESERVED = frozenset({
@@ -101,8 +101,8 @@ class _JudgeTable:
     base_url: str | None = None
     api_key_env: str | None = None
     temperature: float | None = None
-    max_tokens: Annotated[int, Field(gt=0, lt=2**31)] | None = None
-    concurrency: Annotated[int, Field(gt=0, lt=2**31)] | None = None
+    max_tokens: Annotated[int, Field(gt=0, le=MOST)] | None = None
+    concurrency: Annotated[int, Field(gt=0, le=MOST)] | None = None
     rpm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     tpm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None

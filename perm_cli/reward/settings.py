@@ -30,14 +30,14 @@ from perm_cli.policy import generation_prompt
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
 from perm_cli.terminal import one_line
 from perm_cli.thinking import begins_thinking
-from perm_cli.words import FusionName, OnMissing, ScoreMode, Structured, Thinking
+from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Structured, Thinking
 
 POLICY_TOKENS = "policy"
 """As a tokeniser: the trainer has counted what the policy wrote."""
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Count = Annotated[int, Field(gt=0)]
+_Count = Annotated[int, Field(gt=0, le=MOST)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +58,13 @@ class Wishes:
     patience_s: _Positive | None = None
     structured: Structured | None = None
     samples: _Count | None = None
-    reask: Annotated[int, Field(ge=0)] | None = None
+    reask: Annotated[int, Field(ge=0, le=MOST)] | None = None
     score: ScoreMode | None = None
     fusion: FusionName | None = None
     weights: str | None = None
     bystander_coef: _NotNegative | None = None
     length_penalty: _NotNegative | None = None
-    length_limit: Annotated[int, Field(ge=0)] | None = None
+    length_limit: Annotated[int, Field(ge=0, le=MOST)] | None = None
     tokenizer: str | None = None
     thinking: str | None = None
     calibration: Path | None = None
