@@ -6,6 +6,7 @@ from pathlib import Path
 from perm_cli.cli.compare import Wishes
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.inputs import Table
+from perm_cli.cli.names import runs_of
 from perm_cli.cli.options import LabelOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import labelled_if_any
@@ -28,6 +29,7 @@ def run(
     """Do what the command says."""
     if wishes.out.exists() and not force:
         raise SettingsError(f"--out: {wishes.out} is there already, expected a new file, or --force")
+    runs = runs_of(runs)
     found = read_runs(runs, recipe_of(reward))
     if not found.scores.judges:
         raise RunError(f"{runs[0]}: no scores found, expected some to report")
