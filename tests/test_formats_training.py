@@ -10,13 +10,16 @@ import pytest
 from perm_cli.dialogues import Dialogue, Turn
 from perm_cli.formats import Reading, read_roles
 from perm_cli.formats.sources import Source, source_of, told_apart
-from tests.test_formats import ALL_NAMES, census_of, lines, read, refusal, saved, told
+from tests.test_formats import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD, MORE, THEN = "The bread burned.", "That smell stays for days.", "It does.", "Open a window."
 USER, BOT = {"role": "user", "content": ASKED}, {"role": "assistant", "content": TOLD}
 LATER = [{"role": "user", "content": MORE}, {"role": "assistant", "content": THEN}]
 TWO = (Turn(role="seeker", text=ASKED), Turn(role="supporter", text=TOLD))
 FOUR = (*TWO, Turn(role="seeker", text=MORE), Turn(role="supporter", text=THEN))
+
+
+SPOKEN_LINES = "lines such as `user: …` and `agent: …`"
 
 
 def document(value: object, name: str = "d.json") -> Source:
@@ -186,6 +189,7 @@ def answer(own: str = "r1", status: int = 200, **body: Any) -> dict[str, Any]:
     return {"id": "b", "custom_id": own, "response": {"status_code": status, "body": usual | body}, "error": None}
 
 
+THOUGHT = {"model": "m", "output": [{"type": "reasoning"}]}
 SPOKEN = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": TOLD}]}
 BATCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "chat completions": (request(), answer()),
@@ -285,11 +289,56 @@ def test_requests_that_came_to_nothing_are_passed_over_with_a_remark() -> None:
             "reply to judge",
             id="a provider that failed",
         ),
+        pytest.param(
+            lambda: [saved(b"user: x\nagent: caf\xe9\n", "d.txt")],
+            f"d.txt:2: byte 0xe9 found at column 11, {UTF_8}",
+            id="a text of Windows",
+        ),
+        pytest.param(
+            lambda: [saved(b"user: x\nagent: y\n" * 2**20, "d.txt")],
+            "d.txt: a text of more than 16,777,216 bytes found, expected the transcript of one dialogue",
+            id="a text without end",
+        ),
+        pytest.param(
+            lambda: [saved(b" \n", "d.txt")], f"d.txt: an empty file found, expected {SPOKEN_LINES}", id="empty"
+        ),
+        pytest.param(
+            lambda: [saved(b"user:\nagent: y\n", "d.txt")],
+            "d.txt: transcript after user: '' found, expected some text",
+            id="a seeker without a word",
+        ),
+        pytest.param(
+            lambda: [saved(lines(request(None), answer()))],  # type: ignore[arg-type]  # what is wrong with it
+            "d.jsonl:1: custom_id: None found, expected some text\n"
+            "d.jsonl: answers without questions found, expected the file of what was asked in the same command",
+            id="a request without an id",
+        ),
+        pytest.param(
+            lambda: [saved(lines(request(), answer(choices=None, output=[{"type": "reasoning"}]) | {"error": None}))],
+            "d.jsonl:2: response.body.choices: None found, expected a list that is not empty",
+            id="no choices",
+        ),
+        pytest.param(
+            lambda: [saved(lines(request(), {"custom_id": "r1", "response": {"status_code": 200, "body": THOUGHT}}))],
+            "d.jsonl: 1 record passed over, the first at line 2: a response without a message found, expected a reply "
+            "to judge",
+            id="nothing but reasoning",
+        ),
+        pytest.param(
+            lambda: [saved(lines({"instruction": ASKED, "output": TOLD, "history": {}}))],
+            "d.jsonl:1: history: an object with no fields found, expected a list of pairs",
+            id="a history that is none",
+        ),
+        pytest.param(
+            lambda: [saved(lines(question(), {"question_id": 81, "choices": [{"turns": [TOLD] * 3}]}))],
+            "d.jsonl:2: choices[0].turns: 3 answers found to 2 questions, expected an answer to each",
+            id="more answers than questions",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(sources: Callable[[], list[Source]], problem: str) -> None:
     """Where, what, and what to do."""
-    assert refusal(*sources()) == told(problem)
+    assert refusal(*sources()) == told(*problem.split("\n"))
 
 
 def question(own: int = 81) -> dict[str, Any]:

@@ -99,6 +99,19 @@ def test_a_folder_of_runs_stands_for_the_runs(perm: Perm) -> None:
     assert folder == spelled
 
 
+@pytest.mark.parametrize("command", [["pairs"], ["best-of-n"], ["report", "--out"]], ids=lambda command: command[0])
+def test_runs_are_found_below_a_folder_and_by_a_pattern(perm: Perm, command: list[str]) -> None:
+    """Whoever has rated with several judges names the folder of them all."""
+    for judge in "jk":
+        a_run(Path("runs/deep") / judge, {("d", "s"): (3, 3, 3, 50), ("d", "t"): (4, 4, 2, 60)}, judge)
+    ways = [["runs"], ["runs/*/[jk]"], ["runs/deep/j", "runs/deep/k"]]
+
+    results = [perm(*command, *([f"{n}.html"] if "--out" in command else []), *way) for n, way in enumerate(ways)]
+
+    assert [result.code for result in results] == [0, 0, 0]
+    assert results[0].out == results[1].out == results[2].out
+
+
 @pytest.mark.parametrize("command", ["score", "plan", "prompts", "batch submit"])
 def test_a_run_is_no_file_of_dialogues(perm: Perm, command: str) -> None:
     """The line says where those of the run are."""

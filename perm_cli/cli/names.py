@@ -27,12 +27,22 @@ def files_of(names: Iterable[str]) -> list[str]:
     return list(found.values())
 
 
+def runs_of(names: Iterable[Path]) -> list[Path]:
+    """Return the run folders that names, folders above them and patterns stand for; what stands for none stays."""
+    matches = (Path(each) for name in names for each in _matches(str(name)) or [str(name)])
+    return list(dict.fromkeys(run for each in matches for run in _runs(each)))
+
+
+def _runs(path: Path) -> Sequence[Path]:
+    return [path] if is_run(path) or not path.is_dir() else sorted(_walked(path)[1]) or [path]
+
+
 def _stood_for(name: str) -> Sequence[str]:
     path = Path(name)
     if name and path.is_dir() and not is_run(path):
         found = _below(path)
     elif not path.exists() and any(sign in name for sign in "*?["):
-        found = [each for match in sorted(glob(name, recursive=True)) for each in _stood_for(match)]  # noqa: PTH207 - takes every pattern
+        found = [each for match in _matches(name) for each in _stood_for(match)]
     else:
         return [name]
     if not found:
@@ -40,14 +50,12 @@ def _stood_for(name: str) -> Sequence[str]:
     return found
 
 
+def _matches(name: str) -> list[str]:
+    return sorted(glob(name, recursive=True))  # noqa: PTH207 - takes every pattern
+
+
 def _below(folder: Path) -> Sequence[str]:
-    files: list[Path] = []
-    runs: list[Path] = []
-    for root, folders, names in os.walk(folder, onerror=_refuse):
-        shown = [Path(root, name) for name in folders if not name.startswith(".")]
-        runs += (each for each in shown if is_run(each))
-        folders[:] = [each.name for each in shown if each not in runs]
-        files += (Path(root, name) for name in names if not name.startswith("."))
+    files, runs = _walked(folder)
     read = sorted(each for each in files if _is_named_so(each)) or sorted(runs)
     passed = sorted({*files, *runs} - {*read})
     if read and passed:
@@ -55,6 +63,19 @@ def _below(folder: Path) -> Sequence[str]:
         what = f"{one_line(passed[0].name, 60)}{more} passed over, not named as dialogues are"
         say(messages(), f"{one_line(str(folder))}: {what}")
     return list(map(str, read))
+
+
+def _walked(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files below a folder and the runs, hidden ones and what is inside of runs left out."""
+    files: list[Path] = []
+    runs: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=_refuse):
+        shown = [Path(root, name) for name in folders if not name.startswith(".")]
+        found = {each.name for each in shown if is_run(each)}
+        runs += (each for each in shown if each.name in found)
+        folders[:] = [each.name for each in shown if each.name not in found]
+        files += (Path(root, name) for name in names if not name.startswith("."))
+    return files, runs
 
 
 def _refuse(error: OSError) -> None:

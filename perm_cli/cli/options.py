@@ -40,7 +40,9 @@ Files = Annotated[
 ]
 RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
 AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
-Runs = Annotated[list[Path], Argument(metavar="RUN...", help="Folders that perm has written.", show_default=False)]
+Runs = Annotated[
+    list[Path], Argument(metavar="RUN...", help="Folders that perm has written, or one above them.", show_default=False)
+]
 Style = Annotated[PolicyStyle, Option(help="What the policy is asked for: `# Analysis` and `# Response`, or a reply.")]
 Inputs = Annotated[
     list[str],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.names import runs_of
 from perm_cli.cli.options import RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.errors import RunError, SettingsError
@@ -49,6 +50,7 @@ def best_of_n(runs: Sequence[Path], reward: RewardOptions, style: PolicyStyle, o
 
 
 def _read(runs: Sequence[Path], reward: RewardOptions) -> RunScores:
+    runs = runs_of(runs)
     found = read_runs(runs, recipe_of(reward))
     for remark in found.remarks:
         say(messages(), remark)

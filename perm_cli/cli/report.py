@@ -6,6 +6,7 @@ from pathlib import Path
 from perm_cli.cli.compare import Wishes
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.inputs import Table, enough
+from perm_cli.cli.names import runs_of
 from perm_cli.cli.options import LabelOptions, RewardOptions
 from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import labelled_if_any
@@ -33,6 +34,7 @@ def run(
     if wishes.out.exists() and not force and not _is_ours(wishes.out):
         raise SettingsError(f"--out: {wishes.out} is there already, expected a new file, or --force")
     recipe = recipe_of(reward)
+    runs = runs_of(runs)
     found = read_runs(runs, recipe)
     if not found.scores.judges:
         raise RunError(f"{runs[0]}: no scores found, expected some to report")

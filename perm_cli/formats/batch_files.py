@@ -13,7 +13,7 @@ from perm_cli.formats.joins import each_answer
 from perm_cli.formats.messages import turns_in
 from perm_cli.formats.reading import Reading
 from perm_cli.formats.records import Item, Made, NothingToJudge, Row
-from perm_cli.formats.rows import RoleMap, RowError, checked_dialogue, id_in, list_in, object_in, words_in
+from perm_cli.formats.rows import RoleMap, checked_dialogue, id_in, list_in, object_in, words_in
 from perm_cli.formats.talk import ROLE_NAMES
 from perm_cli.terminal import one_line
 
@@ -81,5 +81,5 @@ def _check(found: object, error: object) -> None:
 def _turns(reply: object, roles: RoleMap) -> tuple[Turn, ...]:
     known: RoleMap = roles if "assistant" in roles else {**roles, "assistant": "supporter"}
     if not reply:
-        raise RowError([("response", "no message found, expected one")])
+        raise NothingToJudge("a response without a message found, expected a reply to judge")
     return turns_in(reply, "response", known)

@@ -63,7 +63,7 @@ def said_in(role: Role, value: object, field: str) -> str:
 
 
 def answered(value: object, field: str) -> Answer:
-    """Return a model's words as response and analysis, both of which may be empty; raise `RowError` for no text."""
+    """Return a model's words as response and analysis, which may both be empty; raise `RowError` if it is no text."""
     return read_answer(words_in(value, field))
 
 
