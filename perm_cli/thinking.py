@@ -20,22 +20,29 @@ _MARKS: Mapping[str, tuple[str, str]] = {
     "gemma": (r"<\|channel>|<unused94>", r"<channel\|>|<unused95>"),  # Gemma 4; MedGemma
     "pangu": (r"\[unused16\]", r"\[unused17\]"),  # openPangu
     "inkling": (r"<\|content_thinking\|>", r"<\|content_text\|>"),
-    "muse": (r"to=self<\|message\|>", r"to=user<\|message\|>"),  # MuseGlimmer
     # Harmony, of gpt-oss: whatever goes to another channel than `final` is not for the user.
     "harmony": (
         r"<\|channel\|>(?!\s*final)",
         r"<\|channel\|>\s*final[^<]{0,40}(?:<\|constrain\|>[^<]{0,20})?<\|message\|>",
     ),
-    # These are words too, so that the end says nothing where the beginning has not been seen. The first is Harmony
-    # decoded without its special tokens, as trainers do.
-    "words_harmony": (r"(?-i:\Aanalysis(?=[^\Wa-z\d_]))", r"(?-i:assistantfinal)"),
-    "words_granite": (r"\A\s*Here(?: is|['’]s) my thought process:", r"Here(?: is|['’]s) my response:"),  # Granite 3
-    "words_hyperclova": (r"\A\s*/think\n", r"<\|im_start\|>assistant"),  # HyperCLOVA X SEED Think
 }  # fmt: skip
-_MARK = re.compile(
-    "|".join(f"(?P<open_{name}>{opens})|(?P<end_{name}>{ends})" for name, (opens, ends) in _MARKS.items()),
-    re.IGNORECASE,
-)
+# These are words, so that an end says nothing where the beginning has not been seen. The first is Harmony decoded
+# without its special tokens, as trainers do.
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "harmony_bare": (r"(?-i:\Aanalysis(?=[^\Wa-z\d_]))", r"(?-i:assistantfinal)"),
+    "granite": (r"\A\s*Here(?: is|['’]s) my thought process:", r"Here(?: is|['’]s) my response:"),  # Granite 3
+    "hyperclova": (r"\A\s*/think\n", r"<\|im_start\|>assistant"),  # HyperCLOVA X SEED Think
+    "muse": (r"to=self<\|message\|>", r"to=user<\|message\|>"),  # MuseGlimmer
+}  # fmt: skip
+
+
+def _any_of(marks: Mapping[str, tuple[str, str]]) -> str:
+    return "|".join(f"(?P<open_{name}>{opens})|(?P<end_{name}>{ends})" for name, (opens, ends) in marks.items())
+
+
+# The first characters are looked at first: trying every mark at every character of a long reply takes seconds.
+_MAYBE = re.compile(r"[<\[◁]|\A\s*(?:analysis|here|/think)", re.IGNORECASE)
+_MARK = re.compile(rf"(?=[<\[◁])(?:{_any_of(_MARKS)})|{_any_of(_WORDS)}", re.IGNORECASE)
 # What stands around the answer in the same forms, and is no part of it.
 _FRAME = re.compile(
     r"<\|(?:start\|>assistant|(?:begin|end)_of_(?:solution|box)\||(?:START|END)_(?:RESPONSE|TEXT)\|"
@@ -59,13 +66,13 @@ def without_thinking(text: str, filler: str = "", *, opened: bool = False) -> st
     said = 0
     begun: int | None = 0 if opened else None
     form = ""
-    for mark in _MARK.finditer(text):
+    for mark in _MARK.finditer(text) if opened or _MAYBE.search(text) else ():
         side, _, name = (mark.lastgroup or "").partition("_")
         if side == "open":
             begun, form = (mark.start(), name) if begun is None else (begun, form)
             continue
         if begun is None:
-            if name.startswith("words"):
+            if name in _WORDS:
                 continue
             parts = [filler * mark.end()]
         elif form in {"", name}:
@@ -86,5 +93,5 @@ def begins_thinking(prompt: str) -> bool:
 
 def ends_alone(text: str) -> bool:
     """Return whether a text ends thinking that it has not begun."""
-    first = next((mark for mark in _MARK.finditer(text) if "words" not in (mark.lastgroup or "")), None)
-    return first is not None and (first.lastgroup or "").startswith("end")
+    sides = ((mark.lastgroup or "").partition("_") for mark in _MARK.finditer(text))
+    return bool(_MAYBE.search(text)) and next((side == "end" for side, _, name in sides if name not in _WORDS), False)

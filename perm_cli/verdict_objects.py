@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _MOST_STARTS = 200
+_LONGEST_FLAT = 20_000  # characters: each start is tried, and a reply may hold millions
 _STRING = r'"(?:[^"\\]|\\.)*+"'
 _SINGLE = r"'(?:[^'\\]|\\.)*+'"
 _TOKEN = re.compile(rf"{_STRING}|{_SINGLE}|[{{}}\[\]]", re.DOTALL)
@@ -91,7 +92,7 @@ def _object_at(text: str, position: int) -> Object | None:
     try:
         value, end = _JSON.raw_decode(text, position)
     except (ValueError, RecursionError):
-        flat = _FLAT.match(text, position)
+        flat = _FLAT.match(text, position, position + _LONGEST_FLAT)
         return Object(_fields(flat.group()), position, flat.end()) if flat else None
     return Object(value, position, end) if isinstance(value, dict) else None
 

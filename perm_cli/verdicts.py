@@ -135,11 +135,12 @@ def _score_key(found: Object) -> str | None:
 def _read_scale(text: str, objects: list[Object], dimension: Dimension, *, cut: bool) -> Verdict | None:
     stated = [(each.end, _stated_in(each, key, text, dimension)) for each in objects if (key := _score_key(each))]
     outside = _blanked(text, objects)
+    written = len(outside.rstrip())
     for match in _SCORE_LABEL.finditer(outside):
         if not match["sign"] and "|" not in match["gap"]:
             continue
         value = _number(match["value"], dimension, match.start("value"))
-        unfinished = cut and not outside[match.end() :].strip()
+        unfinished = cut and match.end() >= written
         stated.append((match.end(), _Stated("truncated") if unfinished else value))
     for match in _SCORE_TAG.finditer(outside):
         group = "value" if match["value"] is not None else "boxed"
@@ -207,8 +208,9 @@ def _stated_item(
             value = found.stated(name)
             inner = value.get("score") if isinstance(value, dict) else value
             stated.append((found.end, _value_of(inner, dimension)))
+    written = len(outside.rstrip())
     for match in _item_label(name).finditer(outside):
-        unfinished = cut and not outside[match.end() :].strip()
+        unfinished = cut and match.end() >= written
         stated.append((match.end(), _Stated("truncated") if unfinished else _number(match["value"], dimension)))
     return max(stated, key=lambda pair: pair[0], default=None)
 

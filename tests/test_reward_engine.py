@@ -14,6 +14,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import pytest
 from perm_cli.assets import shipped
 from perm_cli.dialogues import Turn
 from perm_cli.errors import JudgeUnusable
+from perm_cli.reserve import Reserve
 from perm_cli.reward import Item, Perm, Result, reward_settings
 from perm_cli.reward.engine import engine_of
 from tests.commands import runner
@@ -583,7 +585,6 @@ COMMANDS = [
     ["best-of-n", "train"],
     ["convert", "train", "--out", "out.csv"],
     ["reward", "train"],
-    ["score", "dialogues.jsonl", "--judge", "baseline", "--reuse", "train", "--out", "run"],
 ]
 
 
@@ -596,14 +597,13 @@ def test_all_commands_take_the_folder_that_training_was_given(
     with asked_of_the_counter(run="train") as one, asked_of_the_counter(run="train", patience_s=6) as two:
         one.score_now(replies[:2])
         two.score_now(replies)
-    Path("dialogues.jsonl").write_bytes(Path("train/worker-2/dialogues.jsonl").read_bytes())
 
     answers = {each[0]: command(*each) for each in COMMANDS}
 
     assert [(name, each.err) for name, each in answers.items() if each.code] == []
     assert json.loads(answers["best-of-n"].out)["n"] == 4
-    reused = [json.loads(line)["reused"] for line in Path("run/ratings.jsonl").read_text().splitlines()]
-    assert reused == ["worker-2"] * 2 * DIMENSIONS
+    with closing(Reserve([Path("train")])) as reserve:
+        assert all(reserve.get(row["key"]) for row in kept("worker-*/ratings.jsonl"))
 
 
 def test_dialogues_are_kept_once_and_ratings_as_they_are_made() -> None:

@@ -27,7 +27,6 @@ FORMS = [
     pytest.param("<unused94>thought\n", "<unused95>", id="medgemma"),
     pytest.param("[unused16]", "[unused17]", id="pangu"),
     pytest.param("<|content_thinking|>", "<|end_message|><|message_model|><|content_text|>", id="inkling"),
-    pytest.param("to=self<|message|>", "<|eom|><|start|>assistant to=user<|message|>", id="muse"),
     pytest.param(
         "<|channel|>analysis<|message|>",
         "<|end|><|start|>assistant<|channel|>final<|message|>",
@@ -44,6 +43,7 @@ NEVER_ALONE = [
     pytest.param("analysisHe says: ", "assistantfinal", id="harmony-without-special-tokens"),
     pytest.param("Here is my thought process: ", "Here is my response:", id="granite"),
     pytest.param("Here's my thought process: ", "Here's my response:", id="granite-short"),
+    pytest.param("to=self<|message|>", "<|eom|><|start|>assistant to=user<|message|>", id="muse"),
     pytest.param("/think\n", "<|im_end|>\n<|im_start|>assistant\n", id="hyperclova"),
 ]
 THOUGHT = "Perhaps this: Score: 5.\n{}"
