@@ -17,11 +17,10 @@ from scipy.stats import norm
 from perm_cli.scores import Scores, means_by, numbered
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import Ranked, ranking
-from perm_cli.statistics.resampling import FLIPS, Floats, Resamples, Statistic, mean_differences, sign_flip_p
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_bound, sign_flip_p
 
 ALPHA = 0.05
 _POWER = 0.8
-_FLIPS_PER_PAIR = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +167,8 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
         return []
     apart = np.stack([grid[:, first] - grid[:, second] for first, second in pairs], axis=1)
     shared = (~np.isnan(apart)).sum(axis=0).tolist()
-    # Holm asks of the smallest p that it be below ALPHA over the number of pairs: so finely it has to be worked out.
-    p = holm(sign_flip_p(resamples, apart, max(FLIPS, _FLIPS_PER_PAIR * len(pairs))))
+    # With many pairs Holm asks for smaller p than a few thousand flips can show; the bound goes on where they end.
+    p = holm(np.minimum(sign_flip_p(resamples, apart), sign_flip_bound(resamples, apart)))
     # If all signs are alike, two of 2^n ways to flip them are as far from zero; Holm asks for that times the pairs.
     needed = math.floor(math.log2(2 * len(pairs) / ALPHA)) + 1
     return [

@@ -135,7 +135,7 @@ def test_systems_stand_by_their_places(dialogues: int, order: list[str], places:
 
 
 def test_many_systems_are_told_apart_too() -> None:
-    """Holm asks of 435 differences for a p that five thousand flips of signs could not show."""
+    """Holm asks of 435 differences for a p that a few thousand flips of signs could not show."""
     grid = np.arange(30) + np.random.default_rng(3).normal(0, 0.01, (40, 30))
 
     found = differences([f"s{place}" for place in range(30)], grid, Resamples(np.arange(40)))
