@@ -76,14 +76,14 @@ class Contrasts:
         return 1 + sum(by < 0 for by in ahead), len(compared) - sum(by > 0 for by in ahead)
 
     def in_order(self) -> list[str]:
-        """Return the systems by their places; those that are not told apart stay as they came."""
+        """Return the systems by their places, by name where these are the same: that is seen to be no ranking."""
         last = (len(self.systems) + 1,) * 2
-        return sorted(self.systems, key=lambda system: self.place(system) or last)
+        return sorted(self.systems, key=lambda system: (self.place(system) or last, system))
 
     @property
     def leaders(self) -> list[str]:
         """Return the systems that none is decisively better than."""
-        return [system for system in self.systems if (self.place(system) or (0,))[0] == 1]
+        return [system for system in self.in_order() if (self.place(system) or (0,))[0] == 1]
 
     @property
     def best(self) -> str | None:
