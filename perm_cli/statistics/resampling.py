@@ -157,7 +157,8 @@ def sign_flip_bound(resamples: Resamples, differences: Floats) -> Floats:
     """
     sums = resamples.sums(np.where(np.isnan(differences), 0.0, differences))
     exponent = divided(sums.sum(axis=0) ** 2, 2 * (sums**2).sum(axis=0))
-    return np.maximum(2 * np.exp(-exponent), np.finfo(float).tiny)
+    bound: Floats = np.maximum(2 * np.exp(-exponent), np.finfo(float).tiny)
+    return bound
 
 
 def divided(numerator: Any, denominator: Any) -> Floats:
