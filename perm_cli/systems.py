@@ -17,11 +17,10 @@ from scipy.stats import norm
 from perm_cli.scores import Scores, means_by, numbered
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import Ranked, ranking
-from perm_cli.statistics.resampling import FLIPS, Floats, Resamples, Statistic, mean_differences, sign_flip_p
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_bound, sign_flip_p
 
 ALPHA = 0.05
 _POWER = 0.8
-_FLIPS_PER_PAIR = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +76,14 @@ class Contrasts:
         return 1 + sum(by < 0 for by in ahead), len(compared) - sum(by > 0 for by in ahead)
 
     def in_order(self) -> list[str]:
-        """Return the systems by their places; those that are not told apart stay as they came."""
+        """Return the systems by their places, by name where these are the same: that is seen to be no ranking."""
         last = (len(self.systems) + 1,) * 2
-        return sorted(self.systems, key=lambda system: self.place(system) or last)
+        return sorted(self.systems, key=lambda system: (self.place(system) or last, system))
 
     @property
     def leaders(self) -> list[str]:
         """Return the systems that none is decisively better than."""
-        return [system for system in self.systems if (self.place(system) or (0,))[0] == 1]
+        return [system for system in self.in_order() if (self.place(system) or (0,))[0] == 1]
 
     @property
     def best(self) -> str | None:
@@ -168,8 +167,8 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
         return []
     apart = np.stack([grid[:, first] - grid[:, second] for first, second in pairs], axis=1)
     shared = (~np.isnan(apart)).sum(axis=0).tolist()
-    # Holm asks of the smallest p that it be below ALPHA over the number of pairs: so finely it has to be worked out.
-    p = holm(sign_flip_p(resamples, apart, max(FLIPS, _FLIPS_PER_PAIR * len(pairs))))
+    # With many pairs Holm asks for smaller p than a few thousand flips can show; the bound goes on where they end.
+    p = holm(np.minimum(sign_flip_p(resamples, apart), sign_flip_bound(resamples, apart)))
     # If all signs are alike, two of 2^n ways to flip them are as far from zero; Holm asks for that times the pairs.
     needed = math.floor(math.log2(2 * len(pairs) / ALPHA)) + 1
     return [

@@ -44,6 +44,34 @@ def test_a_judge_without_an_opinion_decides_nothing(perm: Perm) -> None:
     assert re.search(r"poor .* 0 - 8 - 0 +1 … 2", result.out)
 
 
+def test_a_judge_that_tells_nothing_apart_ranks_nothing_anywhere(perm: Perm) -> None:
+    """Systems stand by name, the line beside them says why, and the weak judge's caveat follows."""
+    path = tickets(Path("d.jsonl"), 5, ["good", "a poor one"])
+
+    scored = perm("score", path, "--judge", "baseline", "--out", "run").out
+    shown = [scored, perm("grade", "run").out, perm("compare", "run").out]
+    perm("convert", "run", "--out", "t.md")
+
+    for text in (*shown, Path("t.md").read_text()):
+        assert text.index("a poor one") < text.rindex("good")
+        beside = text.index("baseline cannot tell these systems apart on 5 dialogues: 6 or more are needed.")
+        assert "no measure of empathy" in text[beside:]
+    for text in shown[1:]:
+        assert re.search(r"a poor one .* 1 … 2 *\n good .* 1 … 2", text)
+
+
+def test_of_many_differences_those_to_the_next_system_are_shown(perm: Perm) -> None:
+    """Of eight systems there are 28, which nobody reads; JSON holds all."""
+    levels = {(f"d{n}", f"s{place}"): [3.0 + (place == 7), 3.0, 3.0, 30.0 + n] for n in range(12) for place in range(8)}
+    a_run(Path("run"), levels)
+
+    text, record = perm("grade", "run").out, json.loads(perm("grade", "run", "--json").out)
+
+    assert "… and 21 more differences in --json" in text
+    assert re.search(r"p \(Holm\).*\n.*\n s7 - s0 .* decisive", text)
+    assert len(record["boards"][0]["differences"]) == 28
+
+
 def test_means_come_by_name(perm: Perm) -> None:
     """A program must not have to count columns; and it is told what is decisive."""
     a_run(Path("run"), steady(3.0) | steady(4.0, system="t"))

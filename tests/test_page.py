@@ -261,6 +261,21 @@ def test_with_ratings_missing_one_comparison_says_who_is_first(tmp_path: Path) -
     assert not [line for line in page.answer if "b comes first" in line or "b less a" in line]
 
 
+def test_a_weak_judge_does_not_say_who_is_more_empathetic(tmp_path: Path) -> None:
+    """However decisive its numbers are."""
+    dialogues = [talk(f"d{place}", system) for place in range(10) for system in "ab"]
+    ratings = [each for one in dialogues for each in whole(one, 4.0 if one.system == "a" else 2.0)]
+    runs = read_runs([written_run(tmp_path / "run", dialogues, ratings)])
+    runs.health[0].caveat = "far too small"
+
+    page = report_of(runs, "T")
+
+    assert page.answer[0] == (
+        "a is decisively scored higher than the others, by a judge that is too weak to say who is more empathetic."
+    )
+    assert page.tables[0].caption == "The systems as j sees them. far too small"
+
+
 def test_of_one_system_the_first_sentence_says_how_good_it_is(tmp_path: Path) -> None:
     """Scores of 3 make a harmonic mean of 3/5; the bystander's 3 of 100 take off 0.5 · 0.97, and 0.115 is left."""
     dialogue = talk()

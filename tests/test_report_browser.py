@@ -342,7 +342,7 @@ def test_a_dialogue_shows_its_rewards_turn_by_turn(opened: Opening, plain: bytes
     seen.page.locator(".dialogue summary").first.click()
     seen.page.wait_for_selector(".inside")
 
-    assert seen.page.locator(".curves svg").count() == 2
+    assert seen.page.locator(".curves svg").count() == 1 + len(DIMENSIONS)
     assert seen.page.locator(".curves svg").first.locator("circle").count() == 2 * len(JUDGES)
     assert re.fullmatch(r"reward [+-]0\.\d{3} by one", seen.text(".turn .reward"))
     assert seen.page.locator(".score").all_text_contents()[:4] == ["1 of 5", "1 of 5", "1 of 5", "1 of 100"]
@@ -458,7 +458,7 @@ def test_who_hears_the_page_finds_the_way(drawn: Seen) -> None:
     unnamed = f"({every})('input, select').filter((e) => !e.labels.length || !e.labels[0].firstChild.data.trim())"
     assert seen.page.evaluate(f"{unnamed}.length") == 0
     images = seen.page.evaluate(f"({every})('[role=img]').map((e) => e.ariaLabel)")
-    assert len(set(images)) == 9 + 2  # and the two curves of the dialogue
+    assert len(set(images)) == 9 + 5  # and the curves of the dialogue
     levels = seen.page.evaluate(f"({every})('h1, h2, h3, h4').map((e) => +e.tagName[1])")
     assert levels[0] == levels.count(1) == 1
     assert max(after - before for before, after in pairwise(levels)) == 1

@@ -18,6 +18,7 @@ from perm_cli.statistics.resampling import (
     divided,
     mean_differences,
     percentile_interval,
+    sign_flip_bound,
     sign_flip_p,
     statistic,
 )
@@ -265,3 +266,20 @@ def test_an_interval_lies_within_the_values_it_comes_from(values: Floats) -> Non
     ):
         assert (each.value is None) == bool(np.isnan(column).all())
         assert each.low is None or np.nanmin(column) - EXACT <= each.low <= each.high <= np.nanmax(column) + EXACT
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_p_value_of_all_flips_exceeds_its_bound(seed: int) -> None:
+    """Of ten dialogues all 1,024 ways to flip their signs can be looked at."""
+    values = np.random.default_rng(seed).normal(0.5 * seed, 1, (10, 1))
+    signs = np.array(list(product((-1.0, 1.0), repeat=10)))
+    exact = (np.abs(signs @ values) >= np.abs(values.sum()) - EXACT).mean()
+
+    (bound,) = sign_flip_bound(Resamples(np.arange(10)), values)
+
+    assert exact <= bound
+
+
+def test_the_bound_of_very_many_is_not_zero() -> None:
+    """A p of 0 would be a certainty, and there is none."""
+    assert sign_flip_bound(Resamples(np.arange(5000)), np.ones((5000, 1)))[0] > 0

@@ -117,15 +117,15 @@ def answered(count: int, **levels: float | None) -> list[Reward]:
 @pytest.mark.parametrize(
     ("dialogues", "order", "said"),
     [
-        pytest.param(8, ["high", "low", "none"], "high is best, before low by 1.300", id="told-apart"),
+        pytest.param(8, ["top", "low", "none"], "top is best, before low by 1.300", id="told-apart"),
         pytest.param(
-            5, ["low", "high", "none"], "j cannot tell low and high apart on 5 dialogues: 7 or more", id="too-few"
+            5, ["low", "top", "none"], "j cannot tell low and top apart on 5 dialogues: 7 or more", id="too-few"
         ),
     ],
 )
 def test_systems_stand_in_the_order_that_is_borne_out(dialogues: int, order: list[str], said: str) -> None:
-    """As they came where the judge does not tell them apart, since their means would be taken for a ranking."""
-    whole = summary(*answered(dialogues, none=None, low=-0.4, high=0.9))
+    """By name where the judge does not tell them apart, since their means would be taken for a ranking."""
+    whole = summary(*answered(dialogues, none=None, top=0.9, low=-0.4))
 
     assert [each.system for each in whole.systems] == order
     assert said in "\n".join(notes(whole))

@@ -112,6 +112,11 @@ def test_all_of_it_in_words() -> None:
             "  It is not shown to beat word counting: length alone gives 0.30.",
             id="without an interval nothing is shown",
         ),
+        pytest.param(
+            {"told_apart": False},
+            "  It cannot tell these systems apart, so how it ranks 10 systems says nothing.",
+            id="systems not told apart",
+        ),
         pytest.param({"rater": "baseline"}, "  It counts words itself, and is here for comparison.", id="the counter"),
         pytest.param({"rho": NOTHING}, "j says nothing on reception ~ empathy: too few.", id="no order"),
         pytest.param(

@@ -19,7 +19,6 @@ from perm_cli.files import write_whole
 from perm_cli.grading import Check, check_against, check_bar, failed
 from perm_cli.reports.compared import health_table
 from perm_cli.reports.graded import (
-    MOST_DIFFERENCES,
     board_record,
     difference_table,
     junit,
@@ -128,9 +127,9 @@ def _show_board(console: Console, board: Leaderboard, baseline: str | None) -> N
     console.print(standings_table(board))
     differences = shown_differences(board.contrasts, baseline)
     if differences:
-        console.print(difference_table(differences[:MOST_DIFFERENCES]))
-        left = len(differences) - MOST_DIFFERENCES
-        if left > 0:
-            say(console, f"… and {left:,} more differences in --json")
+        console.print(difference_table(differences))
+    left = len(board.contrasts.differences) - len(differences)
+    if left and baseline is None:
+        say(console, f"… and {left:,} more differences in --json")
     for line in [*verdict_lines(board.contrasts, baseline), *remarks_on(board)]:
         say(console, line, "bold")

@@ -82,7 +82,7 @@ def leaderboard_chart(boards: Sequence[Leaderboard]) -> Chart | None:
         yaxis={"type": "category", "categoryarray": list(labels.values()), "autorange": "reversed"},
     )
     open_ = [name_of(board.rater) for board in boards if not board.contrasts.told_apart]
-    said = f" Not told apart by {listed(open_)}: the order is that of the input." if open_ else ""
+    said = f" Not told apart by {listed(open_)}: the order is that of their names." if open_ else ""
     says = f"Mean over dialogues, with 95 % intervals.{said}"
     return _chart("Systems", says, figure, ["judge", "system", "mean"], rows)
 

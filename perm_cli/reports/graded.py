@@ -1,9 +1,9 @@
 """A leaderboard as sentences and tables, and checks as JUnit's XML, which build servers read."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -84,12 +84,22 @@ def difference_table(differences: Sequence[Difference]) -> Grid:
     return table
 
 
+def all_differences(contrasts: Contrasts) -> list[Difference]:
+    """Return the difference of every pair, that way round in which the first stands before the second."""
+    return _found(contrasts, combinations(contrasts.in_order(), 2))
+
+
 def shown_differences(contrasts: Contrasts, baseline: str | None) -> list[Difference]:
-    """Return the differences to the baseline, or of every pair with the better place first, decisive ones first."""
+    """Return the differences to the baseline, or of all pairs, of very many those of each system to the next."""
     names = contrasts.in_order()
-    pairs = ((name, baseline) for name in names if name != baseline) if baseline is not None else combinations(names, 2)
-    found = [each for first, second in pairs if (each := contrasts.difference(first, second))]
-    return found if baseline is not None else sorted(found, key=lambda each: not each.decisive)
+    if baseline is not None:
+        return _found(contrasts, ((name, baseline) for name in names if name != baseline))
+    found = all_differences(contrasts)
+    return found if len(found) <= MOST_DIFFERENCES else _found(contrasts, pairwise(names))
+
+
+def _found(contrasts: Contrasts, pairs: Iterable[tuple[str, str]]) -> list[Difference]:
+    return [found for first, second in pairs if (found := contrasts.difference(first, second))]
 
 
 def verdict_lines(contrasts: Contrasts, baseline: str | None = None) -> Iterator[str]:

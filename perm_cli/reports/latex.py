@@ -15,9 +15,9 @@ from perm_cli.errors import SettingsError
 from perm_cli.reports.compared import agreement_table, board_table, pair_table
 from perm_cli.reports.figures import counted
 from perm_cli.reports.graded import (
+    all_differences,
     difference_table,
     remarks_on,
-    shown_differences,
     standings_rows,
     verdict_lines,
 )
@@ -77,7 +77,7 @@ def _on_boards(
         for row in rows:
             table.add(*row)
         yield _tabular(table, _on_systems(board, rubrics, _chosen(columns, board, measures), place))
-        differences = shown_differences(board.contrasts, None)
+        differences = all_differences(board.contrasts)
         if differences:
             yield _tabular(difference_table(differences), _on_differences(board, rubrics, place))
 

@@ -127,7 +127,9 @@ def _on_boards(boards: Sequence[Leaderboard], health: Sequence[Health]) -> Itera
     elif not any(standing.dialogues for board in boards for standing in board.standings):
         yield _NOTHING
     else:
-        yield from [_headline(boards)] if len(boards) > 1 or boards[0].contrasts.best is not None else []
+        weak = {each.rater for each in health if each.caveat}
+        headline = _headline(boards, trusted=not {board.rater for board in boards} <= weak)
+        yield from [headline] if len(boards) > 1 or boards[0].contrasts.best is not None else []
         for board in boards:
             yield from (_by(board, boards) + line for line in [verdict(board.contrasts), *remarks_on(board)])
     for each in health:
@@ -139,8 +141,12 @@ def _by(board: Leaderboard, boards: Sequence[Leaderboard]) -> str:
     return f"{name_of(board.rater)}: " if len(boards) > 1 else ""
 
 
-def _headline(boards: Sequence[Leaderboard]) -> str:
-    """Return in a sentence which of several systems the judges put first, so far as they tell them apart."""
+def _headline(boards: Sequence[Leaderboard], *, trusted: bool) -> str:
+    """
+    Return in a sentence which of several systems the judges put first, so far as they tell them apart.
+
+    Judges that are known to be too weak are not `trusted` to say which is more empathetic.
+    """
     votes = Counter(board.contrasts.best for board in boards if board.contrasts.best is not None)
     silent = len(boards) - votes.total()
     if not votes:
@@ -153,6 +159,9 @@ def _headline(boards: Sequence[Leaderboard]) -> str:
     if silent:
         return f"{best} is best for {votes.total()} of {len(boards)} judges; {silent} cannot tell."
     by = f" for all {len(boards)} judges" if len(boards) > 1 else ""
+    if not trusted:
+        weak = "a judge that is" if len(boards) == 1 else "judges that are"
+        return f"{best} is decisively scored higher than the others, by {weak} too weak to say who is more empathetic."
     return f"{best} is more empathetic than the others{by}, and that is decisive."
 
 

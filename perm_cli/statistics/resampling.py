@@ -148,6 +148,19 @@ def sign_flip_p(resamples: Resamples, differences: Floats, flips: int = FLIPS, s
     return np.where(np.abs(sums).sum(axis=0) > 0, as_far / (flips + 1), np.nan)
 
 
+def sign_flip_bound(resamples: Resamples, differences: Floats) -> Floats:
+    """
+    Return what the p-values of `sign_flip_p` cannot exceed were all ways to flip the signs looked at.
+
+    A sum of values with random signs is as far from zero as s with a chance of at most 2 exp(-s² / 2Σv²)
+    (Hoeffding 1963, theorem 2).
+    """
+    sums = resamples.sums(np.where(np.isnan(differences), 0.0, differences))
+    exponent = divided(sums.sum(axis=0) ** 2, 2 * (sums**2).sum(axis=0))
+    bound: Floats = np.maximum(2 * np.exp(-exponent), np.finfo(float).tiny)
+    return bound
+
+
 def divided(numerator: Any, denominator: Any) -> Floats:
     """Divide, with NaN for what has nothing under it."""
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))

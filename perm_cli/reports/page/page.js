@@ -48,7 +48,7 @@
   }
 
   // `series` has for each judge its points, [turn, value]; the ends are those of the scale.
-  function curveOf(title, series, low, high) {
+  function curveOf(title, series, low, high, looks) {
     const turns = [...new Set([...series.values()].flat().map(([turn]) => turn))].sort((a, b) => a - b);
     if (turns.length < 2) return null;
     const across = (turn) => LEFT + 8 + (turns.indexOf(turn) / (turns.length - 1)) * (WIDE - LEFT - 20);
@@ -61,15 +61,16 @@
     for (const turn of turns) {
       picture.append(drawn("text", { x: across(turn), y: HIGH - 3, "text-anchor": "middle" }, turn));
     }
-    [...series].forEach(([judge, points], place) => {
+    for (const [judge, points] of series) {
+      const look = looks.get(judge) ?? "judge-0";
       const line = points.map(([turn, value]) => `${across(turn)},${up(value)}`).join(" ");
-      picture.append(drawn("polyline", { class: `line judge-${place % 4}`, points: line }));
+      picture.append(drawn("polyline", { class: `line ${look}`, points: line }));
       for (const [turn, value] of points) {
-        const dot = drawn("circle", { class: `dot judge-${place % 4}`, cx: across(turn), cy: up(value), r: 3.5 });
+        const dot = drawn("circle", { class: `dot ${look}`, cx: across(turn), cy: up(value), r: 3.5 });
         dot.append(drawn("title", {}, `${judge}, turn ${turn}: ${+value.toFixed(3)}`));
         picture.append(dot);
       }
-    });
+    }
     const box = element("div", "curve");
     box.append(element("div", "note", `${title} turn by turn`), picture);
     return box;
@@ -84,15 +85,19 @@
   function curvesOf(dialogue, ends) {
     const box = element("div", "curves");
     const rewards = byJudge(dialogue.rewards.map(([turn, judge, reward]) => [judge, turn, reward]));
-    const scored = dialogue.ratings.filter((rating) => rating.dimension === "reception" && rating.score !== null);
-    const reception = byJudge(scored.map((rating) => [rating.judge, rating.turn, rating.score]));
-    for (const picture of [curveOf("reward", rewards, ...ends), curveOf("reception", reception, 1, 5)]) {
-      if (picture) box.append(picture);
+    const judges = [...new Set(dialogue.ratings.map((rating) => rating.judge))];
+    const looks = new Map(judges.map((judge, place) => [judge, `judge-${place % 4}`]));
+    const add = (...curve) => box.append(...[curveOf(...curve, looks)].filter(Boolean));
+    add("reward", rewards, ...ends);
+    for (const dimension of new Set(dialogue.ratings.map((rating) => rating.dimension))) {
+      const scored = dialogue.ratings.filter((rating) => rating.dimension === dimension && rating.score !== null);
+      if (!scored.length || scored[0].top === null) continue;
+      const series = byJudge(scored.map((rating) => [rating.judge, rating.turn, rating.score]));
+      add(dimension, series, scored[0].items.length ? 0 : 1, scored[0].top);
     }
-    const judges = [...new Set([...rewards.keys(), ...reception.keys()])];
     if (box.childElementCount && judges.length > 1) {
       const legend = element("div", "legend note");
-      judges.forEach((judge, place) => legend.append(element("span", `key judge-${place % 4}`, judge), " "));
+      for (const [judge, look] of looks) legend.append(element("span", `key ${look}`, judge), " ");
       box.append(legend);
     }
     return box;
