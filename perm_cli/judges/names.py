@@ -29,12 +29,12 @@ def is_known(model: str, providers: Iterable[str] = ()) -> bool:
 def unknown(judge: JudgeSettings, configured: Iterable[str], providers: Iterable[str]) -> SettingsError:
     """Return what to tell the user of a judge that nobody knows, with the names that may have been meant."""
     near = _nearest(judge.model, [*configured], {*providers, *_litellm_providers()})
-    meant = f"did you mean {', '.join(near)}? " if near else ""
+    meant = f"; did you mean {', '.join(near)}?" if near else ""
     model = "" if judge.name == judge.model else f"model {judge.model}: "
     return SettingsError(
         one_line(
-            f"--judge {judge.name}: {model}no such judge found; {meant}Expected a name from perm.toml, a model "
-            "such as openai/gpt-5.4-mini, local, baseline, or --base-url with the address of a server",
+            f"--judge {judge.name}: {model}no such judge found, expected a name from perm.toml, a model such as "
+            f"openai/gpt-5.4-mini, local, baseline, or --base-url with the address of a server{meant}",
             1000,
         )
     )
