@@ -325,7 +325,7 @@ def test_without_its_package_zstandard_is_no_traceback(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "backports", None)
 
     assert refusal(saved(b"", "d.jsonl.zst")) == told(
-        "d.jsonl.zst: a .zst file found, expected backports.zstd to unpack it: pip install backports.zstd"
+        "d.jsonl.zst: a .zst file found, expected backports.zstd to unpack it: pip install 'perm-cli[zstd]'"
     )
 
 

@@ -59,7 +59,7 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
     except IsADirectoryError:
         yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
     except ImportError:
-        what = "a .zst file found, expected backports.zstd to unpack it: pip install backports.zstd"
+        what = "a .zst file found, expected backports.zstd to unpack it: pip install 'perm-cli[zstd]'"
         yield Problem(source.name, 0, "", what)
     except UnicodeDecodeError as error:
         yield Problem(source.name, 0, "", f"broken UTF-16 found ({error.reason}), expected whole characters")
