@@ -684,7 +684,7 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
             id="paper: missing fields",
         ),
         pytest.param(
-            lines(paper(output=None)),
+            lines({name: value for name, value in paper().items() if name != "output"}),
             [f"d.jsonl:1: output: no text found, {OUTPUTS}"],
             id="paper: no output",
         ),
