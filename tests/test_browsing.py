@@ -45,9 +45,9 @@ def written_run(path: Path, dialogues: Iterable[Dialogue], ratings: Sequence[Rat
     folder.keep_dialogues(dialogues)
     for each in ratings:
         folder.append(each)
-    command = {"command": "perm score", "settings": "x", "ratings": len(ratings), "score": "mode", "asked": ASKED}
+    command = {"command": "perm score", "ratings": len(ratings), "score": "mode", "asked": ASKED}
     folder.record["settings"] = {each.settings: dict(SETTINGS) for each in ratings}
-    folder.record["commands"] = [command]
+    folder.record["commands"] = [command | {"settings": each} for each in folder.record["settings"] or ("x",)]
     folder.write_record()
     folder.close()
     return path
@@ -205,7 +205,7 @@ def test_a_run_s_own_rubrics_say_the_order_and_the_scale(tmp_path: Path) -> None
 def test_every_reply_has_its_reward_by_judge(tmp_path: Path) -> None:
     """The mean is over those who gave one; a reply without is not listed."""
     dialogue = talk(turns=3)
-    ratings = [*whole(dialogue, 5.0, judge="one"), *whole(dialogue, 1.0, judge="two")[4:8]]
+    ratings = [*whole(dialogue, 5.0, judge="one"), *whole(dialogue, 1.0, judge="two", settings="y")[4:8]]
 
     (shown,) = shelf_of(tmp_path, [dialogue], ratings).dialogues
 

@@ -236,7 +236,8 @@ def test_the_first_sentence_says_who_is_better(tmp_path: Path, levels: dict[str,
         each
         for judge, (of_a, of_b) in levels.items()
         for dialogue in dialogues
-        for each in whole(dialogue, float(of_a if dialogue.system == "a" else of_b), judge=judge)
+        for level in [float(of_a if dialogue.system == "a" else of_b)]
+        for each in whole(dialogue, level, judge=judge, settings=f"of {judge}")
     ]
 
     assert answer_of(tmp_path, *ratings, dialogues=dialogues)[0] == answer

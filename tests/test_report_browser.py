@@ -607,7 +607,7 @@ def test_hostile_text_stays_text(opened: Opening, tmp_path: Path) -> None:
 
 def hostile_ratings(dialogue: Dialogue, judge: str, bad: str) -> list[Any]:
     """Return ratings with the text in each place that a judge or a provider can write to."""
-    scored, noted, failed, rest = whole(dialogue, judge=judge)
+    scored, noted, failed, rest = whole(dialogue, judge=judge, settings=f"s{HOSTILE.index(judge)}")
     return [
         replace(scored, rationale=bad),
         replace(noted, note=bad),
