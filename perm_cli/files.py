@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EISDIR
 from glob import escape
 from pathlib import Path
 from secrets import token_hex
@@ -23,6 +24,8 @@ def rewriting(path: Path) -> Iterator[BinaryIO]:
     Until then it is a draft beside the old file that no other command writes to. Drafts of this file that killed
     commands have left are removed. An `OSError` names the file.
     """
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
     _remove_abandoned_drafts(path)
     with naming(path), _draft_of(path) as stream:
         yield stream

@@ -26,6 +26,7 @@ from tenacity import wait_none
 from typer.main import get_command
 
 from perm_cli import cli
+from perm_cli.files import rewriting
 from perm_cli.judges.batch_apis import AnthropicBatches, OpenAIBatches, _lines
 from perm_cli.prompts import PromptBook
 from perm_cli.rubrics import load_rubrics
@@ -1320,6 +1321,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, steps: int, *more: Callable[..., Any]
         for step in (RunFolder.rewriting, httpx.Client.send, *more):
             owner = httpx.Client if step is httpx.Client.send else RunFolder
             patch.setattr(owner, step.__name__, mortal(step))
+        patch.setattr("perm_cli.cli.fusing.rewriting", mortal(rewriting))
         yield lambda: taken > steps
 
 

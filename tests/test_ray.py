@@ -20,7 +20,7 @@ from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings import Rating
 from perm_cli.ray_grader import Grader, _brief, _rows, _shards
 from perm_cli.runs import open_run, take_away
-from perm_cli.scoring import Order, prepare
+from perm_cli.scoring import Order, entered, prepare
 from perm_cli.shards import read_shard, write_shard
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written
@@ -113,6 +113,7 @@ def graded(server: Loopback, files: Path, out: Path, tries: bytes = b"") -> tupl
         )
     )
     with open_run(out) as folder:
+        entered(job, folder, "perm score")
         (out / "ratings").mkdir(exist_ok=True)
         shards = list(_shards(_rows(job, folder, _Nobody(), None), out / "todo" / "1", judge))
         brief = _brief(job, folder, judge)

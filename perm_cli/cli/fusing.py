@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from perm_cli.cli.console import messages, output, say
-from perm_cli.files import made_folder, rewriting, write_whole
+from perm_cli.files import made_folder, rewriting
 from perm_cli.ledger import Outcome
 from perm_cli.lengths import lengths_in
 from perm_cli.reports.spending import Spending
@@ -25,8 +25,9 @@ def fuse(folder: RunFolder, recipe: Recipe, out: Path | None = None) -> Summary:
     target = folder.path if out is None else made_folder(out)
     with rewriting(target / "rewards.jsonl") as stream:
         summary = _fused(folder, recipe, None, lambda rewards: _written(rewards, stream))
-    write_whole(target / "summary.json", summary_json(summary))
-    write_whole(target / "summary.csv", summary_csv(summary))
+    for name, content in (("summary.json", summary_json(summary)), ("summary.csv", summary_csv(summary))):
+        with rewriting(target / name) as stream:
+            stream.write(content)
     return summary
 
 

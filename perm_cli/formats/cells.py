@@ -16,7 +16,7 @@ _STARTS = r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])"
 # line end in it starts a cell. There, a smiley or the dash of a list is no formula.
 _STARTS_WITHIN = r"'* *(?:[=@＝＠]|[+\-＋－][\w(.])"
 _BEFORE = re.compile(rf"\A(?={_STARTS})|(?<=[;\r\n])(?={_STARTS_WITHIN})")
-_GUARD = re.compile(rf"\A'(?={_STARTS})|(?<=[;\r\n])'(?={_STARTS_WITHIN})")
+_GUARD, _GUARD_WITHIN = re.compile(rf"\A'(?={_STARTS})"), re.compile(rf"(?<=[;\r\n])'(?={_STARTS_WITHIN})")
 
 
 def number_or_text(cell: Any) -> Any:
@@ -38,4 +38,5 @@ def guarded(cell: str) -> str:
 
 def unguarded(cell: str) -> str:
     """Undo `guarded`, which sets its apostrophe also before one that was there."""
-    return _GUARD.sub("", cell)
+    # The first apostrophe last: whether it was set shows only in the text as it was.
+    return _GUARD.sub("", _GUARD_WITHIN.sub("", cell))
