@@ -13,7 +13,7 @@ from perm_cli.ratings import Rating
 from perm_cli.reports.spending import Spending
 
 _PLAIN_EVERY_S = 10.0
-_AT_FIRST_EVERY_S = 4.0
+_AT_FIRST_EVERY_S = 3.0
 _AT_FIRST_S = 60.0  # while somebody looks on who wants to know that it works at all
 _REFRESH_HZ = 4
 # From fewer ratings, or after less time, nothing can be said of how long the others will take.

@@ -130,7 +130,7 @@ def test_a_log_gets_a_line_every_few_seconds_and_later_every_ten(clock: Clock) -
         clock.now += 1
         after(line, 1)
 
-    assert [int(each.partition("/")[0]) for each in written] == [*range(4, 61, 4), 70, 80]
+    assert [int(each.partition("/")[0]) for each in written] == [*range(3, 61, 3), 70, 80]
 
 
 def test_nothing_is_written_where_a_terminal_shows_the_line(clock: Clock) -> None:
