@@ -5,14 +5,20 @@ Compare the embedded judge as `perm` drives it with the engine driven directly, 
 
 Both read the prompts of the first sample dialogues dimension by dimension; each has an engine of its own, in a
 process of its own. Tokens a second are prompt tokens, those that the prefix cache served included.
+
+Then the engine alone, with as many threads as it is told and as `perm` chooses, on a machine with nothing else to do
+and beside a process that wants a core for itself. There, tokens a second are those that were read or written.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from time import perf_counter
@@ -66,8 +72,8 @@ async def run_perm(path: Path) -> dict[str, float]:
     return {"calls": tokens["calls"], "in": tokens["in"], "cached": tokens["cached"], "out": tokens["out"], "s": taken}
 
 
-async def run_engine(path: Path) -> dict[str, float]:
-    """Hand the same requests to the engine itself, one after the other."""
+async def run_engine(path: Path, threads: int | None = None) -> dict[str, float]:
+    """Hand the same requests to the engine itself, one by one; without `threads` it has what `perm` chooses."""
     import xllamacpp
 
     from perm_cli.judges.dialects import opening_dialect, payload_of
@@ -77,7 +83,10 @@ async def run_engine(path: Path) -> dict[str, float]:
     from perm_cli.scoring import calls_of
 
     job = job_of(path)
-    server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), weights_of("local").path))
+    parameters = _parameters(xllamacpp.CommonParams(), weights_of("local").path)
+    for each in (parameters.cpuparams, parameters.cpuparams_batch):
+        each.n_threads = threads or each.n_threads
+    server = xllamacpp.Server(parameters)
     total = {"calls": 0.0, "in": 0.0, "cached": 0.0, "out": 0.0}
     started = perf_counter()
     for call in calls_of(job):
@@ -90,7 +99,7 @@ async def run_engine(path: Path) -> dict[str, float]:
         total["in"] += usage["prompt_tokens"]
         total["out"] += usage["completion_tokens"]
         total["cached"] += usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
-    return total | {"s": perf_counter() - started}
+    return total | {"s": perf_counter() - started, "threads": float(parameters.cpuparams.n_threads)}
 
 
 RUNS = {"perm": run_perm, "engine": run_engine}
@@ -102,9 +111,11 @@ def main() -> None:
     parser.add_argument("dialogues", nargs="?", type=int, default=6)
     parser.add_argument("--run", choices=RUNS)
     parser.add_argument("--path", type=Path)
+    parser.add_argument("--threads", type=int)
     given = parser.parse_args()
     if given.run:
-        print(json.dumps(asyncio.run(RUNS[given.run](given.path))))
+        named = {"threads": given.threads} if given.threads else {}
+        print(json.dumps(asyncio.run(RUNS[given.run](given.path, **named))))
         return
     print("| driven by | calls | prompt tokens | from cache | completion tokens | prompt tokens/s |")
     print("|---|---|---|---|---|---|")
@@ -112,14 +123,40 @@ def main() -> None:
         path = Path(folder, "d.jsonl")
         path.write_text("".join(SAMPLES.read_text().splitlines(keepends=True)[: given.dialogues]))
         for name in RUNS:
-            command = [sys.executable, str(HERE), "--run", name, "--path", str(path)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found = json.loads(done.stdout.splitlines()[-1])
+            found = measured(name, path)
             print(
                 f"| {name} | {found['calls']:.0f} | {found['in']:,.0f} | {found['cached'] / found['in']:.0%} "
                 f"| {found['out']:,.0f} | {found['in'] / found['s']:,.0f} |",
                 flush=True,
             )
+        print("\n| beside it | threads | tokens/s |\n|---|---|---|")
+        for others in (0, 1):
+            with busy(others):
+                for threads in (*range(1, (os.cpu_count() or 1) + 1), None):
+                    found = measured("engine", path, threads)
+                    speed = (found["in"] - found["cached"] + found["out"]) / found["s"]
+                    chosen = " (chosen)" if threads is None else ""
+                    print(f"| {others} busy processes | {found['threads']:.0f}{chosen} | {speed:,.0f} |", flush=True)
+
+
+def measured(name: str, path: Path, threads: int | None = None) -> dict[str, float]:
+    """Return what a run in a process of its own has measured."""
+    command = [sys.executable, str(HERE), "--run", name, "--path", str(path)]
+    command += ["--threads", str(threads)] if threads else []
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Have so many processes want a core each for the time of the `with` block."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
 
 
 if __name__ == "__main__":
