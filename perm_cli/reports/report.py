@@ -64,12 +64,11 @@ def report_of(
     scores, labelled = _named(runs.scores, unnamed), labelled and _named(labelled, unnamed)
     boards = [leaderboard(scores, judge, [*DIMENSIONS, REWARD]) for judge in scores.judges]
     several = len(scores.systems[0]) > 1
-    caveats = (f"{each.rater}: {each.caveat}" for each in runs.health if each.caveat)
     wordings = [wordings_of(record["settings"]) for record in records]
     return Page(
         title=title or _title(scores),
         question="Which system is more empathetic, and is that decisive?" if several else "How empathetic is it?",
-        answer=[*_on_boards(boards, runs.health), *caveats, *runs.remarks],
+        answer=[*_on_boards(boards, runs.health), *runs.remarks],
         notes=list(grouped([*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)])),
         tables=[_standings(board, runs.health) for board in boards],
         charts=[chart for chart in _charts(scores, own, boards, labelled, mapped) if chart],
