@@ -24,7 +24,7 @@ from perm_cli.findings import finding_of
 from perm_cli.judges import check_judge, detour_of, gives_logprobs, named_judge
 from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
-from perm_cli.judges.settings import JudgeSettings, load_configuration
+from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
 from perm_cli.nearest import expected_name, misspelt
 from perm_cli.policy import generation_prompt
 from perm_cli.rewards import BOUNDS, Recipe, read_weights
@@ -141,37 +141,16 @@ def reward_settings(
     """
     chosen = config or os.environ.get("PERM_CONFIG")
     configuration = load_configuration(Path(chosen) if chosen else None)
-    _check_variables()
-    variables = {name: value for name in _NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
-    said = (
-        _checked(configuration.reward, f"{configuration.path}: reward."),
-        _checked(variables, "PERM_", upper=True),
-        _checked(wishes, ""),
-    )
-    found: dict[str, Any] = {}
-    for each in said:
-        found |= {name: value for name in _NAMES if (value := getattr(each, name)) is not None}
-    score = found.get("score", "mode")
+    found = _found(configuration, wishes)
     judge = named_judge(
         found.get("judge"),
         configuration,
         **{name: found.get(name) for name in _JUDGES},
-        logprobs=score == "expected" or None,
+        logprobs=found.get("score") == "expected" or None,
     )
-    check_judge(judge)
-    if score == "expected" and not gives_logprobs(judge):
-        raise SettingsError(
-            f"score: expected found, and {judge.name} gives no log-probabilities; use mode, or mean with samples"
-        )
+    _check_means(found, judge)
     if detour := detour_of(judge, configuration):
         logging.getLogger(__name__).warning(detour)
-    if score == "mean" and found.get("samples", 1) == 1:
-        raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
-    if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
-        raise SettingsError(
-            f"budget: {found['budget']} found, and no price is known for {judge.name}, expected one in perm.toml "
-            "or a budget of tokens or calls"
-        )
     return RewardSettings(
         judge=judge,
         recipe=_recipe(found),
@@ -184,6 +163,35 @@ def reward_settings(
         budget=found.get("budget"),
         run=found["run"].absolute() if "run" in found else None,  # whoever trains may change the folder
     )
+
+
+def _found(configuration: Configuration, wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was set: an argument counts before a variable, and a variable before the file."""
+    _check_variables()
+    variables = {name: value for name in _NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
+    said = (
+        _checked(configuration.reward, f"{configuration.path}: reward."),
+        _checked(variables, "PERM_", upper=True),
+        _checked(wishes, ""),
+    )
+    return {name: value for each in said for name in _NAMES if (value := getattr(each, name)) is not None}
+
+
+def _check_means(found: Mapping[str, Any], judge: JudgeSettings) -> None:
+    """Raise `SettingsError` where this judge cannot give what was asked for."""
+    check_judge(judge)
+    score = found.get("score", "mode")
+    if score == "expected" and not gives_logprobs(judge):
+        raise SettingsError(
+            f"score: expected found, and {judge.name} gives no log-probabilities; use mode, or mean with samples"
+        )
+    if score == "mean" and found.get("samples", 1) == 1:
+        raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
+    if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
+        raise SettingsError(
+            f"budget: {found['budget']} found, and no price is known for {judge.name}, expected one in perm.toml "
+            "or a budget of tokens or calls"
+        )
 
 
 def _thinking(said: str, tokenizer: str) -> Thinking:
