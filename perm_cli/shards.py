@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 
 from perm_cli.errors import RunError
+from perm_cli.formats.bounds import OutOfProportion
+from perm_cli.formats.parquet import table_rows
 from perm_cli.ratings import Rating, is_rating, rating_line
 
 _AS_JSON = ("items", "distribution", "error")
@@ -36,14 +38,11 @@ def read_shard(path: Path) -> Iterator[dict[str, Any] | None]:
     """Yield the ratings of a file as they are stored, None for a damaged one; raise `RunError` if it cannot be read."""
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
     except ImportError as error:
         raise RunError(f"{path}: pyarrow not found, expected it: pip install 'perm-cli[ray]'") from error
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                yield from map(_checked, batch.to_pylist())
-    except (pa.ArrowException, OSError) as error:
+        yield from map(_checked, table_rows(path))
+    except (pa.ArrowException, OSError, OutOfProportion) as error:
         raise RunError(f"{path}: {error}; remove the file, and its ratings are made again") from error
 
 

@@ -581,6 +581,18 @@ def test_a_broken_parquet_file_is_named(content: bytes, name: str) -> None:
     assert refusal(saved(content, name)).split("\n")[0].endswith("found, expected a Parquet file of dialogues")
 
 
+def test_a_table_whose_dictionary_stands_for_gigabytes_is_refused(tmp_path: Path) -> None:
+    """It is written in kilobytes, and read it would take memory and hours."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    text = pa.array(["x" * 2**20])
+    many = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), text)
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.table({"id": many, "turns": many}), path, compression="zstd")
+
+    assert path.stat().st_size < 2**17
+    assert "bytes of rows in a file of" in refusal(Source(name="d.parquet", path=path))
+
+
 def test_parquet_is_known_by_its_first_bytes_too() -> None:
     """Standard input has no ending."""
     Path("stdin").write_bytes(parquet([native()]).path.read_bytes())

@@ -1,5 +1,7 @@
 """How large a file may become in memory, where a few bytes can stand for gigabytes."""
 
+import sys
+
 _HARMLESS_UNPACKED = 16 * 2**20
 _MOST_TIMES_PACKED = 100  # what people say packs to a third or a tenth of itself
 _HARMLESS_PARSED = 2**29
@@ -8,7 +10,11 @@ _MOST_TIMES_TEXT = 12  # dialogues take two to four times as much in memory as t
 _COSTS = {b"{": 120, b"[": 60, b'"': 24, b",": 16}
 
 
-def most_unpacked(packed: int, most: int) -> int:
+class OutOfProportion(Exception):  # noqa: N818 - the name says what is wrong
+    """A file that becomes far larger in memory than anything honest does."""
+
+
+def most_unpacked(packed: int, most: int = sys.maxsize) -> int:
     """Return how many bytes may come of so many packed ones: `most`, or fewer if nothing honest packs that well."""
     return min(most, max(_HARMLESS_UNPACKED, _MOST_TIMES_PACKED * packed))
 
