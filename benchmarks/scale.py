@@ -44,7 +44,6 @@ def run(path: Path, out: Path) -> dict[str, float]:
 
     from perm_cli.assets import shipped
     from perm_cli.cli.fusing import fuse_once, fused_before
-    from perm_cli.cli.score import open_record
     from perm_cli.formats import Reading
     from perm_cli.formats.sources import source_of
     from perm_cli.judges.seam import Reply, Request
@@ -73,11 +72,10 @@ def run(path: Path, out: Path) -> dict[str, float]:
     job = prepare(order)
     phases = {"checked": peak_mb()}
     with open_run(out) as folder, shown_progress(Console(stderr=True), job.ratings) as progress:
-        open_record(job, folder)
+        entered(job, folder, "bench")
         phases["kept"] = peak_mb()
         summary = fused_before(folder, job, Recipe())
         if summary is None:
-            entered(job, folder, "bench")
             asyncio.run(make_ratings(job, judge, folder, progress, Stop()))
             phases["rated"] = peak_mb()
             summary = fuse_once(folder, job, Recipe())
