@@ -49,6 +49,12 @@ def is_among(line: int, ranges: LineRanges) -> bool:
     return place < len(ranges) and ranges[place][0] <= line
 
 
+def ratings_of(ask: Ask, dialogues: Iterable["Kept"]) -> int:
+    """Return how many ratings an ask comes to."""
+    places = sum(1 for dialogue in dialogues for _ in _places([ask], dialogue))
+    return places * len(ask.dimensions) * ask.samples
+
+
 class Kept(NamedTuple):
     """A dialogue of the run as far as the ledger needs it: its line, its names and the roles of its turns."""
 

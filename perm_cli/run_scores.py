@@ -31,7 +31,8 @@ class Health:
     """
     How the ratings of one rater went.
 
-    `caveat` is what its judge is known not to be worth, `stopped` why the making of its ratings ended early.
+    `caveat` is what its judge is known not to be worth, `stopped` why the making of its ratings ended early, `shared`
+    how many of them were made under other settings of the same run.
     """
 
     rater: str
@@ -41,6 +42,7 @@ class Health:
     latencies_s: list[float] = field(default_factory=list)
     caveat: str | None = None
     stopped: str | None = None
+    shared: int = 0
 
     @property
     def coverage(self) -> float:
@@ -126,7 +128,7 @@ def read_runs(
     scores = table_of(given)
     if not scores.items:
         raise RunError(f"{', '.join(map(str, runs))}: no ratings found, expected some to compare")
-    remarks = [_remark(differing)] if differing else []
+    remarks = [*([_remark(differing)] if differing else []), *_shared(health.values())]
     return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks, asked=asked or {})
 
 
@@ -171,6 +173,7 @@ def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Command | No
                 stopped=folder.stopped(outcome.settings),
             )
         of.spending.add(outcome)
+        of.shared += outcome.reused == folder.path.name
         if outcome.attempts and not outcome.reused:
             of.latencies_s.append(outcome.latency_s)
         yield outcome
@@ -195,14 +198,22 @@ def _differing(runs: Sequence[Path]) -> set[tuple[str, str]]:
     texts: dict[tuple[str, str], bytes] = {}
     differing = set()
     for run in runs:
-        last = {  # of one that was edited, the last version
-            (dialogue.id, dialogue.system): blake2b(
-                orjson.dumps([dialogue.turns, dialogue.scenario, dialogue.persona]), digest_size=16
-            ).digest()
-            for dialogue in RunFolder(run).dialogues()
+        last = {
+            name: blake2b(orjson.dumps([text.turns, text.scenario, text.persona]), digest_size=16).digest()
+            for name, text in RunFolder(run).texts().items()
         }
         differing |= {name for name, text in last.items() if texts.setdefault(name, text) != text}
     return differing
+
+
+def _shared(health: Iterable[Health]) -> Iterator[str]:
+    """Yield which ratings of a rater are those of another one, since a prompt is the same under several settings."""
+    for each in health:
+        if each.shared:
+            yield (
+                f"{each.rater}: {each.shared:,} ratings are those of other settings of this run, whose prompts are the "
+                "same: where they agree, one rating agrees with itself"
+            )
 
 
 def _remark(differing: set[tuple[str, str]]) -> str:

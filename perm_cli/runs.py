@@ -16,7 +16,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import chain, islice
@@ -34,7 +34,7 @@ from perm_cli.files import naming, rewriting
 from perm_cli.findings import first_finding
 from perm_cli.formats.native import ROLES, to_dialogue
 from perm_cli.formats.rows import RowError
-from perm_cli.ledger import Ask, Kept, Ledger, LineRanges, Outcome, is_among
+from perm_cli.ledger import Ask, Kept, Ledger, LineRanges, Outcome, is_among, ratings_of
 from perm_cli.ratings import Rating, rating_line, read_row
 from perm_cli.scratch import scratch
 from perm_cli.shards import read_shard
@@ -193,6 +193,15 @@ class RunFolder:
             except RowError as error:
                 raise RunError(f"{self.path}/dialogues.jsonl: {row['id']!r}: {error}; remove the file") from error
 
+    def texts(self) -> dict[tuple[str, str], Dialogue]:
+        """Return the dialogues of the run by id and system, of one that was edited the text asked about last."""
+        asked = dict.fromkeys(_ranges(each.get("lines")) for each in reversed(self.record["commands"]))
+        return {
+            (dialogue.id, dialogue.system): dialogue
+            for lines in reversed(asked or {None: None})
+            for dialogue in self.dialogues(lines)
+        }
+
     def edited(self, lines: LineRanges) -> Iterator[Dialogue]:
         """Yield those of the dialogues on these lines of which the folder holds another text too."""
         with closing(scratch()) as names:
@@ -234,16 +243,20 @@ class RunFolder:
         return str(last.get("stopped") or "") or (None if "ended" in last else "the command was killed, or still runs")
 
     def _ask_of(self, command: Mapping[str, Any]) -> Ask:
-        settings, asked, lines = command["settings"], command.get("asked", {}), command.get("lines")
+        settings, asked = command["settings"], command.get("asked", {})
         record = self.record["settings"].get(settings, {})
-        return Ask(
+        ask = Ask(
             settings=settings,
             judge=record.get("judge", {}).get("name", ""),
             dimensions=tuple(record.get("rubrics", DIMENSIONS)),
             turns=asked.get("turns", "all"),
             samples=asked.get("samples", 1),
-            lines=None if lines is None else tuple(map(tuple, lines)),
+            lines=_ranges(command.get("lines")),
         )
+        # Releases before did not keep the lines, which are all of them if no other number of ratings comes of that.
+        whole = replace(ask, lines=((0, self._count() - 1),))
+        is_whole = ask.lines is None and ratings_of(whole, self._kept()) == command["ratings"]
+        return whole if is_whole else ask
 
     def _kept(self) -> Iterator[Kept]:
         for number, row in enumerate(self._dialogue_rows()):
@@ -399,6 +412,10 @@ def _read_record(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise RunError(f"{path}: {first_finding(error)}; expected the record of a run") from error
     return dict(record)
+
+
+def _ranges(lines: Iterable[Sequence[int]] | None) -> LineRanges | None:
+    return None if lines is None else tuple((first, last) for first, last in lines)
 
 
 def _on_lines(stream: BinaryIO, ranges: LineRanges) -> Iterator[tuple[int, bytes]]:

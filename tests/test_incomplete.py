@@ -109,6 +109,21 @@ def test_a_resumed_run_says_what_was_there(perm: Perm, dialogues: Path) -> None:
     assert "all 24 ratings were there; 0 calls" in nothing.out
 
 
+def test_a_run_of_an_earlier_release_is_held_against_all_its_dialogues(perm: Perm, dialogues: Path) -> None:
+    """It does not say which lines it was about; where its number of ratings fits, they are all of them."""
+    with loopback() as server:
+        perm("score", dialogues, *judged_by(server), "--out", "run", "--budget", "12calls")
+    record = json.loads(Path("run/run.json").read_text())
+    for name in ("lines", "ended", "stopped"):
+        del record["commands"][0][name]
+    Path("run/run.json").write_text(json.dumps(record))
+
+    result = perm("grade", "run")
+
+    assert result.code == 3
+    assert "12 of 24 ratings scored (50.0%); 12 skipped" in result.err
+
+
 # --- one prompt edited ---
 
 
@@ -146,6 +161,7 @@ def test_what_an_edited_prompt_leaves_as_it_was_is_not_paid_again(
     assert all(None not in of.values() and len(of) == 6 for of in by_settings.values())
     if not reuse:
         assert first in by_settings.values()
+        assert "18 ratings are those of other settings of this run" in perm("compare", "run").err
         assert len({line.split(",")[2] for line in Path("run/summary.csv").read_text().splitlines()[1:]}) == 2
         assert perm("reward", "run").out.count("100.0%") == 1
 
@@ -189,6 +205,9 @@ def test_an_old_rating_never_passes_for_that_of_an_edited_text(perm: Perm, tmp_p
     assert "all 8 ratings were there; 0 calls" in back.out
     assert [each["reward"] for each in records("run/rewards.jsonl")] == first
     assert len(server.requests) == 8 + 8
+    with loopback() as server:
+        perm("score", path, *judged_by(server), "--out", "again")
+    assert "another text" not in perm("grade", "run", "again").err
 
 
 # --- a budget holds ---

@@ -36,7 +36,7 @@ from perm_cli.errors import PermError, RunError, SettingsError
 from perm_cli.judges.batch_apis import BatchApi
 from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, entered, prepare
+from perm_cli.scoring import Job, entered, now, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0
@@ -68,6 +68,7 @@ def submit(
                 else:
                     path = folder.path / "batches" / f"{batch.number:04}.requests.jsonl"
                     say(console, f"batch {batch.number}: {batch.requests:,} requests in {path}")
+            _close(folder, "what was sent as batches is not collected" if written else None)
     if not written:
         say(console, "nothing is left to send")
     elif api:
@@ -107,6 +108,7 @@ def collect(
     with open_run(path, create=False) as folder:
         collecting = _Collecting(folder, console, _access(options))
         collecting.files(answers) if answers else collecting.batches(wait=wait)
+        _close(folder, collecting.stopped)
     with open_run(path, create=False) as folder:
         commands = folder.record["commands"]
         recipe = recipe_of(reward, commands[-1]["score"] if commands else "mode")
@@ -136,6 +138,14 @@ def cancel(path: Path, options: AccessOptions) -> None:
         trouble = _each(_batches(folder), cancelled, console)
     if trouble:
         raise trouble
+
+
+def _close(folder: RunFolder, stopped: str | None) -> None:
+    """Enter into the record of the last command that it has ended, and why before all was rated."""
+    commands = folder.record["commands"]
+    if commands:
+        commands[-1] |= {"ended": now(), "stopped": stopped}
+        folder.write_record()
 
 
 def _batches(folder: RunFolder) -> list[Batch]:
@@ -213,6 +223,13 @@ class _Collecting:
         self.trouble: PermError | None = None
         self._folder, self._console, self._access = folder, console, access
         self._collection = Collection(folder, lambda text: say(console, text))
+
+    @property
+    def stopped(self) -> str | None:
+        """Return why ratings are missing, None if none is by way of the batches."""
+        if self.left:
+            return f"{self.left} batches are not over"
+        return f"{self.put_back:,} requests of batches are to do again: perm batch submit" if self.put_back else None
 
     def files(self, answers: Sequence[Path]) -> None:
         """Collect the answers to exported batches, also to those that were given up meanwhile."""
