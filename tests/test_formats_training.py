@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.formats import Reading, read_roles
+from perm_cli.formats import Reading, read_dialogues, read_roles
 from perm_cli.formats.sources import Source, source_of, told_apart
 from tests.test_formats import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
 
@@ -394,3 +394,20 @@ def test_the_shapes_that_people_have_are_read(shared: Path, name: str) -> None:
 
     assert all(turn.text for each in dialogues for turn in each.turns)
     assert len(dialogues) == 1 + (name == "dpo.json")
+
+
+def test_generated_ids_do_not_depend_on_where_a_file_is_read_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file by another spelling of its place is not rated, and paid for, again."""
+    row = {"prompt": "I feel low.", "chosen": "I hear you.", "rejected": "So?"}
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.chdir(tmp_path)
+
+    def ids(*names: str) -> set[str]:
+        return {each.id for each in read_dialogues(told_apart([source_of(name) for name in names]), Reading())}
+
+    assert ids("a/x.jsonl") == ids("./a/x.jsonl") == ids(str(tmp_path / "a" / "x.jsonl")) == {"x.jsonl:1"}
+    assert ids("a/x.jsonl", "b/x.jsonl") == {"a/x.jsonl:1", "b/x.jsonl:1"}

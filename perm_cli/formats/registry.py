@@ -133,11 +133,15 @@ def _of_file(made: Made, sources: Mapping[str, Source]) -> Made:
     Return a dialogue with its file as its system, unless it names one.
 
     One without an id is then called by its number alone, so that the files of several systems are about the same
-    dialogues. Where a file is one dialogue, this is called like the file, and its system like the folder.
+    dialogues, and else after its file, wherever that was read from. Where a file is one dialogue, this is called like
+    the file, and its system like the folder.
     """
-    if not isinstance(made, Found) or made.dialogue.system:
+    if not isinstance(made, Found):
         return made
     row, dialogue, source = made.row, made.dialogue, sources[made.row.source]
+    if dialogue.system:
+        named = dialogue.id if dialogue.id != row.own_id else f"{source.label}:{row.number}"
+        return replace(made, dialogue=replace(dialogue, id=named))
     has_no_id = dialogue.id == row.own_id and len(sources) == 1
     own = (row.stem if row.is_whole else str(row.number)) if has_no_id else dialogue.id
     system = source.folder if row.is_whole else source.system

@@ -46,6 +46,11 @@ class Source:
         """Return the name without folder and endings, as runs and generated ids use it."""
         return stem_of(self.name)
 
+    @property
+    def label(self) -> str:
+        """Return the name of the file with as much of its folders as tells it from the others of a command."""
+        return bare_name(str(PurePath(*PurePath(self.name).parts[-len(PurePath(self.system).parts) :])))
+
     def digest(self) -> str:
         """Return a hash over the bytes of the file, nothing if it cannot be read."""
         try:
