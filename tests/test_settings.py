@@ -482,3 +482,12 @@ def test_nobody_waits_for_litellm_to_hear_of_a_misspelling() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert said == "SettingsError False\n"
+
+
+@pytest.mark.parametrize("pasted", ["sk-proj-SECRETabcdefgh12345678", "hf_abcdefghijkl", "a b", ""])
+def test_a_key_in_the_place_of_its_variable_is_refused_and_not_shown(pasted: str) -> None:
+    """It is the slip that puts a secret into a terminal and a log."""
+    with pytest.raises(SettingsError, match="what is no name of one found") as raised:
+        judge_settings("openai/m", Configuration(), api_key_env=pasted)
+
+    assert not pasted or pasted not in str(raised.value)

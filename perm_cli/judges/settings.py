@@ -184,6 +184,8 @@ def judge_settings(name: str | None, configuration: Configuration, **overrides: 
         )
     known = configuration.judges.get(name) or JudgeSettings(name=name, model=name)
     given = {key: value for key, value in overrides.items() if value is not None}
+    if "api_key_env" in given:
+        checked_variable(given["api_key_env"])
     if "base_url" in given:
         given["base_url"] = checked_url(given["base_url"])
         if given["base_url"] != known.base_url:  # the configured key is for the configured host
@@ -208,6 +210,13 @@ def checked_url(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
+def checked_variable(name: str) -> str:
+    """Return the name of a variable; raise `SettingsError` if it is none, without what may be the key itself."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or re.match(r"sk[-_]|AIza|gsk_|hf_", name):
+        raise SettingsError("the API key's variable: what is no name of one found, expected one such as MY_API_KEY")
+    return name
+
+
 def read_key(variable: str) -> str | None:
     """Return the API key in an environment variable, without the line end that copying adds."""
     return os.environ.get(variable, "").strip() or None
@@ -223,6 +232,8 @@ def _named(name: str, table: _JudgeTable) -> JudgeSettings:
         orjson.dumps(table.params)
     except orjson.JSONEncodeError as error:
         raise SettingsError(f"judges.{name}.params: {error}, expected what JSON can hold") from error
+    if table.api_key_env:
+        checked_variable(table.api_key_env)
     if table.base_url:
         given["base_url"] = checked_url(table.base_url)
     return JudgeSettings(name=name, **{key: value for key, value in given.items() if value is not None})
