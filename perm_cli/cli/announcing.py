@@ -34,5 +34,10 @@ def _of_formats(censuses: Sequence[Census], *, turns: bool) -> Iterator[str]:
 
 
 def _counted(censuses: Sequence[Census], *, turns: bool) -> str:
-    said = f"{censuses[0].format} format, {sum(census.dialogues for census in censuses):,} dialogues"
-    return said + (f", {sum(census.supporter_turns for census in censuses):,} supporter turns" if turns else "")
+    said = f"{censuses[0].format} format, {_number(sum(census.dialogues for census in censuses), 'dialogue')}"
+    judged = sum(census.supporter_turns for census in censuses)
+    return f"{said}, {_number(judged, 'supporter turn')}" if turns else said
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -53,5 +53,5 @@ def messages() -> Console:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line of plain text."""
-    console.print(Text(text, style=style), soft_wrap=True)
+    """Print a line of plain text; only where a window shows results is it broken, and then between words."""
+    console.print(Text(text, style=style), soft_wrap=console.file is not sys.stdout or not console.is_terminal)
