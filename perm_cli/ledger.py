@@ -7,7 +7,7 @@ the run. It is filled from the ratings of the folder whenever that is opened; th
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
@@ -216,6 +216,7 @@ class Ledger:
     def _ask(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[Kept]]) -> None:
         parts = {(ask.settings, name, place) for ask in asks for place, name in enumerate(ask.dimensions)}
         self._database.executemany("INSERT INTO parts VALUES (?, ?, ?)", parts)
+        asks = [replace(ask, judge=self._judge_of(ask)) for ask in asks]
         places = (place for dialogue in dialogues() for place in _places(asks, dialogue))
         self._database.executemany("INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?, ?, ?)", places)
         if len(asks) > 1:
@@ -228,6 +229,12 @@ class Ledger:
             self._database.executemany(_ASK_FOR_WHAT_IS_HELD, ((settings,) for settings in unrecorded))
         (samples,) = self._database.execute("SELECT ifnull(max(samples), 0) FROM asked").fetchone()
         self._database.executemany("INSERT INTO numbers VALUES (?)", ((number,) for number in range(samples)))
+
+    def _judge_of(self, ask: Ask) -> str:
+        """Return what the judge was called last, which is no part of its settings."""
+        query = "SELECT judge FROM held WHERE settings = ? ORDER BY at DESC, rowid DESC LIMIT 1"
+        found = self._database.execute(query, (ask.settings,)).fetchone()
+        return str(found[0]) if found else ask.judge
 
     def spent(self) -> tuple[int, int, float]:
         """Return the calls, tokens and US dollars that the ratings held have cost, whoever asked for them."""

@@ -75,6 +75,12 @@ class RunScores:
     remarks: Sequence[str] = ()
     asked: Mapping[Path, Command] = field(default_factory=dict)
 
+    def rater_of(self, judge: str, settings: str) -> str | None:
+        """Return who rated under these settings, though the judge went by another name then; None if nobody did."""
+        alike = [each for each in self.health if each.settings == settings]
+        named = [each.rater for each in alike if each.judge == judge]
+        return named[0] if named else alike[0].rater if len(alike) == 1 else None
+
     def shortfalls(self) -> Iterator[str]:
         """Yield what is missing of the ratings that were asked for, and which systems have no reward at all."""
         yield from filter(None, (each.shortfall for each in self.health))

@@ -255,7 +255,7 @@ class RunFolder:
         )
         # Releases before did not keep the lines, which are all of them if no other number of ratings comes of that.
         whole = replace(ask, lines=((0, self._count() - 1),))
-        is_whole = ask.lines is None and ratings_of(whole, self._kept()) == command["ratings"]
+        is_whole = ask.lines is None and ask.judge and ratings_of(whole, self._kept()) == command["ratings"]
         return whole if is_whole else ask
 
     def _kept(self) -> Iterator[Kept]:

@@ -179,7 +179,7 @@ def test_standard_output_is_json_lines_and_nothing_else() -> None:
 
     (row,) = map(json.loads, done.stdout.splitlines())
     assert row["turns"][0] == {"role": "seeker", "text": "I lost my job.", "analysis": None}
-    assert done.stderr.decode().startswith("stdin: messages format, 1 dialogues\nstdin:1: byte-order mark found")
+    assert done.stderr.decode().startswith("stdin: messages format, 1 dialogue\nstdin:1: byte-order mark found")
 
 
 def test_columns_and_roles_are_taken() -> None:

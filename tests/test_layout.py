@@ -137,7 +137,9 @@ def test_names_and_figures_are_whole_in_a_terminal(width: int) -> None:
 
     folded = "".join(scored.split())
     assert all(name in folded for name in NAMES)
-    assert re.search(r"reward\s+[+-]\d\.\d{3}\s+[+-]\d\.\d{3} … [+-]\d\.\d{3}", scored)
+    figure, interval = r"[+-]\d\.\d{3}", r"[+-]\d\.\d{3} … [+-]\d\.\d{3}"
+    stacked = rf"reward\s+mean: {figure}\s+95 % interval: {interval}\s+coverage: 100%"
+    assert re.search(stacked if width == 40 else rf"reward\s+{figure}\s+{interval}\s+100%", scored)
     for text in (graded, compared):
         folded = "".join(text.split())
         assert all(name in folded for name in NAMES)

@@ -83,7 +83,7 @@ def test_many_files_are_announced_by_their_format(perm: Perm) -> None:
     *lines, last = perm("convert", "in", "--out", "out.jsonl").err.splitlines()
 
     assert lines[0] == "25 files, the first in/00.txt: transcript format, 25 dialogues"
-    assert lines[1] == "1 file in/z.jsonl: native format, 1 dialogues"
+    assert lines[1] == "1 file in/z.jsonl: native format, 1 dialogue"
     assert lines[2].startswith("in/00.txt: 1 empty reply passed over")
     assert (len(lines), lines[-1], last) == (23, "… and 5 more remarks on other files", "written: out.jsonl")
 

@@ -158,8 +158,9 @@ def _said(table: Table, items: Sequence[Item]) -> dict[tuple[Item, str, str], st
     """Return the rationales for some items, by item, dimension and rater."""
     if not table.runs:
         return {}
-    names = {(each.judge, each.settings): each.rater for each in table.health}
     found = rationales(table.runs.runs, items)
     return {
-        (item, dimension, names[judge, settings]): text for (item, dimension, judge, settings), text in found.items()
+        (item, dimension, rater): text
+        for (item, dimension, judge, settings), text in found.items()
+        if (rater := table.runs.rater_of(judge, settings))
     }

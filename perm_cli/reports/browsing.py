@@ -90,13 +90,12 @@ def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_
 
     Each knows its `rater`, the `rank` of its dimension among the rubrics, and the `top` of the dimension's scale.
     """
-    names = {(each.judge, each.settings): each.rater for each in runs.health}
     found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)
     for run in runs.runs:
         folder = RunFolder(run)
         asked = wordings_of(folder.record["settings"])
         for row in folder.rows():
-            place, rater = (row["dialogue_id"], row["system"]), names.get((row["judge"], row["settings"]))
+            place, rater = (row["dialogue_id"], row["system"]), runs.rater_of(row["judge"], row["settings"])
             if place not in places or rater is None:
                 continue
             own = found[place]

@@ -21,8 +21,7 @@ def summary_table(summary: Summary) -> Grid:
     """Return the systems with their measures, the reward last with its parts above it."""
     several = len({(system.judge, system.settings) for system in summary.systems}) > 1
     about = ["system", *(["judge", "settings"] if several else []), "measure"]
-    columns, spare = ["mean", "95 % interval", "coverage"], [["95 % interval"], ["coverage"]]
-    table = Grid(columns=[*about, *columns], names=len(about), spare=spare)
+    table = Grid(columns=[*about, "mean", "95 % interval", "coverage"], names=len(about), spare=[])
     for system in summary.systems:
         head = [_name(system), *([name_of(system.judge), system.settings] if several else [])]
         for measure in _shown(system, summary):
