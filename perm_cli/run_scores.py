@@ -96,8 +96,8 @@ class RunScores:
         seen: set[tuple[str, str]] = set()
         for run in self.runs:
             own = set()
-            lines = self.asked[run]["lines"] if run in self.asked else None
-            for dialogue in RunFolder(run).dialogues(lines):
+            folder = RunFolder(run)
+            for dialogue in folder.dialogues(self.asked[run]["lines"]) if run in self.asked else folder.texts():
                 place = (dialogue.id, dialogue.system)
                 if place not in seen:
                     own.add(place)
@@ -205,8 +205,10 @@ def _differing(runs: Sequence[Path]) -> set[tuple[str, str]]:
     differing = set()
     for run in runs:
         last = {
-            name: blake2b(orjson.dumps([text.turns, text.scenario, text.persona]), digest_size=16).digest()
-            for name, text in RunFolder(run).texts().items()
+            (text.id, text.system): blake2b(
+                orjson.dumps([text.turns, text.scenario, text.persona]), digest_size=16
+            ).digest()
+            for text in RunFolder(run).texts()
         }
         differing |= {name for name, text in last.items() if texts.setdefault(name, text) != text}
     return differing

@@ -193,14 +193,10 @@ class RunFolder:
             except RowError as error:
                 raise RunError(f"{self.path}/dialogues.jsonl: {row['id']!r}: {error}; remove the file") from error
 
-    def texts(self) -> dict[tuple[str, str], Dialogue]:
-        """Return the dialogues of the run by id and system, of one that was edited the text asked about last."""
+    def texts(self) -> Iterator[Dialogue]:
+        """Yield the dialogues that were asked about; of one that was edited, the text asked about last comes last."""
         asked = dict.fromkeys(_ranges(each.get("lines")) for each in reversed(self.record["commands"]))
-        return {
-            (dialogue.id, dialogue.system): dialogue
-            for lines in reversed(asked or {None: None})
-            for dialogue in self.dialogues(lines)
-        }
+        return (dialogue for lines in reversed(asked or {None: None}) for dialogue in self.dialogues(lines))
 
     def edited(self, lines: LineRanges) -> Iterator[Dialogue]:
         """Yield those of the dialogues on these lines of which the folder holds another text too."""
@@ -253,10 +249,11 @@ class RunFolder:
             samples=asked.get("samples", 1),
             lines=_ranges(command.get("lines")),
         )
-        # Releases before did not keep the lines, which are all of them if no other number of ratings comes of that.
+        if ask.lines is not None or not ask.judge:
+            return ask
+        # Releases before did not keep the lines, which are all of them if that many ratings come of these.
         whole = replace(ask, lines=((0, self._count() - 1),))
-        is_whole = ask.lines is None and ask.judge and ratings_of(whole, self._kept()) == command["ratings"]
-        return whole if is_whole else ask
+        return whole if ratings_of(whole, self._kept()) == command["ratings"] else ask
 
     def _kept(self) -> Iterator[Kept]:
         for number, row in enumerate(self._dialogue_rows()):
