@@ -1,4 +1,4 @@
-"""Where rubrics and prompt templates lie: beside the package in a checkout, inside it once installed."""
+"""Where rubrics and prompt templates lie: beside the package in a checkout, in its folder `shipped` once installed."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ _PACKAGE = Path(__file__).parent
 
 def shipped(folder: str) -> Path:
     """Return the path of the shipped folder `prompts` or `rubrics`."""
-    installed = _PACKAGE / folder
+    installed = _PACKAGE / "shipped" / folder
     return installed if installed.is_dir() else _PACKAGE.parent / folder
