@@ -76,14 +76,14 @@ async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
     """Rate dialogues with everything a run does: render, send, read, store, show progress."""
     from rich.console import Console
 
-    from perm_cli.assets import shipped
-    from perm_cli.formats import Reading
-    from perm_cli.formats.sources import source_of
-    from perm_cli.judges import open_judge
+    from perm_cli.cli.progress import shown_progress
+    from perm_cli.dialogues.files.reading import Reading
+    from perm_cli.dialogues.files.sources import source_of
+    from perm_cli.judges.routes import open_judge
     from perm_cli.judges.settings import JudgeSettings
-    from perm_cli.progress import shown_progress
-    from perm_cli.runs import open_run
-    from perm_cli.scoring import Order, Stop, entered, make_ratings, prepare
+    from perm_cli.prompts.shipped import shipped
+    from perm_cli.ratings.run_folder import open_run
+    from perm_cli.scoring.live import Order, Stop, entered, make_ratings, prepare
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "d.jsonl")

@@ -30,11 +30,11 @@ SAMPLES = HERE.parents[1] / "data" / "samples" / "dialogues.jsonl"
 
 def job_of(path: Path) -> Any:
     """Return the job of rating some dialogues with the embedded judge."""
-    from perm_cli.assets import shipped
-    from perm_cli.formats import Reading
-    from perm_cli.formats.sources import source_of
+    from perm_cli.dialogues.files.reading import Reading
+    from perm_cli.dialogues.files.sources import source_of
     from perm_cli.judges.settings import JudgeSettings
-    from perm_cli.scoring import Order, prepare
+    from perm_cli.prompts.shipped import shipped
+    from perm_cli.scoring.live import Order, prepare
 
     judge = JudgeSettings(name="local", model="local", temperature=0.0)
     return prepare(
@@ -52,10 +52,10 @@ async def run_perm(path: Path) -> dict[str, float]:
     """Rate as `perm score` does."""
     from rich.console import Console
 
-    from perm_cli.judges import open_judge
-    from perm_cli.progress import shown_progress
-    from perm_cli.runs import open_run
-    from perm_cli.scoring import Stop, entered, make_ratings
+    from perm_cli.cli.progress import shown_progress
+    from perm_cli.judges.routes import open_judge
+    from perm_cli.ratings.run_folder import open_run
+    from perm_cli.scoring.live import Stop, entered, make_ratings
 
     job = job_of(path)
     with (
@@ -77,10 +77,10 @@ async def run_engine(path: Path, threads: int | None = None) -> dict[str, float]
     import xllamacpp
 
     from perm_cli.judges.dialects import opening_dialect, payload_of
-    from perm_cli.judges.local import _parameters, _with_short_rationale, weights_of
-    from perm_cli.judges.seam import Request
-    from perm_cli.ratings import schema_of
-    from perm_cli.scoring import calls_of
+    from perm_cli.judges.judge import Request
+    from perm_cli.judges.route_embedded import _parameters, _with_short_rationale, weights_of
+    from perm_cli.ratings.rating import schema_of
+    from perm_cli.scoring.live import calls_of
 
     job = job_of(path)
     parameters = _parameters(xllamacpp.CommonParams(), weights_of("local").path)

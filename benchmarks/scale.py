@@ -42,16 +42,16 @@ def run(path: Path, out: Path) -> dict[str, float]:
     """Rate and fuse, as `perm score` does, without a network; return seconds and megabytes."""
     from rich.console import Console
 
-    from perm_cli.assets import shipped
     from perm_cli.cli.fusing import fuse_once, fused_before
-    from perm_cli.formats import Reading
-    from perm_cli.formats.sources import source_of
-    from perm_cli.judges.seam import Reply, Request
+    from perm_cli.cli.progress import shown_progress
+    from perm_cli.dialogues.files.reading import Reading
+    from perm_cli.dialogues.files.sources import source_of
+    from perm_cli.judges.judge import Reply, Request
     from perm_cli.judges.settings import JudgeSettings
-    from perm_cli.progress import shown_progress
-    from perm_cli.rewards import Recipe
-    from perm_cli.runs import open_run
-    from perm_cli.scoring import Order, Stop, entered, make_ratings, prepare
+    from perm_cli.prompts.shipped import shipped
+    from perm_cli.ratings.run_folder import open_run
+    from perm_cli.rewards.reward import Recipe
+    from perm_cli.scoring.live import Order, Stop, entered, make_ratings, prepare
 
     class Instant:
         calls = 0

@@ -1,12 +1,13 @@
 """What does not fit in a value from outside, in the words of all our messages: what was found, what was expected."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
 from pydantic_core import ErrorDetails, ValidationError
 
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 
 Finding = tuple[str, str]
 
@@ -115,3 +116,20 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch":
         return "some text" if context["pattern"] == NON_BLANK else f"text of the form {context['pattern']}"
     return str(context.get("expected") or _EXPECTED.get(kind.partition("_")[0], kind.replace("_", " ")))
+
+
+_TYPO = 0.85  # of two names that are one but for a slip
+
+
+def expected_name(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is nearest, or all of them where none is near."""
+    names = list(known)
+    near = get_close_matches(name.lower(), names, 1)
+    return near[0] if near else f"one of {', '.join(names)}"
+
+
+def misspelt(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was surely meant, None if another one may have been."""
+    names = list(known)
+    near = [] if name in names else get_close_matches(name, names, 1, _TYPO)
+    return near[0] if near else None

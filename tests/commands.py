@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from perm_cli.cli import main
-from perm_cli.ratings import rating_line
+from perm_cli.ratings.rating import rating_line
 from tests.loopback import Answer, Loopback, refusal
 from tests.makers import rating, row, written
 

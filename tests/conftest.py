@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from perm_cli.assets import shipped
-from perm_cli.prompts import PromptBook
-from perm_cli.rubrics import Pack, load_rubrics
+from perm_cli.prompts.book import PromptBook
+from perm_cli.prompts.rubrics import Pack, load_rubrics
+from perm_cli.prompts.shipped import shipped
 
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from perm_cli.ratings import Rating
+from perm_cli.ratings.rating import Rating
 
 
 def row(place: int = 0, **changes: Any) -> dict[str, Any]:

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.biases import feature_table
-from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.features import NAMES, as_row, features_by_turn, features_of
-from perm_cli.fences import Fence, fenced, unfenced
-from perm_cli.judges import caveat_of, default_concurrency, identity_of, missing, open_judge
-from perm_cli.judges.baseline import CAVEAT
-from perm_cli.judges.seam import Request
+from perm_cli.comparing.biases import feature_table
+from perm_cli.comparing.table import Item
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.features import NAMES, as_row, features_by_turn, features_of
+from perm_cli.judges.judge import Request
+from perm_cli.judges.route_baseline import CAVEAT
+from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, missing, open_judge
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts import PromptBook
-from perm_cli.ratings import schema_of
-from perm_cli.scores import Item
+from perm_cli.prompts.book import PromptBook
+from perm_cli.prompts.fences import Fence, fenced, unfenced
+from perm_cli.ratings.rating import schema_of
 from perm_cli.words import Role
 
 BASELINE = JudgeSettings(name="baseline", model="baseline")

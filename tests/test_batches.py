@@ -26,11 +26,11 @@ from tenacity import wait_none
 from typer.main import get_command
 
 from perm_cli import cli
-from perm_cli.files import rewriting
-from perm_cli.judges.batch_apis import AnthropicBatches, OpenAIBatches, _lines
-from perm_cli.prompts import PromptBook
-from perm_cli.rubrics import load_rubrics
-from perm_cli.runs import RunFolder
+from perm_cli.disk import rewriting
+from perm_cli.judges.batch_api import AnthropicBatches, OpenAIBatches, _lines
+from perm_cli.prompts.book import PromptBook
+from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.statistics.means import bootstrap_means
 from tests.batch_loopback import BatchLoopback, Fault, Outcome, batch_loopback
 from tests.loopback import Answer, refusal, verdict
@@ -162,10 +162,10 @@ def swift(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("perm_cli.cli.batch._POLL_S", 0.0)
     monkeypatch.setattr("httpx._transports.default.create_ssl_context", _no_certificates)
     monkeypatch.setattr(httpx.Client, "__init__", _remembered)
-    monkeypatch.setattr("perm_cli.scoring.PromptBook", _book)
-    monkeypatch.setattr("perm_cli.scoring.load_rubrics", _rubrics)
-    monkeypatch.setattr("perm_cli.batches.load_rubrics", _rubrics)
-    monkeypatch.setattr("perm_cli.reports.summary.bootstrap_means", partial(bootstrap_means, resamples=2))
+    monkeypatch.setattr("perm_cli.scoring.live.PromptBook", _book)
+    monkeypatch.setattr("perm_cli.scoring.live.load_rubrics", _rubrics)
+    monkeypatch.setattr("perm_cli.scoring.batches.load_rubrics", _rubrics)
+    monkeypatch.setattr("perm_cli.rewards.summary.bootstrap_means", partial(bootstrap_means, resamples=2))
     monkeypatch.setattr(cli, "app", _command())
     monkeypatch.setenv("JUDGE_KEY", KEY)
     written(tmp_path / "d.jsonl", [row(place) for place in range(DIALOGUES)])

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from perm_cli.biases import family_of, feature_table, leans, structures
-from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.features import NAMES, as_row, features_of
-from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.comparing.biases import family_of, feature_table, leans, structures
+from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.features import NAMES, as_row, features_of
 from perm_cli.statistics.resampling import Resamples
 
 EXACT = 1e-9

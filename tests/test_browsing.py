@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.ratings import Rating
+from perm_cli.comparing.from_runs import read_runs
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.ratings.rating import Rating
+from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.browsing import Shelf, browsable
-from perm_cli.run_scores import read_runs
-from perm_cli.runs import RunFolder
 from perm_cli.words import DIMENSIONS
 from tests.makers import rating
 

@@ -9,12 +9,12 @@ import pytest
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.chat import ChatJudge
-from perm_cli.judges.http import HttpTransport
+from perm_cli.judges.judge import Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.pace import Pace
-from perm_cli.judges.seam import Request
+from perm_cli.judges.route_compatible import HttpTransport
 from perm_cli.judges.settings import JudgeSettings, Price
-from perm_cli.prompts import Prompt
+from perm_cli.prompts.book import Prompt
 from tests.loopback import Answer, Answering, loopback, refusal, verdict
 from tests.test_judges import Time
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perm_cli.judges.baseline import CAVEAT
-from perm_cli.rewards import bystander_term, empathy_of
+from perm_cli.judges.route_baseline import CAVEAT
+from perm_cli.rewards.reward import bystander_term, empathy_of
 from tests.commands import Perm
 from tests.makers import written
 from tests.test_cli import records

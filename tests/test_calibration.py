@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perm_cli.calibration import (
+from perm_cli.comparing.table import Given, Item, table_of
+from perm_cli.errors import SettingsError
+from perm_cli.ratings.spending import Spending
+from perm_cli.rewards.calibration import (
     Calibration,
     Curve,
     calibrated,
@@ -18,11 +21,8 @@ from perm_cli.calibration import (
     read_calibration,
     write_calibration,
 )
-from perm_cli.errors import SettingsError
-from perm_cli.reports.spending import Spending
-from perm_cli.reports.summary import read_summary, summarise, summary_json
-from perm_cli.rewards import BOUNDS, Recipe, bystander_term, empathy_of, rewards_of
-from perm_cli.scores import Given, Item, table_of
+from perm_cli.rewards.reward import BOUNDS, Recipe, bystander_term, empathy_of, rewards_of
+from perm_cli.rewards.summary import read_summary, summarise, summary_json
 from perm_cli.words import DIMENSIONS
 from tests.makers import rating
 

@@ -8,6 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from perm_cli.comparing.systems import leaderboard
+from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.reports.charts import (
     COLOURS,
     Chart,
@@ -18,8 +20,6 @@ from perm_cli.reports.charts import (
     length_chart,
     people_chart,
 )
-from perm_cli.scores import Given, Item, Scores, table_of
-from perm_cli.systems import leaderboard
 
 
 def scores(*given: tuple[str, str, int, str, str, float]) -> Scores:

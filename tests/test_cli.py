@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from perm_cli.assets import shipped
-from perm_cli.rewards import bystander_term, empathy_of
+from perm_cli.prompts.shipped import shipped
+from perm_cli.rewards.reward import bystander_term, empathy_of
 from tests.commands import Perm, runner
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.makers import row, written

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from perm_cli.comparison import compare
-from perm_cli.labels import read_ratings
-from perm_cli.panel import convene
+from perm_cli.comparing.from_runs import Health
+from perm_cli.comparing.labels import read_ratings
+from perm_cli.comparing.panel import convene
+from perm_cli.comparing.side_by_side import compare
+from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.reports.compared import (
     CLOSING,
     agreement_table,
@@ -22,9 +24,7 @@ from perm_cli.reports.compared import (
     pair_table,
     use_table,
 )
-from perm_cli.rewards import Recipe
-from perm_cli.run_scores import Health
-from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.resampling import Resamples
 
 HOSTILE = "\x1b[2J[red]\x00\u202e\n=1+1"

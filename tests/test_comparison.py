@@ -10,9 +10,9 @@ import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
 
-from perm_cli.comparison import DISPUTES, Comparison, compare, tie_share
-from perm_cli.run_scores import REWARD
-from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.comparing.from_runs import REWARD
+from perm_cli.comparing.side_by_side import DISPUTES, Comparison, compare, tie_share
+from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.statistics.agreement import ordinal_alpha
 from perm_cli.statistics.resampling import Floats
 from perm_cli.words import DIMENSIONS

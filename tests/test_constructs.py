@@ -2,10 +2,10 @@
 
 import pytest
 
-from perm_cli.constructs import mapping, read_map
+from perm_cli.comparing.against_people import Mapped
+from perm_cli.comparing.expectations import mapping, read_map
+from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.errors import SettingsError
-from perm_cli.scores import Given, Item, Scores, table_of
-from perm_cli.validation import Mapped
 
 
 def rated(judged: str, human: str) -> Scores:

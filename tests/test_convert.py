@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from perm_cli.cli.convert import run
 from perm_cli.cli.options import ReadingOptions
-from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.exports import WRITERS
+from perm_cli.dialogues.files.cells import guarded, unguarded
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import BOM, source_of
 from perm_cli.errors import PermError
-from perm_cli.exports import WRITERS
-from perm_cli.formats import Reading
-from perm_cli.formats.cells import guarded, unguarded
-from perm_cli.formats.sources import BOM, source_of
 from tests.test_formats import lines, messages, native, read, saved
 
 ROWS = [

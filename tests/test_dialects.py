@@ -7,9 +7,9 @@ import pytest
 
 from perm_cli.errors import CallFailed
 from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of, softened
-from perm_cli.judges.seam import Request
+from perm_cli.judges.judge import Request
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts import Prompt
+from perm_cli.prompts.book import Prompt
 
 SCHEMA = {"type": "object"}
 REQUEST = Request(prompt=Prompt("Rate the reply.", "I am here."), schema=SCHEMA)

@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn, judged_turns
+from perm_cli.dialogues.dialogue import Dialogue, Turn, judged_turns
 from perm_cli.words import Role, Turns
 
 ROLES: dict[str, Role] = {"k": "seeker", "p": "supporter"}

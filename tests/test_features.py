@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.features import NAMES, SYMPATHY, as_row, features_by_turn, features_of
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.features import NAMES, SYMPATHY, as_row, features_by_turn, features_of
 
 
 def test_features_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.fences import Fence, fenced
+from perm_cli.prompts.fences import Fence, fenced
 
 CHARACTERS = st.characters(exclude_categories=())
 PIECES = [

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import pytest
 
+from perm_cli.disk import rewriting, write_whole
 from perm_cli.errors import SettingsError
-from perm_cli.files import rewriting, write_whole
 
 _WRITER = """
 import sys
@@ -62,7 +62,7 @@ def test_two_at_once_do_not_mix() -> None:
 def test_a_planted_link_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder that others write to, somebody may have guessed the name of the draft."""
     Path("mine").write_text("mine")
-    monkeypatch.setattr("perm_cli.files.token_hex", lambda _: "0" * 16)
+    monkeypatch.setattr("perm_cli.disk.token_hex", lambda _: "0" * 16)
     Path(f".out.{'0' * 16}.part").symlink_to("mine")
     Path(".out.part").symlink_to("mine")
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from perm_cli.formats import Reading, archives, documents
-from perm_cli.formats.bounds import excess_of
-from perm_cli.formats.cells import number_or_text
-from perm_cli.formats.sources import MAX_LINE_BYTES, Source
+from perm_cli.dialogues.files import archives, documents
+from perm_cli.dialogues.files.bounds import excess_of
+from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import MAX_LINE_BYTES, Source
 from tests.fuzz.claims import dialogues_are_read_or_refused
 from tests.test_formats import UTF_8, census_of, lines, messages, native, read, refusal, saved, told
 from tests.test_formats_foreign import SAMPLES, log, sample

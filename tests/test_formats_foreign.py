@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.formats import Reading, read_roles
-from perm_cli.formats.sources import Source, source_of
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.sources import Source, source_of
 from tests.test_formats import ALL_NAMES, NO_WORD, OTHER_NAMES, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD = "The bread burned.", "That smell stays for days."

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.formats import Reading, read_dialogues, read_roles
-from perm_cli.formats.sources import Source, source_of, told_apart
+from perm_cli.dialogues.check import read_dialogues
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.sources import Source, source_of, told_apart
 from tests.test_formats import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD, MORE, THEN = "The bread burned.", "That smell stays for days.", "It does.", "Open a window."

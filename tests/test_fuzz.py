@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.assets import shipped
-from perm_cli.formats import Columns, Reading
-from perm_cli.ratings import rating_line
-from perm_cli.rubrics import load_rubrics
+from perm_cli.dialogues.files.columns import Columns
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.rating import rating_line
 from perm_cli.words import DIMENSIONS, DimensionName, FormatName
 from tests import test_formats_foreign as foreign
 from tests import test_formats_training as training

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from perm_cli.comparing.checks import check_against, check_bar, failed
+from perm_cli.comparing.systems import leaderboard
+from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.errors import SettingsError
-from perm_cli.grading import check_against, check_bar, failed
-from perm_cli.scores import Given, Item, Scores, table_of
-from perm_cli.systems import leaderboard
 
 
 def made(system: str, values: Sequence[float], rater: str = "j", prefix: str = "d") -> Scores:

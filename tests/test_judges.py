@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
-from perm_cli.judges import default_concurrency, gives_logprobs, identity_of, missing, open_judge, route_of
 from perm_cli.judges.chat import ATTEMPTS, FEW_ATTEMPTS, ChatJudge
 from perm_cli.judges.headers import retry_after_s
-from perm_cli.judges.http import HttpTransport, is_loopback
+from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.limiter import Limiter
-from perm_cli.judges.local import TOO_SMALL, missing_parts, weights_of
 from perm_cli.judges.pace import Pace
-from perm_cli.judges.seam import Reply, Request
+from perm_cli.judges.route_compatible import HttpTransport, is_loopback
+from perm_cli.judges.route_embedded import TOO_SMALL, missing_parts, weights_of
+from perm_cli.judges.routes import default_concurrency, gives_logprobs, identity_of, missing, open_judge, route_of
 from perm_cli.judges.settings import JudgeSettings, Price
-from perm_cli.prompts import Prompt
-from perm_cli.ratings import schema_of
-from perm_cli.rubrics import Pack
-from perm_cli.verdicts import read_verdict
+from perm_cli.prompts.book import Prompt
+from perm_cli.prompts.rubrics import Pack
+from perm_cli.ratings.rating import schema_of
+from perm_cli.ratings.verdicts import read_verdict
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 
 KEY = "sk-never-to-be-seen"

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.comparing.labels import is_ratings_file, labels_of, read_ratings
+from perm_cli.comparing.table import Item
+from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import SettingsError
-from perm_cli.labels import is_ratings_file, labels_of, read_ratings
-from perm_cli.scores import Item
 
 SPOKEN = (Turn(role="seeker", text="Hm."), Turn(role="supporter", text="Yes?"))
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.comparing.labels import labels_of, with_labels
+from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import SettingsError
-from perm_cli.labels import labels_of, with_labels
-from perm_cli.scores import Given, Item, Scores, table_of
 
 
 def labelled(labels: Mapping[str, Any], name: str = "d", system: str = "s") -> Dialogue:

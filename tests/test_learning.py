@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
+from perm_cli.comparing.against_people import Mapped
+from perm_cli.comparing.learning import learn
+from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.errors import SettingsError
-from perm_cli.learning import learn
-from perm_cli.scores import Given, Item, Scores, table_of
-from perm_cli.validation import Mapped
 from tests.test_validation import SAME, columns_of, made, out_of_fold
 
 JUDGE = {"judge": ("openai/m", "abc123")}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perm_cli.ledger import Ask, Kept, Ledger
+from perm_cli.ratings.ledger import Ask, Kept, Ledger
 from perm_cli.words import Role
 from tests.makers import rating
 

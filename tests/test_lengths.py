@@ -10,9 +10,9 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from perm_cli.dialogues import Turn
+from perm_cli.dialogues.dialogue import Turn
 from perm_cli.errors import SettingsError
-from perm_cli.lengths import SHIPPED, completion_text, token_counter
+from perm_cli.rewards.lengths import SHIPPED, completion_text, token_counter
 
 
 @pytest.fixture

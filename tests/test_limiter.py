@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.assets import shipped
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import source_of
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked
-from perm_cli.formats import Reading
-from perm_cli.formats.sources import source_of
 from perm_cli.judges.budget import Budget, BudgetReached, Use
 from perm_cli.judges.chat import ChatJudge
+from perm_cli.judges.judge import Answer
 from perm_cli.judges.limiter import Limiter, Turn
 from perm_cli.judges.pace import Pace
-from perm_cli.judges.seam import Answer
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.runs import open_run
-from perm_cli.scoring import Order, Stop, entered, make_ratings, prepare
+from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.run_folder import open_run
+from perm_cli.scoring.live import Order, Stop, entered, make_ratings, prepare
 from tests.makers import row, written
 from tests.simulation import fullest_minute
 from tests.test_judges import Time

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from perm_cli.assets import shipped
+from perm_cli.comparing.from_runs import read_runs
+from perm_cli.prompts.rubrics import wording_of, wordings_of
+from perm_cli.prompts.shipped import shipped
 from perm_cli.reports.making import ends_of, formula, recipe_facts, wording_tables
 from perm_cli.reports.report import report_of
-from perm_cli.rewards import Recipe, rewards_of
-from perm_cli.rubrics import wording_of, wordings_of
-from perm_cli.run_scores import read_runs
+from perm_cli.rewards.reward import Recipe, rewards_of
 from tests.makers import rating
 from tests.test_browsing import talk, whole, written_run
 

@@ -7,15 +7,15 @@ import pytest
 
 from perm_cli.errors import CallFailed
 from perm_cli.judges.chat import ATTEMPTS, ChatJudge
+from perm_cli.judges.judge import Answer, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.redaction import Redaction
-from perm_cli.judges.seam import Answer, Request
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts import Prompt
-from perm_cli.ratings import schema_of
-from perm_cli.rubrics import Pack
+from perm_cli.prompts.book import Prompt
+from perm_cli.prompts.rubrics import Pack
+from perm_cli.ratings.rating import schema_of
 from tests.test_judges import Time
 
 GONE = CallFailed("connection refused\x1b[31m", kind="connection", transient=True)

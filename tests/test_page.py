@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 import pytest
 
-from perm_cli.dialogues import Dialogue
+from perm_cli.comparing.from_runs import read_runs
+from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.reports.browsing import Shelf
 from perm_cli.reports.charts import Chart
 from perm_cli.reports.page import Fact, Page, Table, render
 from perm_cli.reports.report import report_of
 from perm_cli.reports.terms import Group
-from perm_cli.run_scores import read_runs
 from tests.test_browsing import FINAL, talk, whole, written_run
 
 HOSTILE = (

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from perm_cli.panel import convene
-from perm_cli.rewards import Recipe, bystander_term, empathy_of
-from perm_cli.run_scores import REWARD
-from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.comparing.from_runs import REWARD
+from perm_cli.comparing.panel import convene
+from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.rewards.reward import Recipe, bystander_term, empathy_of
 from perm_cli.statistics.agreement import intraclass
 from perm_cli.statistics.resampling import Floats, Resamples
 from perm_cli.words import DIMENSIONS, PanelName

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from perm_cli.dialogues import Dialogue, Turn
-from perm_cli.preferences import Count, Pair, Prompt, best_of, best_row, pair_rows, pairs_of, prompts_of
-from perm_cli.scores import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.training.preferences import Count, Pair, Prompt, best_of, best_row, pair_rows, pairs_of, prompts_of
 from perm_cli.words import PairFormat, PairStrategy, PolicyStyle
 
 MISSING = math.nan

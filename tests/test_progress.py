@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from perm_cli import progress
-from perm_cli.progress import ProgressLine, shown_progress
+from perm_cli.cli import progress
+from perm_cli.cli.progress import ProgressLine, shown_progress
 from tests.makers import rating
 
 USED = {"tokens_in": 3000, "tokens_out": 1000, "attempts": 1}

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from perm_cli.dialogues import Turn
+from perm_cli.dialogues.dialogue import Turn
 from perm_cli.integrations.openrlhf import items_of
 from perm_cli.integrations.rows import item_of
 from perm_cli.integrations.slime import _item as slime_item

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from perm_cli.assets import shipped
-from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import AssetError
-from perm_cli.fences import fenced
-from perm_cli.prompts import Answer, Prompt, PromptBook, Question
-from perm_cli.rubrics import Pack, load_rubrics
+from perm_cli.prompts.book import Answer, Prompt, PromptBook, Question
+from perm_cli.prompts.fences import fenced
+from perm_cli.prompts.rubrics import Pack, load_rubrics
+from perm_cli.prompts.shipped import shipped
 from perm_cli.words import DIMENSIONS, DimensionName
 
 EVERY = set(DIMENSIONS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from perm_cli.quotes import Quote, quotes_in
+from perm_cli.reports.quotes import Quote, quotes_in
 
 SAID = "I'm so sorry. You told the doctor straight away, and you don't trust your own hands any more."
 

@@ -10,10 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perm_cli.errors import CallFailed, JudgeUnusable
-from perm_cli.judges.seam import Reply, Request, TokenChoice
-from perm_cli.prompts import Prompt, Question
-from perm_cli.ratings import Call, Rating, RatingRules, is_settled, key_of, rate, rating_line, read_rating, schema_of
-from perm_cli.rubrics import Pack
+from perm_cli.judges.judge import Reply, Request, TokenChoice
+from perm_cli.prompts.book import Prompt, Question
+from perm_cli.prompts.rubrics import Pack
+from perm_cli.ratings.rating import (
+    Call,
+    Rating,
+    RatingRules,
+    is_settled,
+    key_of,
+    rate,
+    rating_line,
+    read_rating,
+    schema_of,
+)
 from perm_cli.words import DimensionName
 from tests.makers import rating
 

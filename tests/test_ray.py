@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from perm_cli.assets import shipped
-from perm_cli.formats import Reading
-from perm_cli.formats.sources import source_of
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import source_of
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.ratings import Rating
-from perm_cli.ray_grader import Grader, _brief, _rows, _shards
-from perm_cli.runs import open_run, take_away
-from perm_cli.scoring import Order, entered, prepare
-from perm_cli.shards import read_shard, write_shard
+from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.rating import Rating
+from perm_cli.ratings.run_folder import open_run, take_away
+from perm_cli.ratings.shards import read_shard, write_shard
+from perm_cli.scoring.live import Order, entered, prepare
+from perm_cli.scoring.on_ray import Grader, _brief, _rows, _shards
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perm_cli.errors import CallFailed
+from perm_cli.judges.judge import Reply, TokenChoice
 from perm_cli.judges.replies import read_reply
-from perm_cli.judges.seam import Reply, TokenChoice
 from perm_cli.judges.settings import Price
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from perm_cli.cli import main
-from perm_cli.dialogues import Dialogue
+from perm_cli.comparing.from_runs import read_runs
+from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.reports.browsing import Shelf, browsable
 from perm_cli.reports.page import Page as Report
 from perm_cli.reports.page import render
 from perm_cli.reports.report import report_of
-from perm_cli.run_scores import read_runs
 from perm_cli.words import DIMENSIONS
 from tests.test_browsing import FINAL, talk, whole, written_run
 from tests.test_charts import contrast

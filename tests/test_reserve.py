@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import RunError
-from perm_cli.ratings import rating_line
-from perm_cli.reserve import Reserve
+from perm_cli.ratings.rating import rating_line
+from perm_cli.ratings.reserve import Reserve
 from tests.makers import rating
 
 

@@ -21,12 +21,12 @@ from typing import Any
 
 import pytest
 
-from perm_cli.assets import shipped
-from perm_cli.dialogues import Turn
+from perm_cli.dialogues.dialogue import Turn
 from perm_cli.errors import JudgeUnusable
-from perm_cli.reserve import Reserve
+from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.reserve import Reserve
 from perm_cli.reward import Item, Perm, Result, reward_settings
-from perm_cli.reward.engine import engine_of
+from perm_cli.training.engine import engine_of
 from tests.commands import runner
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.rewarding import DIMENSIONS, asking, garbled, items

@@ -9,9 +9,9 @@ import pytest
 from perm_cli.errors import RewardMissing
 from perm_cli.integrations.rows import rationale_of
 from perm_cli.reward import Item
-from perm_cli.reward.filling import Memory, filled
-from perm_cli.reward.items import Result
-from perm_cli.rewards import Recipe, rewards_of, unrated
+from perm_cli.rewards.reward import Recipe, rewards_of, unrated
+from perm_cli.training.items import Result
+from perm_cli.training.stand_ins import Memory, filled
 from perm_cli.words import OnMissing
 from tests.loopback import Answer, loopback, refusal, verdict
 from tests.makers import rating

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perm_cli.errors import SettingsError
-from perm_cli.ratings import Rating
-from perm_cli.rewards import Recipe, Reward, bystander_term, empathy_of, length_term, read_weights, rewards_of
+from perm_cli.ratings.rating import Rating
+from perm_cli.rewards.reward import Recipe, Reward, bystander_term, empathy_of, length_term, read_weights, rewards_of
 from perm_cli.words import DIMENSIONS, EMPATHY, FUSIONS, FusionName
 from tests.makers import rating
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from perm_cli.assets import shipped
 from perm_cli.errors import AssetError
-from perm_cli.rubrics import Pack, load_rubrics
+from perm_cli.prompts.rubrics import Pack, load_rubrics
+from perm_cli.prompts.shipped import shipped
 from perm_cli.words import DIMENSIONS
 
 LEVELS = "levels: {1: a, 2: b, 3: c, 4: d, 5: e}\n"

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from perm_cli.comparing.from_runs import REWARD, rationales, read_runs
+from perm_cli.comparing.table import Item
 from perm_cli.errors import RunError
-from perm_cli.ratings import rating_line
-from perm_cli.rewards import Recipe, bystander_term, empathy_of
-from perm_cli.run_scores import REWARD, rationales, read_runs
-from perm_cli.scores import Item
+from perm_cli.ratings.rating import rating_line
+from perm_cli.rewards.reward import Recipe, bystander_term, empathy_of
 from tests.commands import a_run, kept
 from tests.makers import rating
 

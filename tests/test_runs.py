@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import RunError
-from perm_cli.ratings import rating_line
-from perm_cli.runs import open_run
+from perm_cli.ratings.rating import rating_line
+from perm_cli.ratings.run_folder import open_run
 from tests.makers import rating
 
 DIALOGUE = Dialogue(id="d", turns=(Turn(role="seeker", text="é"), Turn(role="supporter", text="b", analysis="c")))

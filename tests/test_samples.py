@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from perm_cli.dialogues import Dialogue
-from perm_cli.formats import Reading, check_dialogues, read_dialogues
-from perm_cli.formats.sources import source_of
+from perm_cli.dialogues.check import check_dialogues, read_dialogues
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import source_of
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples" / "dialogues.jsonl"
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from perm_cli.assets import shipped
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import source_of
 from perm_cli.errors import AssetError, CallFailed, InputError, JudgeUnusable, SettingsError
-from perm_cli.formats import Reading
-from perm_cli.formats.sources import source_of
-from perm_cli.judges.seam import Reply, Request
+from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.ratings import Rating
-from perm_cli.runs import open_run
-from perm_cli.scoring import Job, Order, Stop, calls_of, entered, make_ratings, prepare
+from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.rating import Rating
+from perm_cli.ratings.run_folder import open_run
+from perm_cli.scoring.live import Job, Order, Stop, calls_of, entered, make_ratings, prepare
 from tests.makers import row, written
 
 ITEMS = '"effectiveness": 10, "clarity": 10, "efficiency": 10, "objectivity": 10, "accuracy": 10'
@@ -211,7 +211,7 @@ def test_a_wish_to_stop_begins_nothing_more(order: Order, tmp_path: Path) -> Non
 def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its one prompt cache then holds the rubric that all but the first call of a dimension begin with."""
     job = prepare(order)
-    monkeypatch.setattr("perm_cli.scoring.is_local", lambda _: True)
+    monkeypatch.setattr("perm_cli.scoring.live.is_local", lambda _: True)
 
     dimensions = [call.question.dimension.name for call in calls_of(job)]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.formats.sections import Answer, read_answer
+from perm_cli.dialogues.files.sections import Answer, read_answer
 
 LINES = st.lists(st.sampled_from(["# Analysis", "# Response", "<think>", "</think>", "words", "", "  ## response: "]))
 

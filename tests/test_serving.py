@@ -16,10 +16,10 @@ import httpx
 import pytest
 
 from perm_cli.errors import PermError
-from perm_cli.reward import engine
-from perm_cli.reward.settings import reward_settings
 from perm_cli.serving.app import Limits, make_app
 from perm_cli.serving.guard import is_served
+from perm_cli.training import engine
+from perm_cli.training.settings import reward_settings
 from perm_cli.words import DIMENSIONS
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.serving import Patient, counted, serving, stranger_to, until

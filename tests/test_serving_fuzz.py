@@ -9,8 +9,8 @@ from schemathesis.generation import GenerationMode
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from perm_cli.reward.settings import reward_settings
 from perm_cli.serving.app import Limits, make_app
+from perm_cli.training.settings import reward_settings
 from tests.serving import listening
 
 OPERATIONS = [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import SettingsError
-from perm_cli.judges import detour_of, named_judge
+from perm_cli.judges.routes import detour_of, named_judge
 from perm_cli.judges.settings import (
     Configuration,
     JudgeSettings,

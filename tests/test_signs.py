@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from perm_cli.features import NAMES, Features
+from perm_cli.dialogues.features import NAMES, Features
 from perm_cli.reward import Item
-from perm_cli.reward.items import Result
-from perm_cli.reward.watching import Watch
-from perm_cli.rewards import Recipe, unrated
-from perm_cli.signs import Seen, Signs, signs_of, warnings_of
+from perm_cli.rewards.reward import Recipe, unrated
+from perm_cli.training.items import Result
+from perm_cli.training.signs import Seen, Signs, signs_of, warnings_of
+from perm_cli.training.watching import Watch
 from perm_cli.words import DIMENSIONS
 
 NOTHING = dict.fromkeys(DIMENSIONS)

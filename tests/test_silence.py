@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from perm_cli.formats import Reading
-from perm_cli.formats.sources import Source, source_of
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import Source, source_of
 from tests.commands import Perm, runner
 from tests.test_formats import (
     ANSWERS,

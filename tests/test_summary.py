@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
-from perm_cli.reports.spending import Spending
-from perm_cli.reports.summary import MEASURES, Measure, Summary, read_summary, summarise, summary_csv, summary_json
+from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import notes
-from perm_cli.rewards import Recipe, Reward
+from perm_cli.rewards.reward import Recipe, Reward
+from perm_cli.rewards.summary import MEASURES, Measure, Summary, read_summary, summarise, summary_csv, summary_json
 from tests.makers import rating
 
 

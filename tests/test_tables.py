@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from perm_cli.reports.spending import Spending
-from perm_cli.reports.summary import MEASURES, Curve, Measure, Summary, SystemSummary
+from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import closing_lines, curve_table, summary_table
-from perm_cli.rewards import Recipe
+from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.summary import MEASURES, Curve, Measure, Summary, SystemSummary
 from perm_cli.statistics.means import Estimate
 
 HOSTILE = "[red]x[/red] \x1b[31m\u202e"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from perm_cli.thinking import begins_thinking, ends_alone, without_thinking
+from perm_cli.text import begins_thinking, ends_alone, without_thinking
 
 SPOKEN = "That hurts."
 FORMS = [

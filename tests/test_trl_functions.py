@@ -12,7 +12,7 @@ from perm_cli.errors import SettingsError
 from perm_cli.integrations import trl
 from perm_cli.integrations.trl import PARTS, make_parts, make_reward, part_of
 from perm_cli.reward import Item, Perm
-from perm_cli.rewards import Recipe
+from perm_cli.rewards.reward import Recipe
 from tests.loopback import Loopback, loopback
 from tests.rewarding import DIMENSIONS, asking, garbled
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perm_cli.judges.baseline import CAVEAT
+from perm_cli.judges.route_baseline import CAVEAT
 from tests.commands import Perm, Result, runner
 from tests.loopback import loopback
 from tests.makers import row, written

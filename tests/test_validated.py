@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from perm_cli.comparing.against_people import Ceiling, DimensionValidation, Levels, Pairs, Validity
 from perm_cli.reports.validated import ceiling_table, findings, level_table, powered_table, rank_table
 from perm_cli.statistics.replacement import Replacement
 from perm_cli.statistics.resampling import Statistic
-from perm_cli.validation import Ceiling, DimensionValidation, Levels, Pairs, Validity
 
 NOTHING = Statistic(value=None, why="too few")
 FAILS = Replacement(winning_rate=1 / 3, advantage=0.6)

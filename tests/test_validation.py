@@ -15,18 +15,18 @@ from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import cohen_kappa_score
 
-from perm_cli.constructs import mapping
-from perm_cli.features import NAMES
-from perm_cli.labels import read_ratings
-from perm_cli.panel import convene
+from perm_cli.comparing.against_people import DimensionValidation, Mapped, ordered_pairs, same_scale, validate
+from perm_cli.comparing.expectations import mapping
+from perm_cli.comparing.labels import read_ratings
+from perm_cli.comparing.panel import convene
+from perm_cli.comparing.table import Given, Item, Scores, row_means, table_of
+from perm_cli.dialogues.features import NAMES
 from perm_cli.reports.validated import findings
-from perm_cli.rewards import Recipe
-from perm_cli.scores import Given, Item, Scores, row_means, table_of
+from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.calibrating import folds_of
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import alternative_annotator_test
 from perm_cli.statistics.resampling import Floats, Resamples
-from perm_cli.validation import DimensionValidation, Mapped, ordered_pairs, same_scale, validate
 
 EXACT = 1e-9
 SAME = [Mapped(judged="empathy", human="empathy")]

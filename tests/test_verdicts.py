@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.rubrics import Dimension, Pack
-from perm_cli.verdicts import Verdict, read_verdict
+from perm_cli.prompts.rubrics import Dimension, Pack
+from perm_cli.ratings.verdicts import Verdict, read_verdict
 from perm_cli.words import DIMENSIONS, DimensionName
 
 KINDS: dict[str, DimensionName] = {"scale": "reception", "bystander": "bystander"}

@@ -10,7 +10,7 @@ import pytest
 
 from perm_cli.cli.watch import run as watch
 from perm_cli.reward import Perm
-from perm_cli.signs import Signs, signs_of
+from perm_cli.training.signs import Signs, signs_of
 from tests.commands import runner
 from tests.loopback import loopback
 from tests.rewarding import asking, items

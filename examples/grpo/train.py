@@ -17,10 +17,11 @@ from datasets import Dataset
 from tiny import tiny_policy  # the file beside this one
 from trl import GRPOConfig, GRPOTrainer
 
-from perm_cli.formats import Reading, check_dialogues, read_dialogues
-from perm_cli.formats.sources import source_of
+from perm_cli.dialogues.check import check_dialogues, read_dialogues
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import source_of
 from perm_cli.integrations.trl import make_reward
-from perm_cli.prompt_sets import prompt_rows
+from perm_cli.training.prompt_sets import prompt_rows
 
 
 def main(path: Path) -> None:

@@ -48,7 +48,7 @@ from perm_cli.cli.options import (
     with_options,
 )
 from perm_cli.errors import PermError
-from perm_cli.terminal import harmless
+from perm_cli.text import harmless
 from perm_cli.words import INTERRUPTED, DimensionName, OnMissing, PairFormat, PairStrategy, TrainerName
 
 app = typer.Typer(

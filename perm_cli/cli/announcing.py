@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from perm_cli.cli.console import say
-from perm_cli.formats import Census
+from perm_cli.dialogues.check import Census
 
 _MANY = 20
 

@@ -8,7 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from perm_cli.batches import (
+from perm_cli.cli.announcing import announce
+from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.from_options import announce_detour, opened_sources, order_of, recipe_of
+from perm_cli.cli.fusing import enough_of, fuse, show
+from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, RewardOptions
+from perm_cli.cli.score import command_line, run_loop
+from perm_cli.errors import PermError, RunError, SettingsError
+from perm_cli.judges.batch_api import BatchApi
+from perm_cli.judges.settings import JudgeSettings, load_configuration
+from perm_cli.ratings.run_folder import RunFolder, open_run
+from perm_cli.scoring.batches import (
     Batch,
     Collected,
     Collection,
@@ -23,20 +33,8 @@ from perm_cli.batches import (
     standing_of,
     write_batches,
 )
-from perm_cli.batches import (
-    cancel as cancel_batch,
-)
-from perm_cli.cli.announcing import announce
-from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.fusing import enough_of, fuse, show
-from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.orders import announce_detour, opened_sources, order_of, recipe_of
-from perm_cli.cli.score import command_line, run_loop
-from perm_cli.errors import PermError, RunError, SettingsError
-from perm_cli.judges.batch_apis import BatchApi
-from perm_cli.judges.settings import JudgeSettings, load_configuration
-from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, entered, now, prepare
+from perm_cli.scoring.batches import cancel as cancel_batch
+from perm_cli.scoring.live import Job, entered, now, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from perm_cli.calibration import Calibration, write_calibration
 from perm_cli.cli.compare import WIDTH, Wishes
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import Against, judged_table, labelled
+from perm_cli.comparing.learning import learn
 from perm_cli.errors import SettingsError
-from perm_cli.learning import learn
 from perm_cli.reports.figures import number
 from perm_cli.reports.layout import Grid
-from perm_cli.terminal import one_line
+from perm_cli.rewards.calibration import Calibration, write_calibration
+from perm_cli.text import one_line
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 import orjson
 
-from perm_cli.biases import feature_table
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough, read_table, table_of_runs
 from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.rating import rate_all
-from perm_cli.comparison import Comparison, compare
+from perm_cli.comparing.biases import feature_table
+from perm_cli.comparing.from_runs import rationales, read_runs
+from perm_cli.comparing.panel import LEAST_JUDGES, Panel, convene
+from perm_cli.comparing.side_by_side import Comparison, compare
+from perm_cli.comparing.table import Item, Scores
+from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
-from perm_cli.files import write_whole
-from perm_cli.panel import LEAST_JUDGES, Panel, convene
 from perm_cli.reports.compared import (
     agreement_table,
     board_table,
@@ -30,9 +32,7 @@ from perm_cli.reports.compared import (
 )
 from perm_cli.reports.graded import board_record
 from perm_cli.reports.latex import compared_latex, judged_by
-from perm_cli.rewards import Recipe
-from perm_cli.run_scores import rationales, read_runs
-from perm_cli.scores import Item, Scores
+from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.resampling import Resamples
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, PanelName
 

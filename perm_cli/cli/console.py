@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from perm_cli.terminal import harmless
+from perm_cli.text import harmless
 
 
 class _Harmless(Console):

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.from_options import opened_sources, reading_of
 from perm_cli.cli.names import files_of
 from perm_cli.cli.options import ReadingOptions
-from perm_cli.cli.orders import opened_sources, reading_of
-from perm_cli.exports import opened_output, row_writer_of, write_lines, write_rows, writer_of
-from perm_cli.formats import check_dialogues, read_dialogues
-from perm_cli.prompt_sets import prompt_rows
-from perm_cli.runs import is_run
+from perm_cli.dialogues.check import check_dialogues, read_dialogues
+from perm_cli.dialogues.exports import opened_output, row_writer_of, write_lines, write_rows, writer_of
+from perm_cli.ratings.run_folder import is_run
+from perm_cli.training.prompt_sets import prompt_rows
 from perm_cli.words import PolicyStyle, TrainerName
 
 
@@ -44,8 +44,8 @@ def convert_prompts(
 
 
 def _convert_runs(runs: Sequence[Path], out: str, *, force: bool) -> None:
+    from perm_cli.comparing.from_runs import read_runs  # noqa: PLC0415 - the same
     from perm_cli.reports.results import results, results_jsonl  # noqa: PLC0415 - arrays, which dialogues need not
-    from perm_cli.run_scores import read_runs  # noqa: PLC0415 - the same
 
     found = read_runs(runs)
     with opened_output(out, force=force) as stream:

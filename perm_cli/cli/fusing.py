@@ -9,15 +9,15 @@ from typing import Any, BinaryIO
 import orjson
 
 from perm_cli.cli.console import messages, output, say
-from perm_cli.files import made_folder, rewriting
-from perm_cli.ledger import Outcome
-from perm_cli.lengths import lengths_in
-from perm_cli.reports.spending import Spending
-from perm_cli.reports.summary import Summary, read_summary, summarise, summary_csv, summary_json
+from perm_cli.disk import made_folder, rewriting
+from perm_cli.ratings.ledger import Outcome
+from perm_cli.ratings.run_folder import RunFolder
+from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import closing_lines, curve_table, notes, summary_table
-from perm_cli.rewards import Recipe, Reward, rewards_of
-from perm_cli.runs import RunFolder
-from perm_cli.scoring import Job
+from perm_cli.rewards.lengths import lengths_in
+from perm_cli.rewards.reward import Recipe, Reward, rewards_of
+from perm_cli.rewards.summary import Summary, read_summary, summarise, summary_csv, summary_json
+from perm_cli.scoring.live import Job
 
 
 def fuse(folder: RunFolder, recipe: Recipe, out: Path | None = None) -> Summary:

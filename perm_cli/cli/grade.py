@@ -11,12 +11,15 @@ from rich.console import Console
 
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table, with_panel
 from perm_cli.cli.console import output, say
+from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.orders import recipe_of
+from perm_cli.comparing.checks import Check, check_against, check_bar, failed
+from perm_cli.comparing.from_runs import REWARD, read_runs
+from perm_cli.comparing.systems import Leaderboard, leaderboard
+from perm_cli.comparing.table import Scores
+from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
-from perm_cli.files import write_whole
-from perm_cli.grading import Check, check_against, check_bar, failed
 from perm_cli.reports.compared import health_table
 from perm_cli.reports.graded import (
     board_record,
@@ -28,11 +31,8 @@ from perm_cli.reports.graded import (
     verdict_lines,
 )
 from perm_cli.reports.latex import graded_latex, judged_by
-from perm_cli.rewards import Recipe
-from perm_cli.run_scores import REWARD, read_runs
-from perm_cli.scores import Scores
-from perm_cli.systems import Leaderboard, leaderboard
-from perm_cli.terminal import one_line
+from perm_cli.rewards.reward import Recipe
+from perm_cli.text import one_line
 from perm_cli.words import CHECK_FAILED, COVERAGE_TOO_LOW, DIMENSIONS, DONE
 
 

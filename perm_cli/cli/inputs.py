@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
-from perm_cli.dialogues import Dialogue
+from perm_cli.comparing.from_runs import Health, RunScores, read_runs
+from perm_cli.comparing.labels import is_ratings_file, read_ratings
+from perm_cli.comparing.table import Scores
+from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.errors import SettingsError
-from perm_cli.labels import is_ratings_file, read_ratings
-from perm_cli.rewards import Recipe
-from perm_cli.run_scores import Health, RunScores, read_runs
-from perm_cli.runs import is_run
-from perm_cli.scores import Scores
-from perm_cli.terminal import one_line
+from perm_cli.ratings.run_folder import is_run
+from perm_cli.rewards.reward import Recipe
+from perm_cli.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,23 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from perm_cli.assets import shipped
 from perm_cli.cli.console import output, say
-from perm_cli.cli.orders import announce_detour
-from perm_cli.dialogues import Dialogue, Turn
+from perm_cli.cli.from_options import announce_detour
+from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import CallFailed, JudgeUnusable
-from perm_cli.judges import caveat_of, missing, named_judge, open_judge, route_of
-from perm_cli.judges.baseline import BASELINE
 from perm_cli.judges.dialects import Dialect
-from perm_cli.judges.local import is_local
+from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.prices import retirement_note
-from perm_cli.judges.seam import Reply, Request
+from perm_cli.judges.route_baseline import BASELINE
+from perm_cli.judges.route_embedded import is_local
+from perm_cli.judges.routes import caveat_of, missing, named_judge, open_judge, route_of
 from perm_cli.judges.settings import JudgeSettings, checked_url, load_configuration
-from perm_cli.prompts import PromptBook
-from perm_cli.ratings import GROWTH, schema_of
-from perm_cli.rubrics import load_rubrics
-from perm_cli.terminal import one_line
-from perm_cli.verdicts import Verdict, read_verdict
+from perm_cli.prompts.book import PromptBook
+from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.rating import GROWTH, schema_of
+from perm_cli.ratings.verdicts import Verdict, read_verdict
+from perm_cli.text import one_line
 
 _TRIAL = Dialogue(
     id="trial",

@@ -6,11 +6,11 @@ from glob import glob
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
+from perm_cli.dialogues.files.packing import bare_name
+from perm_cli.dialogues.files.sources import ENDINGS
 from perm_cli.errors import SettingsError
-from perm_cli.formats.packing import bare_name
-from perm_cli.formats.sources import ENDINGS
-from perm_cli.runs import is_run
-from perm_cli.terminal import one_line
+from perm_cli.ratings.run_folder import is_run
+from perm_cli.text import one_line
 
 
 def files_of(names: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typer import Argument, Context, Option
 from typer.core import TyperCommand
 
 from perm_cli.errors import PermError
-from perm_cli.terminal import harmless
+from perm_cli.text import harmless
 from perm_cli.words import MOST, FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Structured, Turns
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.names import runs_of
 from perm_cli.cli.options import RewardOptions
-from perm_cli.cli.orders import recipe_of
+from perm_cli.comparing.from_runs import REWARD, RunScores, read_runs
+from perm_cli.dialogues.exports import opened_output, write_rows
 from perm_cli.errors import RunError, SettingsError
-from perm_cli.exports import opened_output, write_rows
-from perm_cli.preferences import Count, Pair, best_of, best_row, pair_rows, pairs_of, prompts_of
 from perm_cli.reports.figures import counted
-from perm_cli.run_scores import REWARD, RunScores, read_runs
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
+from perm_cli.training.preferences import Count, Pair, best_of, best_row, pair_rows, pairs_of, prompts_of
 from perm_cli.words import PairFormat, PairStrategy, PolicyStyle
 
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 import orjson
 
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.from_options import opened_sources, order_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
-from perm_cli.cli.orders import opened_sources, order_of
 from perm_cli.judges.prices import retirement_note
-from perm_cli.plans import CACHED_FROM, Plan, plan_of
-from perm_cli.scoring import prepare
+from perm_cli.scoring.live import prepare
+from perm_cli.scoring.plan import CACHED_FROM, Plan, plan_of
 
 
 def run(files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, *, as_json: bool) -> None:

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
+from perm_cli.cli.from_options import book_of, opened_sources, reading_of
 from perm_cli.cli.options import DialogueOptions
-from perm_cli.cli.orders import book_of, opened_sources, reading_of
+from perm_cli.dialogues.check import check_dialogues, read_dialogues
 from perm_cli.errors import SettingsError
-from perm_cli.formats import check_dialogues, read_dialogues
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 from perm_cli.words import DimensionName
 
 

@@ -12,18 +12,18 @@ from rich.console import Console
 
 from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.from_options import opened_sources, order_of
 from perm_cli.cli.fusing import fuse_once, fused_before
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
-from perm_cli.cli.orders import opened_sources, order_of
+from perm_cli.cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.cli.score import INTERRUPTION, close_record, command_line, finishing, run_loop
+from perm_cli.comparing.from_runs import Command
 from perm_cli.errors import NotAsked, PermError
-from perm_cli.judges import check_judge, open_judge
-from perm_cli.progress import ProgressLine, beating, shown_progress
-from perm_cli.ratings import Rating
-from perm_cli.rewards import Recipe
-from perm_cli.run_scores import Command
-from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, Stop, entered, interruptible, is_made, make_ratings, prepare
+from perm_cli.judges.routes import check_judge, open_judge
+from perm_cli.ratings.rating import Rating
+from perm_cli.ratings.run_folder import RunFolder, open_run
+from perm_cli.rewards.reward import Recipe
+from perm_cli.scoring.live import Job, Stop, entered, interruptible, is_made, make_ratings, prepare
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from perm_cli.cli.compare import Wishes
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.names import runs_of
 from perm_cli.cli.options import LabelOptions, RewardOptions
-from perm_cli.cli.orders import recipe_of
 from perm_cli.cli.validate import labelled_if_any
+from perm_cli.comparing.from_runs import read_runs
+from perm_cli.disk import write_whole
 from perm_cli.errors import RunError, SettingsError
-from perm_cli.files import write_whole
 from perm_cli.reports.page import GENERATOR, render
 from perm_cli.reports.report import report_of
-from perm_cli.run_scores import read_runs
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _USUAL = Path("report.html")

@@ -5,9 +5,9 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from perm_cli.assets import shipped
 from perm_cli.cli.console import output, say
-from perm_cli.rubrics import load_rubrics
+from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.shipped import shipped
 from perm_cli.words import DimensionName
 
 

@@ -16,23 +16,23 @@ from rich.console import Console
 
 from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.from_options import opened_sources, order_of, recipe_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, SpendingOptions
-from perm_cli.cli.orders import opened_sources, order_of, recipe_of
+from perm_cli.cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.errors import NotAsked, PermError, SettingsError
-from perm_cli.judges import check_judge, open_judge
 from perm_cli.judges.budget import Budget, Use, read_budget
 from perm_cli.judges.prices import price_of
+from perm_cli.judges.routes import check_judge, open_judge
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.progress import ProgressLine, beating, shown_progress
-from perm_cli.reports.spending import Spending
-from perm_cli.reserve import Reserve
-from perm_cli.rewards import Recipe
-from perm_cli.runs import RunFolder, open_run
-from perm_cli.scoring import Job, Stop, entered, interruptible, make_ratings, now, prepare
+from perm_cli.ratings.reserve import Reserve
+from perm_cli.ratings.run_folder import RunFolder, open_run
+from perm_cli.ratings.spending import Spending
+from perm_cli.rewards.reward import Recipe
+from perm_cli.scoring.live import Job, Stop, entered, interruptible, make_ratings, now, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
-    from perm_cli.reports.summary import Summary
+    from perm_cli.rewards.summary import Summary
 
 T = TypeVar("T")
 
@@ -193,7 +193,7 @@ def _rate(job: Job, means: _Means, record: dict[str, Any]) -> _Ended:
 
 
 def _make_on_ray(job: Job, means: _Means, progress: ProgressLine) -> _Ended:
-    from perm_cli.ray_grader import make_ratings_on_ray  # noqa: PLC0415 - only where it is asked for
+    from perm_cli.scoring.on_ray import make_ratings_on_ray  # noqa: PLC0415 - only where it is asked for
 
     stop = Stop()
     say(means.console, f"starting Ray ({means.ray}); its own words go to {means.folder.path}/ray.log")

@@ -9,8 +9,8 @@ from typing import Any
 
 from perm_cli.cli.console import messages, say
 from perm_cli.errors import SettingsError
-from perm_cli.judges.http import is_loopback
-from perm_cli.reward.settings import reward_settings
+from perm_cli.judges.route_compatible import is_loopback
+from perm_cli.training.settings import reward_settings
 
 _BACKLOG = 2048  # connections that wait to be taken
 

@@ -8,20 +8,21 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from perm_cli.biases import feature_table
-from perm_cli.calibration import Calibration, calibrated, read_calibration
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, LabelOptions, RewardOptions
-from perm_cli.cli.orders import recipe_of
-from perm_cli.constructs import mapping, read_map
+from perm_cli.comparing.against_people import DimensionValidation, Mapped, validate
+from perm_cli.comparing.biases import feature_table
+from perm_cli.comparing.expectations import mapping, read_map
+from perm_cli.comparing.labels import is_ratings_file, labels_of, read_ratings, with_labels
+from perm_cli.comparing.panel import LEAST_JUDGES, convene
+from perm_cli.comparing.table import Scores
+from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
-from perm_cli.files import write_whole
-from perm_cli.judges.baseline import CAVEAT
-from perm_cli.labels import is_ratings_file, labels_of, read_ratings, with_labels
-from perm_cli.panel import LEAST_JUDGES, convene
+from perm_cli.judges.route_baseline import CAVEAT
 from perm_cli.reports.latex import judged_by, validated_latex
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import (
@@ -32,11 +33,10 @@ from perm_cli.reports.validated import (
     rank_table,
     titled_findings,
 )
-from perm_cli.rewards import Recipe
-from perm_cli.scores import Scores
+from perm_cli.rewards.calibration import Calibration, calibrated, read_calibration
+from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.resampling import Resamples
-from perm_cli.terminal import one_line
-from perm_cli.validation import DimensionValidation, Mapped, validate
+from perm_cli.text import one_line
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 

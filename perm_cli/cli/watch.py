@@ -16,9 +16,9 @@ from perm_cli.cli.console import output
 from perm_cli.errors import RunError
 from perm_cli.reports.figures import number, percent
 from perm_cli.reports.layout import Grid
-from perm_cli.reward.keeping import SIGNS
-from perm_cli.signs import Signs, warnings_of
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
+from perm_cli.training.folders import SIGNS
+from perm_cli.training.signs import Signs, warnings_of
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40

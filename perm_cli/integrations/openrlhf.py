@@ -20,8 +20,8 @@ import orjson
 from perm_cli.errors import SettingsError
 from perm_cli.integrations.rows import item_of, log_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
-from perm_cli.rewards import Recipe, Reward, unrated
-from perm_cli.signs import Signs
+from perm_cli.rewards.reward import Recipe, Reward, unrated
+from perm_cli.training.signs import Signs
 
 _log = logging.getLogger("perm_cli.reward")
 _SPECIAL = re.compile(

@@ -12,11 +12,11 @@ from functools import cache
 from hashlib import blake2b
 from typing import Any
 
-from perm_cli.dialogues import Turn
-from perm_cli.formats.sections import read_answer
+from perm_cli.dialogues.dialogue import Turn
+from perm_cli.dialogues.files.sections import read_answer
 from perm_cli.reward import Item, Result
-from perm_cli.signs import Signs
-from perm_cli.thinking import begins_thinking
+from perm_cli.text import begins_thinking
+from perm_cli.training.signs import Signs
 from perm_cli.words import DIMENSIONS, Role
 
 _log = logging.getLogger("perm_cli.reward")

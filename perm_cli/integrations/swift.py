@@ -17,7 +17,7 @@ from swift.rewards import AsyncORM, orms
 
 from perm_cli.integrations.rows import item_of
 from perm_cli.reward import Perm, reward_settings
-from perm_cli.reward.settings import template_thinking
+from perm_cli.training.settings import template_thinking
 
 if __name__ != "perm_cli.integrations.swift":
     # ms-swift puts a plugin's folder first on the path, and would from then on take our trl.py for TRL.

@@ -16,9 +16,9 @@ from typing import Any
 from perm_cli.errors import SettingsError
 from perm_cli.integrations.rows import item_of, rationale_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
-from perm_cli.reward.watching import seen
-from perm_cli.rewards import BOUNDS, TOP, Recipe
-from perm_cli.signs import signs_of
+from perm_cli.rewards.reward import BOUNDS, TOP, Recipe
+from perm_cli.training.signs import signs_of
+from perm_cli.training.watching import seen
 
 PARTS = ("resonation", "expression", "reception", "bystander_penalty", "length_penalty")
 _OURS = frozenset({"trainer_state", "log_metric", "log_extra", "completion_ids", "environments"})

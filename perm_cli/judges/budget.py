@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from perm_cli.errors import NotAsked, SettingsError
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 
 _AMOUNT = re.compile(r"\$?(\d+(?:\.\d+)?)([kKmM]?)[\s-]*(usd|dollars?|tokens?|calls?)?", re.IGNORECASE)
 _MOST = 1e12

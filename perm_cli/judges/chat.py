@@ -24,10 +24,10 @@ from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.budget import Use
 from perm_cli.judges.dialects import Dialect, guessed, opening_dialect, payload_of, softened
 from perm_cli.judges.headers import standings_of
+from perm_cli.judges.judge import Answer, Reply, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
 from perm_cli.judges.replies import read_reply
-from perm_cli.judges.seam import Answer, Reply, Request
 from perm_cli.judges.settings import JudgeSettings, Price
 
 ATTEMPTS = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from perm_cli.errors import CallFailed
-from perm_cli.judges.seam import Request
+from perm_cli.judges.judge import Request
 from perm_cli.judges.settings import JudgeSettings
 
 Form = Literal["schema", "json", "text"]

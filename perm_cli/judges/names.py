@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 
 from perm_cli.errors import SettingsError
-from perm_cli.judges.baseline import BASELINE
-from perm_cli.judges.local import is_local
 from perm_cli.judges.prices import price_list
+from perm_cli.judges.route_baseline import BASELINE
+from perm_cli.judges.route_embedded import is_local
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 
 _PROVIDERS = re.compile(r'^    [A-Z0-9_]+ = "([^"]+)"$', re.MULTILINE)
 _TUNED = "ft:"  # OpenAI's models that were trained further are listed nowhere

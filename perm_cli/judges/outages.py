@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from perm_cli.errors import CallFailed
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 
 _UNSURE_S = 3.0  # without an answer, before an outage is more than a call that failed
 

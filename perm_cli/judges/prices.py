@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from perm_cli.judges.baseline import BASELINE
-from perm_cli.judges.local import is_local
+from perm_cli.judges.route_baseline import BASELINE
+from perm_cli.judges.route_embedded import is_local
 from perm_cli.judges.settings import JudgeSettings, Price
 
 _LIST = "model_prices_and_context_window_backup.json"

@@ -8,9 +8,9 @@ import orjson
 
 from perm_cli.errors import CallFailed
 from perm_cli.judges.failures import error_of, is_refusal, told_by
-from perm_cli.judges.seam import Reply, TokenChoice
+from perm_cli.judges.judge import Reply, TokenChoice
 from perm_cli.judges.settings import Price
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 
 _LONGEST = 200_000  # characters: ten times what the largest limit on tokens makes, and read in a moment
 _LOOKED_AT = 20_000  # of what is shown in part

@@ -13,9 +13,8 @@ import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
-from perm_cli.findings import first_finding
-from perm_cli.nearest import expected_name
-from perm_cli.terminal import one_line
+from perm_cli.findings import expected_name, first_finding
+from perm_cli.text import one_line
 from perm_cli.words import MOST, Structured
 
 # What a request holds already; LiteLLM and OpenAI's SDK put the fields of `extra_body` beside it.

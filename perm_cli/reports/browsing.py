@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from perm_cli.comparison import ranges_of
-from perm_cli.dialogues import Dialogue
-from perm_cli.quotes import quotes_in
-from perm_cli.ratings import is_settled
-from perm_cli.rewards import BOUNDS
-from perm_cli.rubrics import Wordings, wordings_of
-from perm_cli.run_scores import REWARD, RunScores
-from perm_cli.runs import RunFolder
-from perm_cli.scores import mean_of
+from perm_cli.comparing.from_runs import REWARD, RunScores
+from perm_cli.comparing.side_by_side import ranges_of
+from perm_cli.comparing.table import mean_of
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.prompts.rubrics import Wordings, wordings_of
+from perm_cli.ratings.rating import is_settled
+from perm_cli.ratings.run_folder import RunFolder
+from perm_cli.reports.quotes import quotes_in
+from perm_cli.rewards.reward import BOUNDS
 from perm_cli.words import DIMENSIONS
 
 MOST_TURNS = 10_000

@@ -16,14 +16,14 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from perm_cli.comparing.from_runs import REWARD
+from perm_cli.comparing.systems import Leaderboard
+from perm_cli.comparing.table import Scores, known, mean_of, row_means
 from perm_cli.reports.figures import NONE, listed, name_of, number, with_scale
 from perm_cli.reports.figures import figure as with_interval
-from perm_cli.run_scores import REWARD
-from perm_cli.scores import Scores, known, mean_of, row_means
 from perm_cli.statistics.agreement import spearman
 from perm_cli.statistics.resampling import Floats, Ints, Statistic
-from perm_cli.systems import Leaderboard
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")

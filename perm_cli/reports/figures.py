@@ -1,8 +1,8 @@
 """Figures as text: with their interval, or with the reason why there is none."""
 
-from perm_cli.rewards import BOUNDS
+from perm_cli.rewards.reward import BOUNDS
 from perm_cli.statistics.resampling import Statistic
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 
 NONE = "-"
 

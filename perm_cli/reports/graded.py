@@ -7,11 +7,11 @@ from itertools import combinations, pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from perm_cli.grading import Check
+from perm_cli.comparing.checks import Check
+from perm_cli.comparing.from_runs import REWARD
+from perm_cli.comparing.systems import Contrasts, Difference, Leaderboard, Standing
 from perm_cli.reports.figures import chance, counted, figure, listed, name_of, number, percent, with_scale
 from perm_cli.reports.layout import Grid
-from perm_cli.run_scores import REWARD
-from perm_cli.systems import Contrasts, Difference, Leaderboard, Standing
 
 MOST_DIFFERENCES = 15  # of six systems all
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

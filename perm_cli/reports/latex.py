@@ -9,9 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perm_cli.assets import shipped
-from perm_cli.comparison import Comparison
+from perm_cli.comparing.against_people import DimensionValidation
+from perm_cli.comparing.from_runs import RunScores
+from perm_cli.comparing.side_by_side import Comparison
+from perm_cli.comparing.systems import Leaderboard
 from perm_cli.errors import SettingsError
+from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.compared import agreement_table, board_table, pair_table
 from perm_cli.reports.figures import counted
 from perm_cli.reports.graded import (
@@ -23,12 +28,7 @@ from perm_cli.reports.graded import (
 )
 from perm_cli.reports.layout import Grid
 from perm_cli.reports.validated import ceiling_table, findings, level_table, rank_table
-from perm_cli.rubrics import load_rubrics
-from perm_cli.run_scores import RunScores
-from perm_cli.runs import RunFolder
-from perm_cli.systems import Leaderboard
-from perm_cli.terminal import one_line
-from perm_cli.validation import DimensionValidation
+from perm_cli.text import one_line
 
 _TEXT = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "…": r"\dots{}"}
 _TEXT |= {"−": "$-$", "×": r"$\times$", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''"}

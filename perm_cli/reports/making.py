@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from perm_cli.prompts.rubrics import ITEM_RANGE, Wording, Wordings
 from perm_cli.reports.figures import listed, number
 from perm_cli.reports.page import Fact, Table
-from perm_cli.rewards import BOUNDS, TOP, Recipe, unrated
-from perm_cli.rubrics import ITEM_RANGE, Wording, Wordings
+from perm_cli.rewards.reward import BOUNDS, TOP, Recipe, unrated
 from perm_cli.words import EMPATHY, ScoreMode
 
 _FUSIONS = {

@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from perm_cli import __version__
-from perm_cli.biases import feature_table
-from perm_cli.comparison import compare
-from perm_cli.features import NAMES
+from perm_cli.comparing.against_people import Mapped, validate
+from perm_cli.comparing.biases import feature_table
+from perm_cli.comparing.from_runs import REWARD, Health, RunScores
+from perm_cli.comparing.side_by_side import compare
+from perm_cli.comparing.systems import Leaderboard, leaderboard
+from perm_cli.comparing.table import Scores, row_means
+from perm_cli.dialogues.features import NAMES
+from perm_cli.prompts.rubrics import wordings_of
+from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.browsing import browsable
 from perm_cli.reports.charts import (
     Chart,
@@ -29,14 +35,8 @@ from perm_cli.reports.making import ends_of, recipe_facts, wording_tables
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import titled_findings as validated
-from perm_cli.rewards import Recipe
-from perm_cli.rubrics import wordings_of
-from perm_cli.run_scores import REWARD, Health, RunScores
-from perm_cli.runs import RunFolder
-from perm_cli.scores import Scores, row_means
+from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.resampling import Floats
-from perm_cli.systems import Leaderboard, leaderboard
-from perm_cli.validation import Mapped, validate
 from perm_cli.words import DIMENSIONS, ScoreMode
 
 _HIDDEN = frozenset({"name", "model", "price"})

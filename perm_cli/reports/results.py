@@ -13,15 +13,15 @@ from typing import Any
 
 import orjson
 
+from perm_cli.comparing.checks import Check
+from perm_cli.comparing.from_runs import REWARD, RunScores
+from perm_cli.comparing.systems import Leaderboard, collapsed, leaderboard
+from perm_cli.comparing.table import Scores, known, mean_of
+from perm_cli.dialogues.files.cells import guarded
 from perm_cli.errors import SettingsError
-from perm_cli.formats.cells import guarded
-from perm_cli.grading import Check
 from perm_cli.reports.graded import junit, remarks_on, standings_rows, verdict_lines
 from perm_cli.reports.latex import graded_latex, judged_by
-from perm_cli.run_scores import REWARD, RunScores
-from perm_cli.scores import Scores, known, mean_of
-from perm_cli.systems import Leaderboard, collapsed, leaderboard
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
 from perm_cli.words import DIMENSIONS
 
 MEASURES = (*DIMENSIONS, REWARD)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from perm_cli.features import SAYS
-from perm_cli.judges.baseline import BASELINE
+from perm_cli.comparing.against_people import LEAST_ALPHA, DimensionValidation, Levels, Validity
+from perm_cli.dialogues.features import SAYS
+from perm_cli.judges.route_baseline import BASELINE
 from perm_cli.reports.figures import figure, name_of, number, percent
 from perm_cli.reports.layout import Grid
 from perm_cli.statistics.replacement import Replacement
-from perm_cli.validation import LEAST_ALPHA, DimensionValidation, Levels, Validity
 
 _FEW_LABELS, _MANY_LABELS = 50, 400  # half-widths of rho: 0.23 and 0.08
 _BETTER = 0.2

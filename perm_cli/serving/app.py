@@ -29,7 +29,6 @@ from perm_cli.findings import finding_of
 from perm_cli.integrations.openrlhf import about_of, answer_of, items_of, without_specials
 from perm_cli.integrations.rows import item_of
 from perm_cli.reward import Item, Perm, Result
-from perm_cli.reward.settings import POLICY_TOKENS, RewardSettings
 from perm_cli.serving.bodies import (
     Health,
     ItemIn,
@@ -43,7 +42,8 @@ from perm_cli.serving.bodies import (
 )
 from perm_cli.serving.description import HEADERS, page_of
 from perm_cli.serving.guard import Guard
-from perm_cli.terminal import one_line
+from perm_cli.text import one_line
+from perm_cli.training.settings import POLICY_TOKENS, RewardSettings
 
 _log = logging.getLogger("perm_cli.serving")
 _BUSY = 503

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from perm_cli.dialogues import Turn
+from perm_cli.dialogues.dialogue import Turn
 from perm_cli.errors import SHOWN_PROBLEMS
 from perm_cli.reward import Item, Result
 from perm_cli.words import Role

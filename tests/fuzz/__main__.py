@@ -22,7 +22,7 @@ from typing import Any, get_args
 import atheris
 
 with atheris.instrument_imports(include=["perm_cli"]):
-    from perm_cli.formats import Reading
+    from perm_cli.dialogues.files.reading import Reading
     from perm_cli.words import DIMENSIONS, FormatName
     from tests.fuzz import claims
 from tests import test_fuzz, test_verdicts

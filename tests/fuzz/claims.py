@@ -10,16 +10,17 @@ from typing import Any, get_args
 import orjson
 from pydantic import TypeAdapter
 
-from perm_cli.dialogues import Dialogue, judged_turns
+from perm_cli.dialogues.check import check_dialogues, read_dialogues
+from perm_cli.dialogues.dialogue import Dialogue, judged_turns
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.sources import Source, source_of
 from perm_cli.errors import CallFailed, InputError, RunError
-from perm_cli.formats import Reading, check_dialogues, read_dialogues
-from perm_cli.formats.sources import Source, source_of
 from perm_cli.judges.replies import read_reply
 from perm_cli.judges.settings import Price
-from perm_cli.ratings import Rating, level_chances, rating_line, read_rating
-from perm_cli.rubrics import Dimension
-from perm_cli.runs import open_run
-from perm_cli.verdicts import Verdict, VerdictStatus, read_verdict
+from perm_cli.prompts.rubrics import Dimension
+from perm_cli.ratings.rating import Rating, level_chances, rating_line, read_rating
+from perm_cli.ratings.run_folder import open_run
+from perm_cli.ratings.verdicts import Verdict, VerdictStatus, read_verdict
 
 _RATING = TypeAdapter(Rating)
 _TOO_LARGE = 2**63  # for JSON as orjson writes it, and for SQLite

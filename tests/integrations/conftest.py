@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from perm_cli.integrations import openrlhf, slime, verifiers, verl
-from perm_cli.reward.settings import Wishes
+from perm_cli.training.settings import Wishes
 from tests.loopback import Loopback, loopback
 
 # Read when trainers are imported: they would look for a hub, and tell it of themselves from a thread.

@@ -17,9 +17,9 @@ import torch
 from datasets import Dataset
 from trl import RLOOConfig, RLOOTrainer
 
-from perm_cli.fences import unfenced
 from perm_cli.integrations.trl import make_reward
-from perm_cli.signs import Signs
+from perm_cli.prompts.fences import unfenced
+from perm_cli.training.signs import Signs
 from tests.integrations.recipe import recipe_module, tiny_policy
 from tests.loopback import Answer, loopback, refusal
 from tests.makers import row, written

@@ -1,0 +1,1 @@
+"""Judges, systems and people side by side, over tables of scores."""

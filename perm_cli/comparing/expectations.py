@@ -1,0 +1,85 @@
+"""
+Which dimension is held against which label: expectations that are fixed before anybody looks at the numbers.
+
+Sources: EPITOME (Sharma et al. 2020), Lend-an-Ear (Kumar et al.), iEval (Svikhnushina et al. 2022), ESConv (Liu et
+al. 2021), EmpatheticDialogues ratings (Welivita and Pu), Perceived Empathy (Yin et al.).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from perm_cli.comparing.against_people import Mapped
+from perm_cli.comparing.from_runs import REWARD
+from perm_cli.comparing.table import Scores
+from perm_cli.errors import SettingsError
+
+# A minus stands before labels of which more means less.
+_EXPECTED: Mapping[str, tuple[str, ...]] = {
+    "resonation": ("demonstrating_understanding", "interpretations", "understood_emotion", "EU", "understood"),
+    "expression": ("validating_emotions", "emotional_reactions", "responded_emotion", "ER", "empathy", "validated"),
+    "reception": (
+        "encouraging_elaboration",
+        "explorations",
+        "rank_rating",
+        "Rating",
+        "survey_empathy",
+        "-dismissing_emotions",
+        "-self_oriented",
+        "-advice_giving",
+    ),
+    "bystander": ("sensible", "S", "relevance", "fluency"),
+}
+
+
+def read_map(text: str) -> list[Mapped]:
+    """Read `reception=empathy,resonation=-dismissing`; raise `SettingsError` for anything else."""
+    found = []
+    for pair in text.split(","):
+        judged, equals, human = (part.strip() for part in pair.partition("="))
+        if not judged or not equals or not human.lstrip("-"):
+            raise SettingsError(f"--map: {pair!r} found, expected DIMENSION=LABEL, or DIMENSION=-LABEL if less is more")
+        found.append(_mapped(judged, human))
+    return found
+
+
+def mapping(scores: Scores, wished: Sequence[Mapped] = ()) -> list[Mapped]:
+    """
+    Return what is held against what: what was wished for, else dimensions of the same name, else what is expected.
+
+    Where nothing is known of a label, the reward is held against it. Raise `SettingsError` if nothing is left.
+    """
+    judged, human = _rated(scores, scores.judges), _rated(scores, scores.humans)
+    for each in wished:
+        _check(each.judged, judged, "dimensions")
+        _check(each.human, human, "labels")
+    if wished:
+        return list(wished)
+    same = [Mapped(judged=name, human=name) for name in judged if name in human]
+    found = same or list(_expected(judged, human))
+    if not found and REWARD in judged:
+        found = [Mapped(judged=REWARD, human=name) for name in human]
+    if not found:
+        what = f"judges rate {', '.join(judged) or 'nothing'}, people {', '.join(human) or 'nothing'}"
+        raise SettingsError(f"{what}: expected labels to hold the judges against; say which with --map DIMENSION=LABEL")
+    return found
+
+
+def _expected(judged: Sequence[str], human: Sequence[str]) -> Iterator[Mapped]:
+    for name in judged:
+        for label in _EXPECTED.get(name, ()):
+            each = _mapped(name, label)
+            if each.human in human:
+                yield each
+
+
+def _mapped(judged: str, human: str) -> Mapped:
+    return Mapped(judged=judged, human=human.removeprefix("-"), sign=-1 if human.startswith("-") else 1)
+
+
+def _rated(scores: Scores, raters: Sequence[str]) -> list[str]:
+    """Return the dimensions that any of the raters have rated."""
+    return [name for name in scores.tables if raters and (scores.of(name, raters) == scores.of(name, raters)).any()]
+
+
+def _check(name: str, known: Sequence[str], what: str) -> None:
+    if name not in known:
+        raise SettingsError(f"--map: {name!r} found, expected one of the {what} {', '.join(known) or '(none)'}")

@@ -1,0 +1,261 @@
+"""
+Judges side by side on the same dialogues: how they use the scale, how far they agree, where they part.
+
+What agrees need not be right: of that, `validation` has more to say.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy.stats import rankdata
+
+from perm_cli.comparing.biases import Lean, Structure, feature_table, leans, structures
+from perm_cli.comparing.from_runs import REWARD
+from perm_cli.comparing.systems import Leaderboard, leaderboard
+from perm_cli.comparing.table import Item, Scores
+from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha
+from perm_cli.statistics.multiple import holm
+from perm_cli.statistics.ranking import kendall_w
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_p
+
+DISPUTES = 10
+_SAME = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """
+    Hold how one rater uses the scale of one dimension.
+
+    `levels` counts the different scores, `ceiling` and `floor` are the shares at its ends, if they are known, and
+    `ties` is the share of pairs of systems that get the same score for the same turn.
+    """
+
+    rater: str
+    items: int
+    mean: float | None
+    deviation: float | None
+    levels: int
+    ceiling: float | None
+    floor: float | None
+    ties: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelDifference:
+    """Hold by how much one rater scores higher than another; `p` is adjusted by Holm for all pairs of a dimension."""
+
+    first: str
+    second: str
+    bias: Statistic
+    p: float | None
+    effect: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DimensionComparison:
+    """
+    Hold one dimension.
+
+    `people_alpha` is each judge's mean alpha with the people who rated, if any did;
+    `agreement` is that of the judges alone.
+    """
+
+    name: str
+    use: Sequence[Use]
+    agreement: Agreement | None
+    differences: Sequence[LevelDifference]
+    people_alpha: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """Hold an item that raters disagree on, by `spread`: the range of scores as a share of the scale."""
+
+    item: Item
+    dimension: str
+    spread: float
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """
+    Hold all of it.
+
+    `boards` has the systems as each rater ranks them on the `main` dimension, the reward if there is one;
+    `concordance` is Kendall's W of the rankings by judges that tell any systems apart.
+    """
+
+    raters: Sequence[str]
+    people: Sequence[str]
+    items: int
+    dialogues: int
+    dimensions: Sequence[DimensionComparison]
+    main: str
+    boards: Sequence[Leaderboard]
+    concordance: float | None
+    structure: Sequence[Structure]
+    leans: Sequence[Lean]
+    disputes: Sequence[Dispute]
+
+
+def compare(scores: Scores, features: Floats | None = None, boards: Sequence[Leaderboard] | None = None) -> Comparison:
+    """
+    Compare the judges in a table.
+
+    `features` is (item, feature), as `biases.feature_table` gives it, if the texts are known; `boards` are the raters'
+    leaderboards by the reward, if they are worked out already.
+    """
+    resamples = Resamples(scores.clusters)
+    dimensions = [name for name in scores.tables if name != REWARD] or [REWARD]
+    everything = sorted(scores.tables, key=lambda name: name == REWARD)  # the reward last
+    main = REWARD if REWARD in scores.tables else dimensions[0]
+    boards = _boards(scores, main) if boards is None else boards
+    features = feature_table(scores.items, ()) if features is None else features
+    return Comparison(
+        raters=scores.judges,
+        people=scores.humans,
+        items=len(scores.items),
+        dialogues=resamples.count,
+        dimensions=[_dimension(scores, name, resamples) for name in everything],
+        main=main,
+        boards=boards,
+        concordance=_concordance([board for board in boards if board.rater not in scores.people]),
+        structure=structures(scores, dimensions),
+        leans=leans(scores, main, features, resamples),
+        disputes=_disputes(scores, dimensions),
+    )
+
+
+# --- one dimension ---
+
+
+def _dimension(scores: Scores, name: str, resamples: Resamples) -> DimensionComparison:
+    given = [rater for rater in scores.judges if not np.isnan(scores.of(name, [rater])).all()]
+    table = scores.of(name, given)
+    return DimensionComparison(
+        name=name,
+        use=[_use(scores, name, rater) for rater in [*scores.humans, *given]],
+        agreement=agreement(given, table, resamples) if len(given) > 1 else None,
+        differences=_level_differences(given, table, resamples),
+        people_alpha={judge: _with_people(scores, name, judge) for judge in given} if scores.humans else {},
+    )
+
+
+def _use(scores: Scores, name: str, rater: str) -> Use:
+    column = scores.of(name, [rater])[:, 0]
+    given = column[~np.isnan(column)]
+    if not given.size:
+        return Use(rater=rater, items=0, mean=None, deviation=None, levels=0, ceiling=None, floor=None, ties=None)
+    scale = scores.scale(name)
+    has_ends = scale.high > scale.low
+    return Use(
+        rater=rater,
+        items=len(given),
+        mean=float(given.mean()),
+        deviation=float(given.std(ddof=1)) if len(given) > 1 else None,
+        levels=len(np.unique(given)),
+        ceiling=float((given >= scale.high - _SAME).mean()) if has_ends else None,
+        floor=float((given <= scale.low + _SAME).mean()) if has_ends else None,
+        ties=tie_share(scores, column),
+    )
+
+
+def tie_share(scores: Scores, column: Floats) -> float | None:
+    """Return the share of pairs of systems that get the same score for the same turn, None if there are no pairs."""
+    kept = ~np.isnan(column)
+    prompts = scores.prompts[kept]
+    per_prompt = np.bincount(prompts)
+    pairs = (per_prompt * (per_prompt - 1) / 2).sum()
+    same = np.unique(np.stack((prompts, np.round(column[kept], 9))), axis=1, return_counts=True)[1]
+    return float((same * (same - 1) / 2).sum() / pairs) if pairs else None
+
+
+def _level_differences(raters: Sequence[str], table: Floats, resamples: Resamples) -> list[LevelDifference]:
+    pairs = list(combinations(range(len(raters)), 2))
+    if not pairs:
+        return []
+    apart = np.stack([table[:, first] - table[:, second] for first, second in pairs], axis=1)
+    p = holm(sign_flip_p(resamples, apart))
+    biases = mean_differences(resamples, apart)
+    return [
+        LevelDifference(
+            first=raters[first],
+            second=raters[second],
+            bias=biases[place],
+            p=None if np.isnan(p[place]) else float(p[place]),
+            effect=_rank_biserial(apart[:, place]),
+        )
+        for place, (first, second) in enumerate(pairs)
+    ]
+
+
+def _rank_biserial(apart: Floats) -> float | None:
+    """Return the matched rank-biserial correlation (Kerby 2014): the share of ranks for, less that against."""
+    moved = apart[~np.isnan(apart) & (np.abs(apart) > _SAME)]
+    if not moved.size:
+        return None
+    ranks = rankdata(np.abs(moved))
+    return float((ranks * np.sign(moved)).sum() / ranks.sum())
+
+
+def _with_people(scores: Scores, name: str, judge: str) -> float | None:
+    alphas = [ordinal_alpha(scores.of(name, [human, judge])) for human in scores.humans]
+    given = [alpha for alpha in alphas if not np.isnan(alpha)]
+    return sum(given) / len(given) if given else None
+
+
+# --- systems ---
+
+
+def _boards(scores: Scores, main: str) -> list[Leaderboard]:
+    names, _ = scores.systems
+    if len(names) < 2:  # noqa: PLR2004 - nothing to rank
+        return []
+    return [leaderboard(scores, rater, [main]) for rater in scores.raters]
+
+
+def _concordance(boards: Sequence[Leaderboard]) -> float | None:
+    boards = [board for board in boards if board.contrasts.told_apart]
+    if len(boards) < 2:  # noqa: PLR2004 - nothing to compare
+        return None
+    names = sorted(standing.system for standing in boards[0].standings)
+    means = [{standing.system: standing.means[-1].value for standing in board.standings} for board in boards]
+    w = kendall_w(np.array([[np.nan if of[name] is None else of[name] for name in names] for of in means], dtype=float))
+    return None if np.isnan(w) else w
+
+
+# --- where they part ---
+
+
+def _disputes(scores: Scores, dimensions: Sequence[str]) -> list[Dispute]:
+    """Return the items with the widest range of scores, by its mean over the dimensions."""
+    ranges = np.stack([ranges_of(scores, name) for name in dimensions], axis=1)
+    rated = np.flatnonzero(~np.isnan(ranges).all(axis=1))
+    mean = np.nanmean(ranges[rated], axis=1)
+    widest = rated[np.argsort(-mean, kind="stable")][:DISPUTES]
+    return [_dispute(scores, dimensions, place, ranges[place]) for place in widest if np.nanmax(ranges[place]) > 0]
+
+
+def ranges_of(scores: Scores, name: str) -> Floats:
+    """Return the range of what the judges gave each item, as a share of the scale; NaN with fewer than two scores."""
+    table = scores.of(name, scores.judges)
+    rated = (~np.isnan(table)).sum(axis=1) > 1
+    spread: Floats = np.full(len(table), np.nan)
+    spread[rated] = np.nanmax(table[rated], axis=1) - np.nanmin(table[rated], axis=1)
+    scale = scores.scale(name)
+    return spread / (scale.high - scale.low) if scale.high > scale.low else spread
+
+
+def _dispute(scores: Scores, dimensions: Sequence[str], place: int, ranges: Floats) -> Dispute:
+    widest = dimensions[int(np.nanargmax(ranges))]
+    row = scores.tables[widest][place]
+    return Dispute(
+        item=scores.items[place],
+        dimension=widest,
+        spread=float(np.nanmax(ranges)),
+        scores={rater: float(score) for rater, score in zip(scores.raters, row, strict=True) if not np.isnan(score)},
+    )

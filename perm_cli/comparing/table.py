@@ -1,0 +1,172 @@
+"""
+The table of scores: who gave which item how much, on which dimension. What all statistics of judges are made of.
+
+An item is one supporter turn of one system; raters are judges, one for each set of settings it was used under, and
+people. A score that a rater did not give is NaN.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perm_cli.rewards.reward import BOUNDS
+from perm_cli.statistics.resampling import Floats, Ints
+
+
+class Item(NamedTuple):
+    """Name what is rated; `turn` counts from 1, and is 0 for a dialogue as a whole."""
+
+    dialogue_id: str
+    system: str = ""
+    turn: int = 0
+
+
+class Given(NamedTuple):
+    """Hold one score that one rater gave."""
+
+    item: Item
+    dimension: str
+    rater: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Hold the ends of a dimension's scale, as far as they are known."""
+
+    low: float
+    high: float
+
+
+KNOWN_SCALES: Mapping[str, Scale] = {name: Scale(low=low, high=high) for name, (low, high) in BOUNDS.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Hold the scores of all raters: by dimension a matrix (item, rater). `people` names the raters who are."""
+
+    items: Sequence[Item]
+    raters: Sequence[str]
+    tables: Mapping[str, Floats]
+    people: frozenset[str] = field(default_factory=frozenset)
+
+    @cached_property
+    def clusters(self) -> Ints:
+        """Return the dialogue of each item as a number from 0: what is drawn when resampling."""
+        return numbered([item.dialogue_id for item in self.items])[1]
+
+    @cached_property
+    def prompts(self) -> Ints:
+        """Return the turn of a dialogue that each item answers, whatever the system, as a number from 0."""
+        return numbered([f"{item.dialogue_id}\x00{item.turn}" for item in self.items])[1]
+
+    @cached_property
+    def systems(self) -> tuple[list[str], Ints]:
+        """Return the systems by name, and each item's as a number."""
+        return numbered([item.system for item in self.items])
+
+    @property
+    def judges(self) -> list[str]:
+        """Return the raters who are no people."""
+        return [rater for rater in self.raters if rater not in self.people]
+
+    @property
+    def humans(self) -> list[str]:
+        """Return the raters who are people."""
+        return [rater for rater in self.raters if rater in self.people]
+
+    def of(self, dimension: str, raters: Sequence[str]) -> Floats:
+        """Return the scores of some raters: (item, rater)."""
+        return self.tables[dimension][:, [self.raters.index(rater) for rater in raters]]
+
+    def scale(self, dimension: str) -> Scale:
+        """Return the scale of a dimension: the known one unless there are scores beyond it, else what they span."""
+        given = self.tables[dimension][~np.isnan(self.tables[dimension])]
+        known = KNOWN_SCALES.get(dimension)
+        if not given.size:
+            return known or Scale(low=0.0, high=0.0)
+        spanned = Scale(low=float(given.min()), high=float(given.max()))
+        return known if known and known.low <= spanned.low and spanned.high <= known.high else spanned
+
+    def given(self) -> Iterator[Given]:
+        """Yield the scores one by one."""
+        for dimension, table in self.tables.items():
+            for row, column in np.argwhere(~np.isnan(table)):
+                yield Given(self.items[row], dimension, self.raters[column], float(table[row, column]))
+
+    def with_people(self, people: Iterable[str]) -> "Scores":
+        """Return the same table with these raters as people."""
+        return replace(self, people=frozenset(people))
+
+    def without(self, raters: Iterable[str]) -> "Scores":
+        """Return the table without some raters."""
+        kept = [rater for rater in self.raters if rater not in set(raters)]
+        tables = {name: self.of(name, kept) for name in self.tables}
+        return replace(self, raters=kept, tables=tables, people=self.people & set(kept))
+
+    def only(self, kept: NDArray[np.bool_]) -> "Scores":
+        """Return the table of some of the items."""
+        return replace(
+            self,
+            items=[item for item, keep in zip(self.items, kept, strict=True) if keep],
+            tables={name: table[kept] for name, table in self.tables.items()},
+        )
+
+
+def table_of(given: Iterable[Given], people: Iterable[str] = ()) -> Scores:
+    """Return the table of single scores; of two by one rater for one item the last counts."""
+    items: dict[Item, int] = {}
+    raters: dict[str, int] = {}
+    cells: dict[str, tuple[list[int], list[int], list[float]]] = {}
+    for each in given:
+        rows, columns, values = cells.setdefault(each.dimension, ([], [], []))
+        rows.append(items.setdefault(each.item, len(items)))
+        columns.append(raters.setdefault(each.rater, len(raters)))
+        values.append(each.score)
+    tables = {}
+    for dimension, (rows, columns, values) in cells.items():
+        table = np.full((len(items), len(raters)), np.nan)
+        table[rows, columns] = values
+        tables[dimension] = table
+    return Scores(items=list(items), raters=list(raters), tables=tables, people=frozenset(people) & raters.keys())
+
+
+def numbered(names: Sequence[str]) -> tuple[list[str], Ints]:
+    """Return the different names in the order they come, and each name as a number from 0."""
+    numbers: dict[str, int] = {}
+    codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+    return list(numbers), codes
+
+
+def row_means(table: Floats) -> Floats:
+    """Return the mean of each row over what is there, NaN where nothing is."""
+    given = (~np.isnan(table)).sum(axis=1)
+    means: Floats = np.full(len(table), np.nan)
+    means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
+    return means
+
+
+def known(value: float) -> float | None:
+    """Return a figure, None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def mean_of(values: Iterable[float]) -> float | None:
+    """Return the mean of what is there, None if nothing is."""
+    given = [value for value in values if value == value]  # noqa: PLR0124 - NaN is not there
+    return float(sum(given) / len(given)) if given else None
+
+
+def means_by(codes: Ints, count: int, values: Floats) -> Floats:
+    """Return the mean of each column over the items with the same number: (number, column); NaN where none is."""
+    present = ~np.isnan(values)
+    sums, counts = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
+    np.add.at(sums, codes, np.where(present, values, 0.0))
+    np.add.at(counts, codes, present)
+    means: Floats = np.full(sums.shape, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means

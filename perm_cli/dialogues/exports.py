@@ -1,0 +1,158 @@
+"""Write dialogues as files that people and other programs read, each whole or not at all."""
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.cells import HEADER, guarded
+from perm_cli.disk import rewriting
+from perm_cli.errors import SettingsError
+from perm_cli.text import one_line
+
+_BATCH = 1000
+# What Markdown would run, fetch or hide, and what a pager would obey.
+_MARKS = re.compile(r"([\\`*_<\[])")
+_ESCAPED = r"\\\1"
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def write_lines(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
+    """Write the native format, a dialogue a line."""
+    stream.writelines(orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE) for dialogue in dialogues)
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
+    """Write rows as JSON Lines."""
+    stream.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def write_rows_parquet(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
+    """Write rows as Parquet; they are held in memory, since a column's type is known at the end only."""
+    pa, pq = _arrow()
+    pq.write_table(pa.Table.from_pylist(list(rows)), stream, compression="zstd")
+
+
+def row_writer_of(path: Path) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO], None]:
+    """Return what writes rows of a trainer's to a file of this ending; raise `SettingsError` if nothing does."""
+    writers = {".jsonl": write_rows, ".parquet": write_rows_parquet}
+    if path.suffix.lower() not in writers:
+        raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(writers)}, or -")
+    return writers[path.suffix.lower()]
+
+
+def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
+    """Write a turn a row; what describes the whole dialogue stands in its first row, and no cell is a formula."""
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow(HEADER)
+    for dialogue in dialogues:
+        about = [dialogue.scenario, dialogue.persona, _json(dialogue.labels), _json(dialogue.meta)]
+        for place, turn in enumerate(dialogue.turns, 1):
+            cells = [dialogue.id, dialogue.system, str(place), turn.role, turn.text, turn.analysis or "", *about]
+            writer.writerow(map(guarded, cells))
+            about = [""] * len(about)
+    text.detach()  # the stream is the caller's to close
+
+
+def write_parquet(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
+    """Write a dialogue a row; labels and meta, which have no type for all rows, go in as JSON."""
+    pa, pq = _arrow()
+    text = pa.string()
+    turns = pa.list_(pa.struct([("role", text), ("text", text), ("analysis", text)]))
+    names = ("id", "system", "scenario", "persona", "turns", "labels", "meta")
+    schema = pa.schema([(name, turns if name == "turns" else text) for name in names])
+    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        rows = map(_columns, dialogues)
+        while batch := list(islice(rows, _BATCH)):
+            writer.write_table(pa.Table.from_pylist(batch, schema))
+
+
+def write_text(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
+    """Write Markdown to be read; what was said is quoted, and stays text whatever it holds."""
+    stream.writelines(f"{part}\n\n".encode() for dialogue in dialogues for part in _parts(dialogue))
+
+
+WRITERS: Mapping[str, Callable[[Iterable[Dialogue], BinaryIO], None]] = {
+    ".jsonl": write_lines,
+    ".csv": write_table,
+    ".parquet": write_parquet,
+    ".md": write_text,
+}
+
+
+def writer_of(path: Path) -> Callable[[Iterable[Dialogue], BinaryIO], None]:
+    """Return what writes a file of this ending; raise `SettingsError` if nothing does."""
+    try:
+        return WRITERS[path.suffix.lower()]
+    except KeyError:
+        raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}, or -") from None
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+    except ImportError as error:
+        raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
+    return pa, pq
+
+
+@contextmanager
+def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """Open a file to write it, as `files.rewriting` does; raise `SettingsError` if it is there and not by `force`."""
+    if path.exists() and not force:
+        raise SettingsError(f"--out {path}: a file found, expected a new name, or --force to write over it")
+    try:
+        with rewriting(path) as stream:
+            yield stream
+    except OSError as error:
+        raise SettingsError(f"--out {path}: {error.strerror or error} found, expected a file to write") from error
+
+
+@contextmanager
+def opened_output(out: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Open a file as `rewritten` does, or standard output for `-`."""
+    if out == "-":
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    with rewritten(Path(out), force=force) as stream:
+        yield stream
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode() if value else ""
+
+
+def _columns(dialogue: Dialogue) -> dict[str, Any]:
+    row: dict[str, Any] = orjson.loads(orjson.dumps(dialogue))
+    return row | {name: orjson.dumps(row[name]).decode() for name in ("labels", "meta")}
+
+
+def _parts(dialogue: Dialogue) -> Iterator[str]:
+    name = f"{dialogue.id} · {dialogue.system}" if dialogue.system else dialogue.id
+    yield f"## {_MARKS.sub(_ESCAPED, one_line(name, 500))}"
+    for title, text in (("scenario", dialogue.scenario), ("persona", dialogue.persona)):
+        if text:
+            yield f"**{title}**\n\n{_quoted(text)}"
+    for place, turn in enumerate(dialogue.turns, 1):
+        if turn.analysis:
+            yield f"**{place} · {turn.role}'s analysis**\n\n{_quoted(turn.analysis, '> > ')}"
+        yield f"**{place} · {turn.role}**\n\n{_quoted(turn.text)}"
+    for title, value in (("labels", dialogue.labels), ("meta", dialogue.meta)):
+        if value:
+            yield f"**{title}**\n\n{_quoted(_json(value))}"
+
+
+def _quoted(text: str, mark: str = "> ") -> str:
+    safe = _MARKS.sub(_ESCAPED, _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n")))
+    return "\n".join(f"{mark}{line}".rstrip() for line in safe.split("\n"))

@@ -1,0 +1,96 @@
+"""What a file is: JSON Lines, a JSON document, a table, Parquet or a zipped log; each gives rows."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO, Literal
+
+from perm_cli.dialogues.files.archives import rows_of_log
+from perm_cli.dialogues.files.documents import is_document, rows_of_document, rows_of_lines, rows_of_text
+from perm_cli.dialogues.files.packing import bare_name, broken, packing_of
+from perm_cli.dialogues.files.parquet import rows_of_parquet
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Item
+from perm_cli.dialogues.files.sources import Source, opened
+from perm_cli.dialogues.files.tables import rows_of_table
+from perm_cli.errors import Problem
+from perm_cli.text import one_line
+from perm_cli.words import FormatName
+
+Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
+
+_ENDINGS: Mapping[str, Kind] = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "parquet",
+    ".eval": "log",
+    ".txt": "text",
+}
+_MAGIC: Mapping[bytes, Kind] = {b"PAR1": "parquet", b"PK\x03\x04": "log"}
+_NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log", "text": "text"}
+TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi", "alpaca", "completion")
+"""Formats whose rows are rows of cells."""
+
+
+def kind_of(source: Source) -> Kind:
+    """Return what a file is by its name."""
+    name = bare_name(source.name).lower()
+    return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "unknown")
+
+
+def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
+    """Yield the rows of a file; what keeps it from being read ends it as a `Problem`."""
+    kind = kind_of(source)
+    noun = _NOUNS.get(kind, "JSONL")
+    try:
+        if kind in {"unknown", "text"}:
+            kind = _sniffed(source, reading)
+        if whole := _WHOLE.get(kind):
+            yield from whole(source)
+            return
+        if kind == "json":
+            with opened(source) as stream:
+                kind = "json" if is_document(stream) else "lines"
+        with opened(source) as stream:
+            yield from _STREAMED[kind](source, stream)
+    except FileNotFoundError:
+        yield Problem(source.name, 0, "", f"no such file found, expected a {noun} file")
+    except IsADirectoryError:
+        yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
+    except ImportError:
+        what = "a .zst file found, expected backports.zstd to unpack it: pip install 'perm-cli[zstd]'"
+        yield Problem(source.name, 0, "", what)
+    except UnicodeDecodeError as error:
+        yield Problem(source.name, 0, "", f"broken UTF-16 found ({error.reason}), expected whole characters")
+    except broken() as error:
+        packed = packing_of(source.name)
+        what = f"broken {packed} data found ({one_line(str(error))}), expected a complete {packed} file"
+        yield Problem(source.name, 0, "", what)
+    except OSError as error:
+        yield Problem(source.name, 0, "", f"{error.strerror or one_line(str(error))} found, expected a readable file")
+
+
+_WHOLE: Mapping[Kind, Callable[[Source], Iterator[Item]]] = {"parquet": rows_of_parquet, "log": rows_of_log}
+_STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Item]]] = {
+    "lines": rows_of_lines,
+    "json": rows_of_document,
+    "table": rows_of_table,
+    "text": rows_of_text,
+}
+
+
+def _sniffed(source: Source, reading: Reading) -> Kind:
+    """Return what a file without a telling name is, as standard input."""
+    with opened(source) as stream:
+        start = stream.read(64)
+    if kind := _MAGIC.get(start[:4]):
+        return kind
+    is_json = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
+    if is_json:
+        return "json"
+    if reading.columns or reading.format in TABLES:
+        return "table"
+    if reading.format != "transcript" and kind_of(source) != "text":
+        return "lines"
+    return "table" if b"\t" in start.partition(b"\n")[0] else "text"  # what Excel calls Unicode text

@@ -1,0 +1,64 @@
+"""Answers that are kept apart from what was asked: the two files are read together, and held in memory for it."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
+
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.records import Item, Made, Passed, Row
+from perm_cli.dialogues.files.rows import RowError, shown
+from perm_cli.dialogues.files.sources import Remark
+from perm_cli.errors import Problem
+
+
+def each_answer(
+    items: Iterable[Item],
+    key: Callable[[Row], Hashable],
+    is_question: Callable[[Row], bool],
+    to_dialogue: Callable[[Row, Row], Dialogue],
+) -> Iterator[Made]:
+    """Yield a dialogue an answer, by a function that knows of its question and of the answer."""
+    questions: dict[Hashable, Row] = {}
+    answers: list[tuple[Hashable, Row]] = []
+    for item in items:
+        if not isinstance(item, Row):
+            yield item
+            continue
+        try:
+            own = key(item)
+        except RowError as error:
+            yield from item.problems(error)
+            continue
+        if is_question(item):
+            questions.setdefault(own, item)
+        else:
+            answers.append((own, item))
+    yield from _one_sided(questions, answers) or _joined(questions, answers, to_dialogue)
+
+
+def _one_sided(questions: dict[Hashable, Row], answers: list[tuple[Hashable, Row]]) -> list[Problem]:
+    """Return what is wrong where one of the two files is missing."""
+    if questions and not answers:
+        what = "questions without answers found, expected the file of answers in the same command"
+        return [Problem(next(iter(questions.values())).source, 0, "", what)]
+    if answers and not questions:
+        what = "answers without questions found, expected the file of what was asked in the same command"
+        return [Problem(answers[0][1].source, 0, "", what)]
+    return []
+
+
+def _joined(
+    questions: dict[Hashable, Row],
+    answers: list[tuple[Hashable, Row]],
+    to_dialogue: Callable[[Row, Row], Dialogue],
+) -> Iterator[Made]:
+    passed = Passed()
+    for own, answer in answers:
+        if own in questions:
+            yield from passed.made(answer, partial(to_dialogue, questions[own], answer))
+        else:
+            yield answer.problem("", f"an answer to {shown(own)} found, expected its question in one of the files")
+    yield from passed.told()
+    if unanswered := questions.keys() - {own for own, _ in answers}:
+        count = "1 question" if len(unanswered) == 1 else f"{len(unanswered):,} questions"
+        first = next(row for own, row in questions.items() if own in unanswered)
+        yield Remark(first.source, 0, f"{count} without an answer, the first at {first.path or f'line {first.number}'}")

@@ -1,0 +1,41 @@
+"""The policy's answer in the paper's form: an `# Analysis` section, then a `# Response` section."""
+
+import re
+from dataclasses import dataclass
+
+from perm_cli.text import without_thinking
+
+_BOLD = r"(?:\*\*|__)"
+_HEADING = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t*_]*(?P<marked>analysis|response)[ \t*_:：]*\r?$"
+    rf"|{_BOLD}[ \t]*(?P<bold>analysis|response)[ \t]*"
+    rf"(?:{_BOLD}[ \t]*\r?$|(?:[:：][ \t]*{_BOLD}|{_BOLD}[ \t]*[:：])))",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold a policy's answer taken apart: what the seeker reads, and the analysis if there is one."""
+
+    response: str
+    analysis: str | None
+
+
+def read_answer(text: str, *, opened: bool = False) -> Answer:
+    """
+    Take an answer apart at its headings.
+
+    An answer without headings is all response. One with an analysis and no response section said nothing
+    to the seeker: its response is empty. Thinking belongs to neither, and one that never ends leaves nothing; it is
+    `opened` where the chat template has begun it.
+    """
+    text = without_thinking(text, opened=opened) or ""
+    headings = list(_HEADING.finditer(text))
+    if not headings:
+        return Answer(text.strip(), None)
+    ends = [heading.start() for heading in headings[1:]] + [len(text)]
+    parts = {
+        (h["marked"] or h["bold"]).lower(): text[h.end() : end].strip() for h, end in zip(headings, ends, strict=True)
+    }
+    return Answer(parts.get("response", ""), parts.get("analysis") or None)

@@ -1,0 +1,72 @@
+"""
+Alpaca rows: an instruction, an input and the output, with what was said before in `history`.
+
+Where there is an input, the seeker has said it, and the instruction is nobody's turn; else the instruction is what the
+seeker has said.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Item, Made, Row, each_row, split
+from perm_cli.dialogues.files.rows import RoleMap, RowError, checked_dialogue, id_in, object_in, shown, words_in
+from perm_cli.dialogues.files.talk import ROLE_NAMES
+from perm_cli.dialogues.formats.completions import PAIR, said_by
+
+SAYS = "instruction, input and output"
+ROLES = ROLE_NAMES
+_OUTPUTS = ("output", "response", "completion")
+_EXCHANGE = 2
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "instruction" in row and (any(name in row for name in _OUTPUTS) or row.keys() >= set(PAIR))
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a reply."""
+    roles = reading.roles or ROLES
+    return each_row(split(items, _replies), lambda row: _dialogue(row, roles))
+
+
+def _replies(row: Row) -> Iterator[Row]:
+    names = PAIR if row.fields.keys() >= set(PAIR) else [name for name in _OUTPUTS if name in row.fields][:1]
+    for name in names or _OUTPUTS[:1]:
+        system = {"model": name} if name in PAIR else {}
+        yield row.part("", {**row.fields, "reply": name, **system})
+
+
+def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
+    fields, reply = row.fields, row.fields["reply"]
+    instruction = words_in(fields.get("instruction"), "instruction")
+    asked = "input" if words_in(fields.get("input"), "input").strip() else "instruction"
+    turns = (
+        *_history(fields.get("history"), roles),
+        *said_by("seeker", fields.get(asked), asked, roles),
+        *said_by("supporter", fields.get(reply), reply, roles),
+    )
+    dialogue = Dialogue(
+        id=row.own_id if fields.get("id") is None else id_in(fields["id"]),
+        turns=turns,
+        scenario=words_in(fields.get("scenario"), "scenario"),
+        persona=words_in(fields.get("persona"), "persona"),
+        system=words_in(fields.get("model"), "model"),  # `system` is an instruction here
+        labels=object_in(fields.get("labels"), "labels"),
+        meta={"instruction": instruction} if instruction and asked == "input" else {},
+    )
+    return checked_dialogue(dialogue, reply)
+
+
+def _history(value: object, roles: RoleMap) -> Iterator[Turn]:
+    """Yield what was said before, which is kept as pairs of what was asked and answered."""
+    if value is not None and not isinstance(value, Sequence):
+        raise RowError([("history", f"{shown(value)} found, expected a list of pairs")])
+    for place, pair in enumerate(value or ()):
+        field = f"history[{place}]"
+        if not isinstance(pair, list) or len(pair) != _EXCHANGE:
+            raise RowError([(field, f"{shown(pair)} found, expected what was asked and answered")])
+        yield from said_by("seeker", pair[0], f"{field}[0]", roles)
+        yield from said_by("supporter", pair[1], f"{field}[1]", roles)

@@ -1,0 +1,91 @@
+"""
+Rows for training: a prompt and its completion, or what was chosen and what was rejected.
+
+The two sides of a pair are the systems `chosen` and `rejected`, which have answered the same dialogue. A prompt is what
+the seeker said, or a list of messages; what was chosen or rejected may hold it too, as messages or as a transcript.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Item, Made, Row, each_row, split
+from perm_cli.dialogues.files.rows import RoleMap, RowError, checked_dialogue, id_in, object_in, words_in
+from perm_cli.dialogues.files.talk import ROLE_NAMES, answered, said_in
+from perm_cli.dialogues.formats.messages import turns_in
+from perm_cli.dialogues.formats.transcripts import turns_in_text
+from perm_cli.words import Role
+
+SAYS = "prompt and completion, or chosen and rejected"
+ROLES = ROLE_NAMES
+PAIR = ("chosen", "rejected")
+_REPLIES = ("completion", "response", "answer", "output")
+_OPENAI = {"preferred_output": "chosen", "non_preferred_output": "rejected"}
+_META = ("label", "reward", "score", "score_chosen", "score_rejected")
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    asked = isinstance(row.get("prompt"), str | list) and any(name in row for name in _REPLIES)
+    return asked or row.keys() >= set(PAIR) or row.keys() >= _OPENAI.keys()
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a reply."""
+    roles = reading.roles or ROLES
+    return each_row(split(items, _replies), lambda row: _dialogue(row, roles))
+
+
+def _replies(row: Row) -> Iterator[Row]:
+    sides = {name: name for name in PAIR} if row.fields.keys() >= set(PAIR) else {}
+    sides = sides or (_OPENAI if row.fields.keys() >= _OPENAI.keys() else {})
+    for name, system in sides.items():
+        yield row.part("", {**row.fields, "reply": name, "model": system})
+    if not sides:
+        found = [name for name in _REPLIES if row.fields.get(name) is not None]
+        if len(found) > 1:
+            raise RowError([("prompt", f"{' and '.join(found)} found, expected one reply to it")])
+        yield row.part("", {**row.fields, "reply": found[0] if found else _REPLIES[0]})
+
+
+def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
+    fields, reply = row.fields, row.fields["reply"]
+    dialogue = Dialogue(
+        id=row.own_id if fields.get("id") is None else id_in(fields["id"]),
+        turns=(*_asked(fields, roles), *_told(fields, roles)),
+        scenario=words_in(fields.get("scenario"), "scenario"),
+        persona=words_in(fields.get("persona"), "persona"),
+        system=words_in(fields.get("model"), "model"),
+        labels=object_in(fields.get("labels"), "labels"),
+        meta={name: fields[name] for name in _META if fields.get(name) is not None},
+    )
+    return checked_dialogue(dialogue, reply)
+
+
+def _asked(fields: Mapping[str, Any], roles: RoleMap) -> tuple[Turn, ...]:
+    if "input" in fields and fields["reply"] in _OPENAI:
+        return turns_in(object_in(fields["input"], "input").get("messages"), "input.messages", roles)
+    if fields["reply"] in PAIR and fields.get("prompt") is None:
+        return ()
+    return said_by("seeker", fields.get("prompt"), "prompt", roles)
+
+
+def _told(fields: Mapping[str, Any], roles: RoleMap) -> tuple[Turn, ...]:
+    reply = fields["reply"]
+    said = fields.get(reply)
+    if reply in PAIR and fields.get("prompt") is None and isinstance(said, str):
+        return turns_in_text(said, reply, roles)
+    return said_by("supporter", said, reply, roles)
+
+
+def said_by(role: Role, value: object, field: str, roles: RoleMap) -> tuple[Turn, ...]:
+    """Return what one side said, or what several messages hold; raise `RowError` if it is neither."""
+    if isinstance(value, list):
+        return turns_in(value, field, roles)
+    if isinstance(value, Mapping):
+        return turns_in([value], field, roles)
+    if role == "seeker":
+        return (Turn(role=role, text=said_in(role, value, field)),)
+    answer = answered(value, field)
+    return (Turn(role=role, text=answer.response, analysis=answer.analysis),)

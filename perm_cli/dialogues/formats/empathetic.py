@@ -1,0 +1,61 @@
+"""EmpatheticDialogues: a row an utterance, of a speaker with something to tell and a listener, in turns."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_group
+from perm_cli.dialogues.files.rows import RoleMap, RowError, id_in, mapped_role, shown, words_in
+from perm_cli.dialogues.files.talk import Said, turns_of
+
+SAYS = "a CSV file with conv_id, utterance_idx, prompt and utterance"
+ROLES: RoleMap = {"speaker": "seeker", "listener": "supporter"}
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Tell whether the row looks like this format."""
+    return "conv_id" in row and "utterance" in row
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue for all rows of a conversation, which stand together."""
+    roles = reading.roles or ROLES
+    return each_group(items, _conversation, lambda row: _said(row, roles), _dialogue)
+
+
+def _conversation(row: Row) -> str:
+    return id_in(row.fields.get("conv_id"), "conv_id")
+
+
+def _said(row: Row, roles: RoleMap) -> Said | None:
+    place = number_or_text(row.fields.get("utterance_idx"))
+    if not isinstance(place, int):
+        raise RowError([("utterance_idx", f"{shown(place)} found, expected a number")])
+    role = mapped_role("speaker" if place % 2 else "listener", roles, "utterance_idx")
+    text = _text(row, "utterance")
+    return Said(role=role, text=text) if text or role == "supporter" else None
+
+
+def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Dialogue:
+    turns, _ = turns_of(spoken)
+    if all(turn.role == "seeker" for turn in turns):
+        raise NothingToJudge("no listener found, expected a reply to judge")
+    evaluated = _text(rows[0], "selfeval")
+    return Dialogue(
+        id=_conversation(rows[0]),
+        turns=turns,
+        scenario=_text(rows[0], "prompt"),
+        labels={"selfeval": _evaluation(evaluated)} if evaluated else {},
+        meta={"emotion": _text(rows[0], "context")},
+    )
+
+
+def _text(row: Row, field: str) -> str:
+    return words_in(row.fields.get(field), field).replace("_comma_", ",").strip()
+
+
+def _evaluation(text: str) -> list[list[Any]]:
+    """Return what the two gave each other, as in 5|5|5_2|2|5."""
+    return [[number_or_text(mark) for mark in marks.split("|")] for marks in text.split("_")]

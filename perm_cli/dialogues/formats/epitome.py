@@ -1,0 +1,90 @@
+"""
+EPITOME: a seeker's post and one response from a forum, and how much empathy the response shows, in a file a mechanism.
+
+The three files hold the same pairs; those that are given together are joined, and held in memory for it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Found, Item, Made, Row
+from perm_cli.dialogues.files.rows import RoleMap, RowError, id_in, text_in, words_in
+
+SAYS = "CSV files with sp_id, rp_id, seeker_post, response_post and level"
+ROLES: RoleMap = {}
+_MECHANISMS = ("emotional_reactions", "explorations", "interpretations")
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Tell whether the row looks like this format."""
+    return "seeker_post" in row and "response_post" in row
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the columns say who speaks
+    """Yield a dialogue a pair of posts, with the labels of all rows that are about it."""
+    pairs: dict[tuple[str, str], _Pair] = {}
+    for item in items:
+        if not isinstance(item, Row):
+            yield item
+            continue
+        try:
+            _note(pairs, item)
+        except RowError as error:
+            yield from item.problems(error)
+    for (seeker_id, response_id), pair in pairs.items():
+        turns = (Turn(role="seeker", text=pair.post), Turn(role="supporter", text=pair.response))
+        own = "_".join(filter(None, (seeker_id, response_id)))
+        yield Found(Dialogue(id=own, turns=turns, labels=_labels(pair)), pair.row)
+
+
+@dataclass(slots=True)
+class _Pair:
+    row: Row
+    post: str
+    response: str
+    levels: dict[str, list[Any]] = field(default_factory=dict)
+    rationales: dict[str, list[str]] = field(default_factory=dict)
+
+
+def _note(pairs: dict[tuple[str, str], _Pair], row: Row) -> None:
+    fields = row.fields
+    key = _key(row)
+    post = text_in(fields.get("seeker_post"), "seeker_post")
+    response = words_in(fields.get("response_post"), "response_post")
+    pair = pairs.setdefault(key, _Pair(row, post, response))
+    mechanism = _mechanism(row)
+    if (level := fields.get("level")) not in (None, ""):
+        pair.levels.setdefault(mechanism, []).append(number_or_text(level))
+    known = pair.rationales.setdefault(mechanism, [])
+    rationales = (part.strip() for part in words_in(fields.get("rationales"), "rationales").split("|"))
+    known += [part for part in rationales if part and part not in known]
+
+
+def _key(row: Row) -> tuple[str, str]:
+    """Return the ids of the two posts; a sample without labels names one for both, or none."""
+    fields = row.fields
+    if fields.keys() & {"sp_id", "rp_id"}:
+        return id_in(fields.get("sp_id"), "sp_id"), id_in(fields.get("rp_id"), "rp_id")
+    return id_in(fields.get("id") or row.own_id), ""
+
+
+def _mechanism(row: Row) -> str:
+    """Return what a file is about, which only its name says."""
+    name = row.stem.lower().replace("-", "_")
+    return next((mechanism for mechanism in _MECHANISMS if mechanism in name), "level")
+
+
+def _labels(pair: _Pair) -> dict[str, Any]:
+    """Return the first level of each mechanism, and all of them where a pair was labelled twice, another way."""
+    labels: dict[str, Any] = {mechanism: levels[0] for mechanism, levels in pair.levels.items()}
+    if others := {
+        mechanism: levels for mechanism, levels in pair.levels.items() if any(each != levels[0] for each in levels)
+    }:
+        labels["levels"] = others
+    if rationales := {mechanism: parts for mechanism, parts in pair.rationales.items() if parts}:
+        labels["rationales"] = rationales
+    return labels

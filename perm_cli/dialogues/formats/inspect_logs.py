@@ -1,0 +1,122 @@
+"""Logs of inspect_ai: what was said in each sample, and its scores; of a zipped log, a sample is a log by itself."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_row, split
+from perm_cli.dialogues.files.rows import (
+    RoleMap,
+    RowError,
+    id_in,
+    list_in,
+    mapped_role,
+    object_in,
+    shown,
+    text_in,
+    words_in,
+)
+from perm_cli.dialogues.files.sections import read_answer
+from perm_cli.dialogues.files.talk import SILENT, Said, turns_of
+from perm_cli.text import one_line
+
+SAYS = "a log (.eval or .json) with eval and samples"
+ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
+_ATTACHMENT = "attachment://"
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Tell whether the row looks like this format."""
+    return "eval" in row and bool(row.keys() & {"samples", "status"})
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a sample and epoch."""
+    roles = reading.roles or ROLES
+    return each_row(split(items, _samples), lambda row: _dialogue(row, roles))
+
+
+def _samples(row: Row) -> Iterator[Row]:
+    about = object_in(row.fields.get("eval"), "eval")
+    if not row.fields.get("samples"):
+        status = shown(row.fields.get("status"))
+        raise RowError([("samples", f"none found in a log of status {status}, expected at least one with a reply")])
+    samples = list_in(row.fields["samples"], "samples")
+    for place, sample in enumerate(samples):
+        field = f"samples[{place}]"
+        # The member of a zipped log is the sample.
+        yield row.part(
+            field if not row.path or len(samples) > 1 else "", {"eval": about, "sample": object_in(sample, field)}
+        )
+
+
+def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
+    sample, about = row.fields["sample"], row.fields["eval"]
+    turns, _ = turns_of(_spoken(sample, roles))
+    if all(turn.role == "seeker" for turn in turns):
+        raise NothingToJudge(f"no reply found{_failure(sample)}, expected one to judge")
+    parts = (words_in(about.get("task"), "task"), id_in(sample.get("id")), id_in(sample.get("epoch", 1), "epoch"))
+    scores = object_in(sample.get("scores"), "scores")
+    values = {name: object_in(score, f"scores.{name}").get("value") for name, score in scores.items()}
+    return Dialogue(
+        id=":".join(filter(None, parts)),
+        turns=turns,
+        system=words_in(about.get("model"), "model"),
+        labels={"judge": values} if values else {},
+        meta={"metadata": sample["metadata"]} if sample.get("metadata") else {},
+    )
+
+
+def _failure(sample: Mapping[str, Any]) -> str:
+    """Return why a sample has no reply, where the log says so."""
+    error = sample.get("error")
+    said = error.get("message") if isinstance(error, Mapping) else error
+    return f" in a sample that failed ({one_line(said, 100)})" if isinstance(said, str) and said else ""
+
+
+def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Said]:
+    attachments = object_in(sample.get("attachments"), "attachments")
+    for place, entry in enumerate(_messages(sample)):
+        field = f"messages[{place}]"
+        message = object_in(entry, field)
+        name = text_in(message.get("role"), f"{field}.role")
+        if name in SILENT and name not in roles:
+            continue
+        role = mapped_role(name, roles, f"{field}.role")
+        text = _text(message.get("content"), attachments, f"{field}.content")
+        if role == "seeker":
+            yield Said(role=role, text=text_in(text, f"{field}.content"))
+            continue
+        answer = read_answer(text)
+        if answer.response or not message.get("tool_calls"):
+            yield Said(role=role, text=answer.response, analysis=answer.analysis)
+
+
+def _messages(sample: Mapping[str, Any]) -> Sequence[Any]:
+    """Return the messages, or what they would be where a log keeps only what went in and came out."""
+    if sample.get("messages"):
+        return list_in(sample["messages"], "messages")
+    asked = sample.get("input")
+    output = object_in(sample.get("output"), "output")
+    choices = list_in(output["choices"], "output.choices") if output.get("choices") else []
+    answers = [object_in(choice, "output.choices[0]").get("message") for choice in choices[:1]]
+    return [*(asked if isinstance(asked, list) else [{"role": "user", "content": asked}]), *answers]
+
+
+def _text(content: object, attachments: Mapping[str, Any], field: str) -> str:
+    """Return the text of a message; pictures and what the model thought are not part of it."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    if not isinstance(parts, list):
+        raise RowError([(field, f"{shown(content)} found, expected text or a list of parts")])
+    texts = [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return "\n".join(_attached(text, attachments, field) for text in texts)
+
+
+def _attached(text: str, attachments: Mapping[str, Any], field: str) -> str:
+    if not text.startswith(_ATTACHMENT):
+        return text
+    found = attachments.get(text.removeprefix(_ATTACHMENT))
+    if not isinstance(found, str):
+        raise RowError([(field, f"{shown(text)} found, expected it among the attachments")])
+    return found

@@ -1,0 +1,239 @@
+"""
+Tables of anybody's making, by the names of their columns: a row a turn, or a row a dialogue of two turns.
+
+`--columns` says which column holds what; a table with columns of our own names needs none.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, get_args
+
+import orjson
+
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.cells import HEADER, number_or_text, unguarded
+from perm_cli.dialogues.files.columns import Columns
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Item, Made, Row, each_group
+from perm_cli.dialogues.files.rows import (
+    RoleMap,
+    RowError,
+    checked_dialogue,
+    id_in,
+    mapped_role,
+    object_in,
+    shown,
+    text_in,
+    words_in,
+)
+from perm_cli.dialogues.files.talk import (
+    ROLE_NAMES,
+    SILENT,
+    Said,
+    answered,
+    content_in,
+    is_tool_traffic,
+    said_in,
+    turns_of,
+    with_notes,
+)
+from perm_cli.dialogues.formats.messages import turns_in
+from perm_cli.text import one_line
+from perm_cli.words import Role
+
+SAYS = "a table with the columns id, role and text, or seeker and supporter; others with --columns"
+ROLES = ROLE_NAMES
+_LABEL = "label."
+_NOWHERE = object()
+_OF_MESSAGES = {*HEADER[1:], "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "timestamp"}
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Tell whether the row looks like this format."""
+    return any(set(names) <= row.keys() for names in (("role", "text"), ("role", "content"), ("seeker", "supporter")))
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue for all rows of one id and system, which stand together, or for each pair."""
+    columns = reading.columns or Columns()
+    roles = reading.roles or ROLES
+    return each_group(
+        _prepared(items, columns),
+        partial(_key, columns=columns),
+        partial(_said, columns=columns, roles=roles),
+        partial(_dialogue, columns=columns, roles=roles),
+    )
+
+
+def _prepared(items: Iterable[Item], columns: Columns) -> Iterator[Item]:
+    """Yield rows as they were meant, and say at the end which columns that were named are nowhere."""
+    unseen = dict(columns.named())
+    row: Row | None = None
+    for item in items:
+        if isinstance(item, Row):
+            row = item
+            unseen = {name: column for name, column in unseen.items() if not _has(row, column)}
+            yield _as_meant(row, columns)
+        else:
+            yield item
+    if row:
+        for name, column in unseen.items():
+            option = f"--columns {one_line(name, 60)}=…"
+            yield row.problem("", f"no column {shown(column)} found in any row, expected it ({option})")
+
+
+def _as_meant(row: Row, columns: Columns) -> Row:
+    """Return a row without the guards of our own tables; where nothing could be an id, a file is one dialogue."""
+    others = row.fields.keys() - _OF_MESSAGES - {column for _, column in columns.named()}
+    has_id = _has(row, columns.of("id")) or any(not name.startswith(_LABEL) for name in others)
+    if not has_id and not _is_pair(row, columns):
+        return replace(row, is_whole=True)
+    if not row.fields.keys() >= set(HEADER):
+        return row
+    cells = {name: unguarded(cell) if isinstance(cell, str) else cell for name, cell in row.fields.items()}
+    return replace(row, fields=cells)
+
+
+def _is_pair(row: Row, columns: Columns) -> bool:
+    if {"seeker", "supporter"} & columns.fields.keys():
+        return True
+    return not _has(row, columns.of("role")) and {"seeker", "supporter"} <= row.fields.keys()
+
+
+def _key(row: Row, columns: Columns) -> Hashable:
+    if _is_pair(row, columns):
+        return row.number
+    own = "" if row.is_whole else id_in(_cell(row, columns, "id"), columns.of("id"))
+    return own, _words(row, columns, "system")
+
+
+def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
+    if _is_pair(row, columns):
+        return None
+    name = text_in(_cell(row, columns, "role"), columns.of("role"))
+    if name in SILENT and name not in roles:
+        return None
+    role = mapped_role(name, roles, columns.of("role"))
+    name = "text" if "text" in columns.fields or "content" not in row.fields else "content"
+    column, value = columns.of(name), _cell(row, columns, name)
+    content = content_in(value, column)
+    if is_tool_traffic(value) or (not content and row.fields.get("tool_calls")):
+        return None
+    text = said_in(role, content, column)
+    return Said(role=role, text=text) if role == "seeker" else _answer(row, columns, text, column)
+
+
+def _answer(row: Row, columns: Columns, text: str, column: str) -> Said:
+    """Return the supporter's turn; where no column is there for an analysis, it may stand in the text."""
+    if _has(row, columns.of("analysis")):
+        return Said(role="supporter", text=text, analysis=_words(row, columns, "analysis").strip() or None)
+    answer = answered(text, column)
+    return Said(role="supporter", text=answer.response, analysis=answer.analysis)
+
+
+def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns, roles: RoleMap) -> Dialogue:
+    if _is_pair(rows[0], columns):
+        spoken = [said for side in get_args(Role) for said in _said_by(side, rows[0], columns, roles)]
+    labels, noted = _labels(rows, spoken, columns)
+    turns, notes = turns_of(_in_order(rows, noted, columns))
+    first = rows[0]
+    own = _value(first, columns.of("id"))
+    dialogue = Dialogue(
+        id=first.own_id if own in (None, "") else id_in(own, columns.of("id")),
+        turns=turns,
+        scenario=_words(first, columns, "scenario"),
+        persona=_words(first, columns, "persona"),
+        system=_words(first, columns, "system"),
+        labels=with_notes(labels, notes),
+        meta=_object(first, "meta"),
+    )
+    return checked_dialogue(dialogue, columns.of("role"))
+
+
+def _said_by(name: Role, row: Row, columns: Columns, roles: RoleMap) -> Sequence[Said]:
+    """Return what one side of a pair says, which JSON may hold as a list of messages, of both."""
+    column, value = columns.of(name), _cell(row, columns, name)
+    if isinstance(value, list):
+        turns = turns_in(value, column, roles)
+        return [Said(role=each.role, text=each.text, analysis=each.analysis) for each in turns]
+    if name == "seeker":
+        return [Said(role=name, text=text_in(value, column))]
+    return [_answer(row, columns, words_in(value, column), column)]
+
+
+def _in_order(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns) -> Sequence[Said | None]:
+    column = columns.of("turn")
+    if not _has(rows[0], column) or len(rows) != len(spoken):
+        return spoken
+    return [said for _, said in sorted(zip(rows, spoken, strict=True), key=lambda pair: _place(pair[0], column))]
+
+
+def _place(row: Row, column: str) -> float:
+    place = number_or_text(_value(row, column))
+    if not isinstance(place, int | float):
+        raise RowError([(column, f"{shown(place)} found, expected a number")])
+    return place
+
+
+def _labels(
+    rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns
+) -> tuple[Mapping[str, Any], Sequence[Said | None]]:
+    """Return the labels of the dialogue, and what was said with those that differ from row to row as notes."""
+    labels = dict(_object(rows[0], "labels"))
+    named = {name.removeprefix(_LABEL): name for name in rows[0].fields if name.startswith(_LABEL)}
+    for name, column in {**named, **columns.labels}.items():
+        values = [number_or_text(_value(row, column)) for row in rows]
+        known = [value for value in values if value not in (None, "")]
+        if known and all(value == known[0] for value in known):
+            labels[name] = known[0]
+        elif known:
+            spoken = [_noted(said, name, value) for said, value in zip(spoken, values, strict=True)]
+    return labels, spoken
+
+
+def _noted(said: Said | None, name: str, value: object) -> Said | None:
+    if said is None or value in (None, ""):
+        return said
+    return replace(said, notes={**said.notes, name: value})
+
+
+def _object(row: Row, column: str) -> Mapping[str, Any]:
+    """Return what a column holds as JSON, as in the tables that perm writes, or as an object."""
+    value = row.fields.get(column)
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value) if value.strip() else {}
+        except orjson.JSONDecodeError:
+            value = row.fields[column]
+    return object_in(value, column)
+
+
+def _cell(row: Row, columns: Columns, name: str) -> object:
+    column = columns.of(name)
+    if not _has(row, column):
+        known = one_line(", ".join(row.fields), 100)
+        raise RowError(
+            [(column, f"no such column found among {known}: expected one with the {name} (--columns {name}=…)")]
+        )
+    return _value(row, column)
+
+
+def _has(row: Row, column: str) -> bool:
+    return _value(row, column, _NOWHERE) is not _NOWHERE
+
+
+def _value(row: Row, column: str, missing: object = None) -> object:
+    """Return what stands in a column, which may be the path of a field in JSON, as in `response.output`."""
+    if column in row.fields:
+        return row.fields[column]
+    value: object = row.fields
+    for name in column.split("."):
+        if not isinstance(value, Mapping) or name not in value:
+            return missing
+        value = value[name]
+    return value
+
+
+def _words(row: Row, columns: Columns, name: str) -> str:
+    return words_in(_value(row, columns.of(name)), columns.of(name))

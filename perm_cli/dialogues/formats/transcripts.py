@@ -1,0 +1,76 @@
+"""
+Transcripts: lines that begin with who speaks, as in `user: …` and `agent: …`, in a text file or a list of JSON.
+
+VERA-MH writes such files and CPsyCoun such files and lists; a file is a dialogue, and its folder is the system.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Item, Made, Row, each_row
+from perm_cli.dialogues.files.rows import RoleMap, RowError, checked_dialogue, list_in, shown, text_in
+from perm_cli.dialogues.files.sections import read_answer
+from perm_cli.dialogues.files.talk import ROLE_NAMES, Said, turns_of
+
+SAYS = "a text of lines such as `user: …` and `agent: …`"
+ROLES = ROLE_NAMES
+
+
+def recognises(row: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "transcript" in row
+
+
+def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+    """Yield a dialogue a transcript."""
+    roles = reading.roles or ROLES
+    return each_row(items, lambda row: _dialogue(row, roles))
+
+
+def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
+    value = row.fields.get("transcript")
+    if not isinstance(value, str):
+        said = enumerate(list_in(value, "transcript"))
+        value = "\n".join(text_in(each, f"transcript[{place}]") for place, each in said)
+    return checked_dialogue(Dialogue(id=row.own_id, turns=turns_in_text(value, "transcript", roles)), "transcript")
+
+
+def turns_in_text(text: str, field: str, roles: RoleMap) -> tuple[Turn, ...]:
+    """Return the turns of a transcript; raise `RowError` if nobody is named at its start."""
+    turns, _ = turns_of(_spoken(text, field, roles))
+    return turns
+
+
+def _spoken(text: str, field: str, roles: RoleMap) -> Iterator[Said]:
+    marks = _marks(text, roles)
+    if before := text[: marks[0].start()].strip() if marks else text.strip():
+        known = ", ".join(roles)
+        what = f"{shown(before)} found at the start, expected `NAME: …` with one of the names {known}"
+        raise RowError([(field, f"{what} (others: --roles seeker=…,supporter=…)")])
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    for mark, end in zip(marks, ends, strict=False):  # a blank text has an end and no mark
+        role, said = roles[_name(mark, roles)], text[mark.end() : end].strip()
+        if role == "seeker":
+            yield Said(role=role, text=text_in(said, f"{field} after {mark.group(1)}"))
+        else:
+            answer = read_answer(said)
+            yield Said(role=role, text=answer.response, analysis=answer.analysis)
+
+
+def _marks(text: str, roles: RoleMap) -> list[re.Match[str]]:
+    """Return where somebody begins to speak: of each side by the first name that it has, so that others are words."""
+    names = "|".join(re.escape(name) for name in sorted(roles, key=len, reverse=True))
+    spoken = re.compile(rf"^[ \t*#]*({names})[ \t*]*[:：][ \t*]*", re.IGNORECASE | re.MULTILINE | re.ASCII)
+    found = list(spoken.finditer(text))
+    first: dict[str, str] = {}
+    for mark in found:
+        first.setdefault(roles[_name(mark, roles)], _name(mark, roles))
+    return [mark for mark in found if _name(mark, roles) in first.values()]
+
+
+def _name(mark: re.Match[str], roles: RoleMap) -> str:
+    said = mark.group(1)
+    return said if said in roles else next(name for name in roles if name.lower() == said.lower())

@@ -1,0 +1,65 @@
+"""Replies that say nothing: passed over and counted, so that what else a file holds is judged, or refused."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.records import Found, Made, NothingToJudge, Passed
+from perm_cli.dialogues.formats.unanswered import PLACEHOLDER
+
+
+def without_silence(made: Iterable[Made], reading: Reading) -> Iterator[Made]:
+    """
+    Yield the dialogues without their empty replies, and say at the end how many these were.
+
+    With `strict`, an empty reply is a problem. With `unanswered`, one at the end is a turn that nobody has answered.
+    """
+    replies, records = Passed("empty reply", "empty replies"), Passed()
+    replies.found = True
+    for each in made:
+        if not isinstance(each, Found):
+            yield each
+            continue
+        dialogue = _unanswered(each.dialogue) if reading.unanswered else each.dialogue
+        silent = [place for place, turn in enumerate(dialogue.turns, 1) if _is_silent(turn)]
+        if silent and reading.strict:
+            reason = "an empty reply found, expected text for the seeker"
+            yield from (each.row.problem(f"turn {place}", reason) for place in silent)
+            continue
+        for place in silent:
+            replies.note(each.row, f"turn {place} says nothing to the seeker (--strict refuses it)")
+        yield from records.made(each.row, partial(_spoken, dialogue))
+    yield from replies.told()
+    yield from records.told()
+
+
+def _is_silent(turn: Turn) -> bool:
+    return turn.role == "supporter" and not turn.text.strip()
+
+
+def _unanswered(dialogue: Dialogue) -> Dialogue:
+    """Return the dialogue with a placeholder for a last reply that says nothing."""
+    *before, last = dialogue.turns
+    return replace(dialogue, turns=(*before, replace(last, text=PLACEHOLDER))) if _is_silent(last) else dialogue
+
+
+def _spoken(dialogue: Dialogue) -> Dialogue:
+    """Return the dialogue without its empty replies; what is noted about turns keeps to its turns."""
+    kept = [place for place, turn in enumerate(dialogue.turns, 1) if not _is_silent(turn)]
+    turns = tuple(dialogue.turns[place - 1] for place in kept)
+    if len(turns) == len(dialogue.turns):
+        return dialogue
+    if all(turn.role == "seeker" for turn in turns):
+        raise NothingToJudge("no reply with a word in it found, expected one to judge")
+    notes = dialogue.labels.get("turns")
+    moved = {"turns": _moved(notes, kept)} if isinstance(notes, Mapping) else {}
+    return replace(dialogue, turns=turns, labels={**dialogue.labels, **moved})
+
+
+def _moved(notes: Mapping[str, Any], kept: list[int]) -> Mapping[str, Any]:
+    """Return notes about turns by the numbers that these have now, without those of turns that are gone."""
+    numbers = {str(place): str(number) for number, place in enumerate(kept, 1)}
+    return {numbers.get(name, name): note for name, note in notes.items() if name in numbers or not name.isdecimal()}

@@ -1,0 +1,233 @@
+"""
+Prompts: what a judge is sent about one dimension of one supporter turn.
+
+A template is a Jinja2 file with two macros. `instructions(rubric, answer)` sees no dialogue, so it is the
+same for every call of a dimension and prompt caches serve it; `case(view)` gets what the dimension's
+perspective may see, every text already fenced, and nothing else. Templates can therefore neither leak nor
+forget a fence, whoever wrote them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    meta,
+)
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from perm_cli.dialogues.dialogue import Dialogue, Turn, judged_turns
+from perm_cli.errors import AssetError
+from perm_cli.prompts.fences import Fence, fenced
+from perm_cli.prompts.rubrics import Dimension, Pack, Sight
+from perm_cli.words import DimensionName, Turns
+
+Answer = Literal["json", "lines"]
+"""How the judge is asked to write its verdict: a JSON object, or named lines for judges that cannot do that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Hold one rendered request: what is the same for a whole dimension, then what is this dialogue's."""
+
+    instructions: str
+    case: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Hold a dialogue up to one supporter turn as fenced texts; `None` stands for what it lacks."""
+
+    turns: Sequence[Fence]
+    judged: int
+    backdrop: Mapping[Sight, Fence | None]
+
+    def seen_by(self, dimension: Dimension) -> dict[str, Any]:
+        """Return the parts that `dimension` may see; any other name is undefined to its template."""
+        seen: dict[str, Any] = {
+            name: fence.block if (fence := self.backdrop[name]) else None for name in dimension.sees
+        }
+        return seen | {"turns": tuple(fence.block for fence in self.turns), "judged": self.judged}
+
+    def digest_for(self, dimension: Dimension) -> bytes:
+        """Return a hash over what `dimension` sees."""
+        seen = [fence.digest if (fence := self.backdrop[name]) else b"" for name in sorted(dimension.sees)]
+        return b"\x00".join((self.turns[-1].digest, self.judged.to_bytes(4), *seen))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """
+    Hold what one dimension asks about one supporter turn, `turn` being its place counted from 1.
+
+    `digest` is a hash over everything that the rendered prompt depends on: equal digests, equal prompts. It
+    is known without rendering, so a resumed run renders only what it still has to ask.
+    """
+
+    dialogue_id: str
+    system: str
+    turn: int
+    dimension: Dimension
+    view: View
+    digest: bytes
+
+
+class PromptBook:
+    """
+    Render prompts from a rubric pack and a folder of templates.
+
+    Every template is compiled and tried out on made-up dialogues first; `AssetError` names file, line and reason.
+    """
+
+    def __init__(self, pack: Pack, folder: Path, answer: Answer = "json") -> None:
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=FileSystemLoader(folder),
+            undefined=StrictUndefined,
+            autoescape=False,
+            keep_trailing_newline=True,
+        )
+        self.templates: dict[str, str] = {}
+        self.pack = pack
+        self.folder = folder
+        self.answer = answer
+        self._modules = {name: self._module(dimension) for name, dimension in pack.dimensions.items()}
+        self.instructions: Mapping[DimensionName, str] = {
+            name: self._instructions(dimension, answer) for name, dimension in pack.dimensions.items()
+        }
+        self._try_out()
+        self._digests = {name: self._digest(dimension) for name, dimension in pack.dimensions.items()}
+
+    @property
+    def digest(self) -> str:
+        """Return a hash over all that prompts are made of, apart from the dialogues."""
+        return blake2b(b"".join(self._digests.values()), digest_size=8).hexdigest()
+
+    def questions(
+        self, dialogue: Dialogue, which: Turns = "all", only: DimensionName | None = None
+    ) -> Iterator[Question]:
+        """Yield what to ask of the chosen supporter turns, turn by turn, the dimensions in the pack's order."""
+        dimensions = [self.pack.dimensions[only]] if only else list(self.pack.dimensions.values())
+        for view in _views(dialogue, which):
+            for dimension in dimensions:
+                yield Question(
+                    dialogue_id=dialogue.id,
+                    system=dialogue.system,
+                    turn=view.judged,
+                    dimension=dimension,
+                    view=view,
+                    digest=self._digests[dimension.name] + view.digest_for(dimension),
+                )
+
+    def prompt(self, question: Question) -> Prompt:
+        """Render a question."""
+        case = str(self._called(question.dimension, "case", question.view.seen_by(question.dimension)))
+        return Prompt(self.instructions[question.dimension.name], case)
+
+    def _source(self, name: str) -> str:
+        """Return a template's text, and keep it for the record."""
+        try:
+            self.templates[name] = (self.folder / name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise AssetError(f"{self.folder / name}: {error.strerror} found, expected a template") from error
+        except UnicodeDecodeError as error:
+            raise AssetError(f"{self.folder / name}:1: byte {error.start} is not UTF-8, expected UTF-8") from error
+        return self.templates[name]
+
+    def _module(self, dimension: Dimension) -> Any:
+        name = dimension.template
+        path = self.folder / name
+        try:
+            module: Any = self._environment.get_template(name).module
+        except TemplateNotFound as error:
+            missing = self.folder / str(error.name)
+            raise AssetError(f"{missing}: no such template found, expected one for {dimension.name}") from error
+        except TemplateSyntaxError as error:
+            raise AssetError(f"{self.folder / (error.name or name)}:{error.lineno}: {error.message}") from error
+        except UnicodeDecodeError as error:
+            for each in self.folder.glob("*.jinja"):
+                self._source(each.name)
+            raise AssetError(f"{path}:1: byte {error.start} is not UTF-8, expected UTF-8") from error
+        except Exception as error:  # a template is the user's program and may raise anything
+            raise AssetError(f"{self._place(error, path)}: {error}") from error
+        for macro in ("instructions", "case"):
+            if not hasattr(module, macro):
+                raise AssetError(f"{path}:1: no macro {macro!r} found, expected instructions and case")
+        return module
+
+    def _digest(self, dimension: Dimension) -> bytes:
+        """Return a hash over the instructions and over the templates that the case is rendered from."""
+        names, texts = [dimension.template], [self.instructions[dimension.name]]
+        for name in names:  # grows while it is walked
+            texts.append(self._source(name))
+            referenced = meta.find_referenced_templates(self._environment.parse(texts[-1]))
+            names += [each for each in referenced if each and each not in names]
+        return blake2b("\x00".join(texts).encode(), digest_size=16).digest()
+
+    def _instructions(self, dimension: Dimension, answer: Answer) -> str:
+        return str(self._called(dimension, "instructions", dimension, answer))
+
+    def _try_out(self) -> None:
+        for dialogue in _SPECIMENS:
+            view = next(_views(dialogue, "last"))
+            for dimension in self.pack.dimensions.values():
+                case = str(self._called(dimension, "case", view.seen_by(dimension)))
+                if view.turns[-1].block not in case:
+                    path = self.folder / dimension.template
+                    raise AssetError(f"{path}: case leaves out the reply to judge, expected view.turns to be printed")
+
+    def _called(self, dimension: Dimension, macro: str, *arguments: object) -> object:
+        try:
+            return getattr(self._modules[dimension.name], macro)(*arguments)
+        except Exception as error:  # a template is the user's program and may raise anything
+            path = self.folder / dimension.template
+            raise AssetError(
+                f"{self._place(error, path)}: {error} (in {macro}; {dimension.name} sees "
+                f"{', '.join(sorted(dimension.sees)) or 'neither scenario, persona nor analysis'})"
+            ) from error
+
+    def _place(self, error: BaseException, path: Path) -> str:
+        """Return file and line of the deepest template line that `error` passed through."""
+        place, trace = f"{path}:1", error.__traceback__
+        while isinstance(trace, TracebackType):
+            file = Path(trace.tb_frame.f_code.co_filename)
+            if file.suffix == ".jinja" and file.parent == self.folder:
+                template = self._environment.get_template(file.name)
+                place = f"{file}:{template.get_corresponding_lineno(trace.tb_lineno)}"
+            trace = trace.tb_next
+        return place
+
+
+_SPECIMENS = (
+    Dialogue(
+        id="full",
+        scenario="scenario",
+        persona="persona",
+        turns=(Turn(role="seeker", text="hello"), Turn(role="supporter", text="yes", analysis="analysis")),
+    ),
+    Dialogue(id="bare", turns=(Turn(role="supporter", text="yes"),)),
+)
+
+
+def _views(dialogue: Dialogue, which: Turns) -> Iterator[View]:
+    scenario = _fenced_if_any("background: the situation", dialogue.scenario)
+    persona = _fenced_if_any("background: the seeker", dialogue.persona)
+    fences: list[Fence] = []
+    for place, turn in enumerate(dialogue.turns, 1):
+        before = fences[-1].digest if fences else b""
+        fences.append(fenced(f"turn {place}, {turn.role}", turn.text, before))
+    for place in judged_turns(dialogue, which):
+        talk = fences[place - 1].digest
+        label = f"the supporter's analysis before turn {place}"
+        analysis = _fenced_if_any(label, dialogue.turns[place - 1].analysis or "", talk)
+        yield View(fences[:place], place, {"scenario": scenario, "persona": persona, "analysis": analysis})
+
+
+def _fenced_if_any(label: str, text: str, after: bytes = b"") -> Fence | None:
+    return fenced(label, text, after) if text.strip() else None

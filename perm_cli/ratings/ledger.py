@@ -1,0 +1,259 @@
+"""
+The ledger: which ratings a run folder holds, and what has come of those that its commands asked for.
+
+It keeps of every rating what fusing and resuming need, in a scratch database, so that memory does not grow with
+the run. It is filled from the ratings of the folder whenever that is opened; the folder remains the truth.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
+
+from perm_cli.dialogues.dialogue import judged_places
+from perm_cli.disk import scratch
+from perm_cli.ratings.rating import Call, Rating, is_settled
+from perm_cli.words import Role, Status, Turns
+
+_BATCH = 1000
+_COLUMNS = """
+    settled INTEGER, key TEXT, settings TEXT, dialogue_id TEXT, system TEXT, turn INTEGER, dimension TEXT, judge TEXT,
+    sample INTEGER, status TEXT, score REAL, tokens_in INTEGER, tokens_out INTEGER, cached_tokens INTEGER,
+    cost_usd REAL, attempts INTEGER, latency_s REAL, reused TEXT, at TEXT
+"""
+LineRanges = Sequence[tuple[int, int]]
+"""Lines of `dialogues.jsonl`: first and last of each range, counted from 0, in ascending order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """
+    What one command asked for: ratings under some settings, of the dialogues on these lines.
+
+    `lines` is None where the run has no record of them; what was asked for is then taken to be what there is.
+    """
+
+    settings: str
+    judge: str
+    dimensions: tuple[str, ...]
+    turns: Turns
+    samples: int
+    lines: LineRanges | None
+
+
+def is_among(line: int, ranges: LineRanges) -> bool:
+    """Tell whether a line is in one of the ranges."""
+    place = bisect_left(ranges, line, key=itemgetter(1))
+    return place < len(ranges) and ranges[place][0] <= line
+
+
+def ratings_of(ask: Ask, dialogues: Iterable["Kept"]) -> int:
+    """Return how many ratings an ask comes to."""
+    places = sum(1 for dialogue in dialogues for _ in _places([ask], dialogue))
+    return places * len(ask.dimensions) * ask.samples
+
+
+class Kept(NamedTuple):
+    """A dialogue of the run as far as the ledger needs it: its line, its names and the roles of its turns."""
+
+    line: int
+    id: str
+    system: str
+    roles: Sequence[Role]
+
+
+class Outcome(NamedTuple):
+    """Hold what a rating came to, in the words of `Rating`."""
+
+    key: str
+    settings: str
+    dialogue_id: str
+    system: str
+    turn: int
+    dimension: str
+    judge: str
+    sample: int
+    status: Status
+    score: float | None
+    tokens_in: int
+    tokens_out: int
+    cached_tokens: int
+    cost_usd: float | None
+    attempts: int
+    latency_s: float
+    reused: str
+
+
+_of_row = itemgetter(*Outcome._fields, "at")
+_of_rating = attrgetter(*Outcome._fields, "at")
+_INSERT = f"INSERT INTO held VALUES ({', '.join('?' * (len(Outcome._fields) + 2))})"  # noqa: S608 - no names at all
+_FIND = "SELECT 1 FROM held WHERE key = ? AND settings = ifnull(?, settings) AND settled LIMIT 1"
+_PLACE = "dialogue_id, system, turn, dimension, sample, settings"
+_LAST_KEY = f"""
+    SELECT key FROM held WHERE ({_PLACE}) = (?, ?, ?, ?, ?, ?) ORDER BY at DESC, rowid DESC LIMIT 1
+"""  # noqa: S608 - the names are ours
+_TABLES = {
+    "asked": "nth INTEGER, settings TEXT, judge TEXT, system TEXT, line INTEGER, dialogue_id TEXT, turn INTEGER, "
+    "samples INTEGER",
+    "parts": "settings TEXT, dimension TEXT, place INTEGER",
+    "lines": "dialogue_id TEXT, system TEXT, line INTEGER",
+    "numbers": "number INTEGER",
+}
+# Of a dialogue that was edited, that text counts which was asked about last.
+_FORGET_EARLIER_TEXTS = """
+    DELETE FROM asked WHERE EXISTS (
+        SELECT 1 FROM asked AS other WHERE other.dialogue_id = asked.dialogue_id AND other.system = asked.system
+        AND other.settings = asked.settings AND other.line != asked.line AND other.nth > asked.nth
+    )
+"""
+_ASK_FOR_WHAT_IS_HELD = """
+    INSERT INTO asked SELECT -1, settings, judge, system, ifnull(
+        (SELECT min(line) FROM lines WHERE lines.dialogue_id = held.dialogue_id AND lines.system = held.system),
+        1 << 40
+    ), dialogue_id, turn, max(sample) + 1 FROM held WHERE settings = ? GROUP BY judge, system, dialogue_id, turn
+"""
+# The last key at a place is that of the text that was asked about last. Of its ratings, one that is settled is never
+# made again, so it counts before any that is not.
+_LATEST = f"""
+    CREATE TABLE latest AS SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY {_PLACE} ORDER BY settled DESC, nth) AS rank FROM (
+            SELECT *, row_number() OVER last AS nth, first_value(key) OVER last AS last_key
+            FROM held WINDOW last AS (PARTITION BY {_PLACE} ORDER BY at DESC, rowid DESC)
+        ) WHERE key = last_key
+    ) WHERE rank = 1
+"""  # noqa: S608 - the same
+_OF_THE_CELL = ("settings", "judge", "dialogue_id", "system", "turn")
+_OF_THE_PART = {"dimension": "parts.dimension", "sample": "numbers.number"}
+_NOT_MADE = {"key": "''", "status": "'skipped'", "score": "NULL", "cost_usd": "NULL", "reused": "''"}
+
+
+def _column(name: str) -> str:
+    """Return a column of an outcome whose rating may not have been made."""
+    if name in _OF_THE_CELL:
+        return f"asked.{name}"
+    return _OF_THE_PART.get(name) or f"ifnull(latest.{name}, {_NOT_MADE.get(name, '0')})"
+
+
+# What stands together in this order is fused together.
+_OUTCOMES = f"""
+    SELECT {", ".join(map(_column, Outcome._fields))} FROM (
+        SELECT settings, max(judge) AS judge, system, max(line) AS line, dialogue_id, turn, max(samples) AS samples
+        FROM asked GROUP BY settings, system, dialogue_id, turn
+    ) AS asked JOIN parts ON parts.settings = asked.settings JOIN numbers ON numbers.number < asked.samples
+    LEFT JOIN latest ON latest.dialogue_id = asked.dialogue_id AND latest.system = asked.system
+        AND latest.turn = asked.turn AND latest.dimension = parts.dimension AND latest.sample = numbers.number
+        AND latest.settings = asked.settings
+    ORDER BY asked.settings, asked.judge, asked.system, asked.line, asked.dialogue_id, asked.turn, parts.place, number
+"""  # noqa: S608 - the names are ours
+
+
+class Ledger:
+    """The ratings held when it was made, and those noted since."""
+
+    def __init__(self, held: Iterable[Mapping[str, Any]]) -> None:
+        self._database = scratch()
+        self._database.execute(f"CREATE TABLE held ({_COLUMNS})")
+        self._noted: list[tuple[Any, ...]] = []
+        entries = ((is_settled(row["status"], row["error"]), *_of_row(row)) for row in held)
+        self._holds = False
+        while batch := list(islice(entries, _BATCH)):
+            self._database.executemany(_INSERT, batch)
+            self._holds = True
+        if self._holds:
+            self._database.execute("CREATE INDEX by_key ON held (key)")
+            self._database.execute(f"CREATE INDEX by_place ON held ({_PLACE})")
+
+    def holds(self, key: str, settings: str | None = None) -> bool:
+        """Tell whether a rating with this key, not to be paid for again, is held under these settings, or any."""
+        return self._holds and self._database.execute(_FIND, (key, settings)).fetchone() is not None
+
+    def last_key(self, call: Call, settings: str) -> str | None:
+        """Return the key of the last rating in the place of this call, which is another one if its text was edited."""
+        if not self._holds:
+            return None
+        self._settle()
+        asks = call.question
+        place = (asks.dialogue_id, asks.system, asks.turn, asks.dimension.name, call.sample, settings)
+        found = self._database.execute(_LAST_KEY, place).fetchone()
+        return found[0] if found else None
+
+    def settled(self, settings: str) -> int:
+        """Return how many ratings under these settings are not to be paid for again, -1 if others are."""
+        by_key = "SELECT max(settled) AS settled FROM held WHERE settings = ? GROUP BY key"
+        query = f"SELECT count(*), min(settled) FROM ({by_key})"  # noqa: S608 - the words are ours
+        ratings, all_settled = self._database.execute(query, (settings,)).fetchone()
+        return ratings if all_settled else -1
+
+    def has_scored(self, judge: str) -> bool:
+        """Tell whether this judge has ever given a score in this folder."""
+        query = "SELECT 1 FROM held WHERE judge = ? AND status = 'scored' LIMIT 1"
+        return self._database.execute(query, (judge,)).fetchone() is not None
+
+    def note(self, rating: Rating) -> None:
+        """Add a rating that was just made."""
+        self._noted.append((is_settled(rating.status, rating.error), *_of_rating(rating)))
+        if len(self._noted) >= _BATCH:
+            self._settle()
+
+    def outcomes(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[Kept]]) -> Iterator[Outcome]:
+        """
+        Yield what came of everything that was asked for: by settings and system, then by dialogue and turn.
+
+        A rating that was asked for and not made is `skipped`. Asks come in the order in which they were made.
+        """
+        self._settle()
+        for name, columns in _TABLES.items():
+            self._database.execute(f"DROP TABLE IF EXISTS {name}")
+            self._database.execute(f"CREATE TABLE {name} ({columns})")
+        self._ask(asks, dialogues)
+        self._database.execute("DROP TABLE IF EXISTS latest")
+        self._database.execute(_LATEST)
+        self._database.execute(f"CREATE INDEX latest_by_place ON latest ({_PLACE})")
+        return map(Outcome._make, self._database.execute(_OUTCOMES))
+
+    def _ask(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[Kept]]) -> None:
+        parts = {(ask.settings, name, place) for ask in asks for place, name in enumerate(ask.dimensions)}
+        self._database.executemany("INSERT INTO parts VALUES (?, ?, ?)", parts)
+        asks = [replace(ask, judge=self._judge_of(ask)) for ask in asks]
+        places = (place for dialogue in dialogues() for place in _places(asks, dialogue))
+        self._database.executemany("INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?, ?, ?)", places)
+        if len(asks) > 1:
+            self._database.execute("CREATE INDEX asked_by_dialogue ON asked (dialogue_id, system)")
+            self._database.execute(_FORGET_EARLIER_TEXTS)
+        if unrecorded := {ask.settings for ask in asks if ask.lines is None}:
+            lines = ((dialogue.id, dialogue.system, dialogue.line) for dialogue in dialogues())
+            self._database.executemany("INSERT INTO lines VALUES (?, ?, ?)", lines)
+            self._database.execute("CREATE INDEX lines_by_dialogue ON lines (dialogue_id, system)")
+            self._database.executemany(_ASK_FOR_WHAT_IS_HELD, ((settings,) for settings in unrecorded))
+        (samples,) = self._database.execute("SELECT ifnull(max(samples), 0) FROM asked").fetchone()
+        self._database.executemany("INSERT INTO numbers VALUES (?)", ((number,) for number in range(samples)))
+
+    def _judge_of(self, ask: Ask) -> str:
+        """Return what the judge was called last, which is no part of its settings."""
+        query = "SELECT judge FROM held WHERE settings = ? ORDER BY at DESC, rowid DESC LIMIT 1"
+        found = self._database.execute(query, (ask.settings,)).fetchone()
+        return str(found[0]) if found else ask.judge
+
+    def spent(self) -> tuple[int, int, float]:
+        """Return the calls, tokens and US dollars that the ratings held have cost, whoever asked for them."""
+        query = "SELECT sum(attempts), sum(tokens_in + tokens_out), sum(cost_usd) FROM held WHERE reused = ''"
+        calls, tokens, cost_usd = self._database.execute(query).fetchone()
+        return calls or 0, tokens or 0, cost_usd or 0.0
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+
+    def _settle(self) -> None:
+        self._database.executemany(_INSERT, self._noted)
+        self._noted.clear()
+
+
+def _places(asks: Sequence[Ask], dialogue: Kept) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for every supporter turn of a dialogue that was asked about."""
+    for nth, ask in enumerate(asks):
+        if ask.lines and is_among(dialogue.line, ask.lines):
+            cell = (nth, ask.settings, ask.judge, dialogue.system, dialogue.line, dialogue.id)
+            yield from ((*cell, turn, ask.samples) for turn in judged_places(dialogue.roles, ask.turns))

@@ -1,0 +1,382 @@
+"""
+The rating: what one judge gives on one dimension of one supporter turn, or the reason why there is none.
+
+`rate` asks, reads, and where a reply cannot be read asks once more; nothing that goes wrong here becomes a score.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from operator import itemgetter
+from time import perf_counter
+from types import NoneType
+from typing import Any, get_args
+
+import orjson
+
+from perm_cli.errors import CallFailed, NotAsked
+from perm_cli.judges.judge import Judge, Reply, Request
+from perm_cli.prompts.book import Prompt, Question
+from perm_cli.prompts.rubrics import Dimension
+from perm_cli.ratings.verdicts import Verdict, read_verdict
+from perm_cli.text import one_line
+from perm_cli.words import Status
+
+GROWTH = 4
+_LEAST_MASS = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """
+    Hold one line of `ratings.jsonl`.
+
+    Only a `scored` rating has a score: 1 to 5, or 0 to 100 for the bystander. `settings` names the entry of
+    `run.json` that it was made under. `distribution` holds the judge's probabilities over the levels, and under
+    `missing` the share it gave to anything else. `error` says of a failed call its `kind`, its `message` and
+    whether it is `transient`, that is, may succeed another time. Tokens, cost and latency cover every attempt.
+    `reused` names the run it was taken from, if it was not made in this one.
+    """
+
+    key: str
+    settings: str
+    dialogue_id: str
+    system: str
+    turn: int
+    dimension: str
+    judge: str
+    sample: int
+    status: Status
+    score: float | None = None
+    items: Mapping[str, int] | None = None
+    distribution: Mapping[str, float] | None = None
+    rationale: str = ""
+    note: str = ""
+    raw: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    latency_s: float = 0.0
+    model_served: str = ""
+    attempts: int = 0
+    error: Mapping[str, Any] | None = None
+    at: str = ""
+    reused: str = ""
+
+
+def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
+    """Tell whether asking again would be paying twice: all but calls that may succeed another time."""
+    if status == "failed":
+        return not (error or {}).get("transient", True)
+    return status != "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatingRules:
+    """Say how ratings are made: under which settings, by whom, from how many readings, scored how."""
+
+    settings: str
+    judge: str
+    max_tokens: int
+    expected: bool = False
+    reask: int = 1
+    seeded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """
+    Hold a question with the number of its sample and the key of its rating.
+
+    `sample` and `rank`, the place of the dialogue in the input, are counted from 0.
+    """
+
+    question: Question
+    sample: int
+    key: str
+    rank: int = 0
+
+
+def key_of(question: Question, identity: bytes, sample: int) -> str:
+    """
+    Return the key of a rating: a hash over its prompt, whose reply it is about, its judge's identity and the sample.
+
+    Two systems that reply in the same words get a rating each: one verdict shared by both would hide the
+    judge's own noise from every comparison between them.
+    """
+    whose = orjson.dumps([question.dialogue_id, question.system])
+    return blake2b(b"\x00".join((question.digest, whose, identity, sample.to_bytes(4))), digest_size=16).hexdigest()
+
+
+def schema_of(dimension: Dimension) -> dict[str, Any]:
+    """Return the JSON schema of a verdict, the rationale before the numbers."""
+    return _schema(tuple(item.name for item in dimension.items) or ("score",), dimension.low, dimension.high)
+
+
+@cache
+def _schema(names: tuple[str, ...], low: int, high: int) -> dict[str, Any]:
+    levels = {"type": "integer", "enum": list(range(low, high + 1))}
+    properties: dict[str, Any] = {"rationale": {"type": "string"}} | dict.fromkeys(names, levels)
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> Rating:
+    """Return the rating; raise `NotAsked` if no call was made for it, `JudgeUnusable` if none can succeed."""
+    started = perf_counter()
+    spent = _Spent()
+    request = Request(
+        prompt=prompt,
+        schema=schema_of(call.question.dimension),
+        seed=call.sample if rules.seeded else None,
+    )
+    try:
+        reply, verdict = await _verdict(judge, call, request, rules, spent)
+    except CallFailed as failure:
+        outcome = _failed(failure, spent)
+    except NotAsked as reason:
+        if not spent.attempts:
+            raise
+        outcome = {"status": "skipped", "note": f"not asked again: {reason}"}
+    else:
+        outcome = _read(reply, verdict, call.question.dimension, rules)
+    return Rating(**_origin(call, rules), **_facts(spent, outcome, perf_counter() - started))
+
+
+def unmade(call: Call, rules: RatingRules) -> Rating:
+    """Return the rating of a call that was not made."""
+    return Rating(**_origin(call, rules), status="skipped")
+
+
+def _origin(call: Call, rules: RatingRules) -> dict[str, Any]:
+    return {
+        "key": call.key,
+        "settings": rules.settings,
+        "dialogue_id": call.question.dialogue_id,
+        "system": call.question.system,
+        "turn": call.question.turn,
+        "dimension": call.question.dimension.name,
+        "judge": rules.judge,
+        "sample": call.sample,
+    }
+
+
+@dataclass(slots=True)
+class _Spent:
+    """Add up what all attempts at a rating used; it was billed whatever came of it."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    attempts: int = 0
+
+    def add(self, reply: Reply) -> None:
+        self.tokens_in += reply.tokens_in
+        self.tokens_out += reply.tokens_out
+        self.cached_tokens += reply.cached_tokens
+        self.attempts += reply.attempts
+        if reply.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + reply.cost_usd
+
+
+async def _verdict(
+    judge: Judge, call: Call, request: Request, rules: RatingRules, spent: _Spent
+) -> tuple[Reply, Verdict]:
+    """Ask until the reply can be read: once more with more room if it was cut, `reask` times if it is garbled."""
+    asked_again = 0
+    while True:
+        reply = await judge.ask(request)
+        spent.add(reply)
+        verdict = read_verdict(reply.text, call.question.dimension, reply.finish_reason)
+        if verdict.status == "truncated" and request.max_tokens is None:
+            request = replace(request, max_tokens=rules.max_tokens * GROWTH)
+        elif verdict.status == "unparseable" and asked_again < rules.reask:
+            asked_again += 1
+        else:
+            return reply, verdict
+
+
+def rated_from(unmade: Rating, reply: Reply, dimension: Dimension, rules: RatingRules) -> Rating:
+    """Return the rating that one reply makes, such as one that a batch has brought."""
+    spent = _Spent()
+    spent.add(reply)
+    verdict = read_verdict(reply.text, dimension, reply.finish_reason)
+    return replace(unmade, **_facts(spent, _read(reply, verdict, dimension, rules)))
+
+
+def failed_from(unmade: Rating, failure: CallFailed) -> Rating:
+    """Return the rating that a failed call makes."""
+    spent = _Spent()
+    outcome = _failed(failure, spent)
+    return replace(unmade, **_facts(spent, outcome))
+
+
+def at_now() -> str:
+    """Return the time as ratings carry it, so that texts stand in the order of time."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _facts(spent: _Spent, outcome: Mapping[str, Any], latency_s: float = 0.0) -> dict[str, Any]:
+    return {
+        "latency_s": round(latency_s, 4),
+        "at": at_now(),
+        "tokens_in": spent.tokens_in,
+        "tokens_out": spent.tokens_out,
+        "cached_tokens": spent.cached_tokens,
+        "cost_usd": spent.cost_usd,
+        "attempts": spent.attempts,
+        **outcome,
+    }
+
+
+def _failed(failure: CallFailed, spent: _Spent) -> dict[str, Any]:
+    spent.attempts += failure.attempts
+    if failure.kind == "refused":
+        return {"status": "refused", "note": failure.message}
+    error = {"kind": failure.kind, "message": failure.message, "transient": failure.transient}
+    return {"status": "failed", "error": error}
+
+
+def _read(reply: Reply, verdict: Verdict, dimension: Dimension, rules: RatingRules) -> dict[str, Any]:
+    chances = level_chances(reply, verdict, dimension) if rules.expected else None
+    score: float | None = verdict.score
+    if chances and verdict.status == "scored":
+        score = sum(int(level) * share for level, share in chances.items() if level != "missing")
+    note = verdict.note
+    if rules.expected and score is not None and not chances and not dimension.items:
+        note = "no log-probabilities at the verdict: the stated score stands"
+    return {
+        "status": verdict.status,
+        "score": score,
+        "items": verdict.items,
+        "distribution": chances,
+        "rationale": verdict.rationale,
+        "note": one_line(note),
+        "raw": reply.text,
+        "model_served": reply.model_served,
+    }
+
+
+def level_chances(reply: Reply, verdict: Verdict, dimension: Dimension) -> dict[str, float] | None:
+    """
+    Return the judge's probability of each level at the verdict's place, summing to 1, and the `missing` mass.
+
+    None without log-probabilities there. Items have no single place, so the bystander has none either.
+    """
+    token = _token_at(reply, verdict.position)
+    if token is None or dimension.items:
+        return None
+    shares: dict[str, float] = {}
+    for text, logprob in token.alternatives:
+        level = text.strip(" \"'*:")
+        if level.isdecimal() and dimension.low <= int(level) <= dimension.high:
+            shares[str(int(level))] = shares.get(str(int(level)), 0.0) + math.exp(min(logprob, 0.0))
+    mass = sum(shares.values())
+    if mass < _LEAST_MASS:
+        return None
+    chances = {level: share / mass for level, share in sorted(shares.items())}
+    return chances | {"missing": max(1.0 - mass, 0.0)}
+
+
+def _token_at(reply: Reply, position: int | None) -> Any:
+    if position is None or not reply.tokens:
+        return None
+    wanted = len(reply.text[:position].encode(errors="replace"))
+    written = b"".join(token.text for token in reply.tokens)
+    # Tokens of the thinking may stand before those of the text.
+    start = written.rfind(reply.text.encode(errors="replace"))
+    if start < 0:
+        return None
+    place = 0
+    for token in reply.tokens:
+        place += len(token.text)
+        if place > start + wanted:
+            return token
+    return None
+
+
+def rating_line(rating: Rating) -> bytes:
+    """Return the rating as one line of JSON; text that no encoding holds loses the characters at fault."""
+    try:
+        return orjson.dumps(rating, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        mended = {
+            name: getattr(rating, name).encode(errors="replace").decode()
+            for name in ("raw", "rationale", "note", "model_served", "dialogue_id", "system")
+        }
+        return orjson.dumps(replace(rating, **mended), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def read_row(line: bytes) -> dict[str, Any] | None:
+    """Return the fields of the rating that a line holds, None if the line is damaged."""
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return row if is_rating(row) else None
+
+
+def read_rating(line: bytes) -> Rating | None:
+    """Return the rating a line holds, None if the line is damaged."""
+    row = read_row(line)
+    return None if row is None else Rating(**row)
+
+
+def is_rating(row: object) -> bool:
+    """
+    Tell whether a row from outside has the fields of a rating, each of its type and within its bounds.
+
+    A column that another release did not write gets its default, and one that only another release writes is taken
+    out: what was paid for stays readable.
+    """
+    if not isinstance(row, dict):
+        return False
+    if row.keys() != _TYPES.keys():
+        for name in row.keys() - _TYPES.keys():
+            del row[name]
+        row |= {name: value for name, value in _DEFAULTS.items() if name not in row}
+    if row.keys() != _TYPES.keys() or not _fits(tuple(map(type, _fields_of(row)))):
+        return False
+    score, counts = row["score"], _counts_of(row)
+    low, high = (0.0, 100.0) if row["dimension"] == "bystander" else (1.0, 5.0)
+    return (
+        row["status"] in _STATUSES
+        and (row["status"] == "scored") == (score is not None)
+        and (score is None or low - _ROUNDING <= score <= high + _ROUNDING)
+        and min(counts) >= 0
+        and max(counts) < _BEYOND
+        and all(type(item) is int for item in (row["items"] or {}).values())
+        and all(type(share) in {int, float} for share in (row["distribution"] or {}).values())
+    )
+
+
+@cache
+def _fits(types: tuple[type, ...]) -> bool:
+    """Tell whether fields may be of these types; of a million rows, few kinds differ."""
+    return all(each in allowed for each, allowed in zip(types, _TYPES.values(), strict=True))
+
+
+_STATUSES = frozenset(get_args(Status))
+_ROUNDING = 1e-9  # of expectations
+_BEYOND = 2**63  # what no file of ours and no database holds
+_COUNTS = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts")
+_TYPES: Mapping[str, frozenset[type]] = {
+    **dict.fromkeys(("key", "settings", "dialogue_id", "system", "dimension", "judge", "status"), frozenset({str})),
+    **dict.fromkeys(("rationale", "note", "raw", "model_served", "at", "reused"), frozenset({str})),
+    **dict.fromkeys(_COUNTS, frozenset({int})),
+    **dict.fromkeys(("score", "cost_usd"), frozenset({float, int, NoneType})),
+    **dict.fromkeys(("items", "distribution", "error"), frozenset({dict, NoneType})),
+    "latency_s": frozenset({float, int}),
+}
+_DEFAULTS = {each.name: each.default for each in fields(Rating) if each.default is not MISSING}
+_fields_of = itemgetter(*_TYPES)
+_counts_of = itemgetter(*_COUNTS)

@@ -1,0 +1,54 @@
+"""Ratings in Parquet: what many machines write into `ratings/` of a run folder, one file a shard of the work."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from perm_cli.dialogues.files.bounds import OutOfProportion
+from perm_cli.dialogues.files.parquet import table_rows
+from perm_cli.errors import RunError
+from perm_cli.ratings.rating import Rating, is_rating, rating_line
+
+_AS_JSON = ("items", "distribution", "error")
+_WHOLE = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts")
+_REAL = ("score", "cost_usd", "latency_s")
+
+
+def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
+    """
+    Write ratings as one Parquet file, whole or not at all; what is no number or text goes in as JSON.
+
+    The draft is put in its place at once; raise `FileNotFoundError` if it, or the folder it lies in, was taken away.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+    import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+
+    rows = [orjson.loads(rating_line(rating)) for rating in ratings]
+    for row in rows:
+        row |= {name: orjson.dumps(row[name]).decode() for name in _AS_JSON}
+    kinds = dict.fromkeys(_WHOLE, pa.int64()) | dict.fromkeys(_REAL, pa.float64())
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
+    pq.write_table(pa.Table.from_pylist(rows, schema), draft, compression="zstd")
+    draft.replace(target)
+
+
+def read_shard(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Yield the ratings of a file as they are stored, None for a damaged one; raise `RunError` if it cannot be read."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise RunError(f"{path}: pyarrow not found, expected it: pip install 'perm-cli[ray]'") from error
+    try:
+        yield from map(_checked, table_rows(path))
+    except (pa.ArrowException, OSError, OutOfProportion) as error:
+        raise RunError(f"{path}: {error}; remove the file, and its ratings are made again") from error
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        row |= {name: orjson.loads(row[name]) for name in _AS_JSON if name in row}
+    except (TypeError, orjson.JSONDecodeError):
+        return None
+    return row if is_rating(row) else None

@@ -1,0 +1,1 @@
+"""Ratings fused into rewards: the formulas, the length term, calibration and the summary."""

@@ -1,0 +1,337 @@
+"""
+The summary of a run: means by system with intervals and coverage, and every dialogue's reception over its turns.
+
+A dialogue's value is the mean over its rated turns, a system's the mean over its dialogues.
+"""
+
+import csv
+import math
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from io import StringIO
+from itertools import chain, groupby
+from operator import attrgetter
+from tempfile import TemporaryFile
+from typing import Any, Self
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from perm_cli.comparing.systems import Contrasts, Difference, differences
+from perm_cli.dialogues.files.cells import guarded
+from perm_cli.ratings.spending import Spending
+from perm_cli.rewards.calibration import calibration_of
+from perm_cli.rewards.reward import Recipe, Reward
+from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.resampling import Resamples, Statistic
+from perm_cli.text import one_line
+
+MEASURES = (
+    "resonation",
+    "expression",
+    "reception",
+    "bystander",
+    "empathy",
+    "bystander_term",
+    "length_term",
+    "reward",
+)
+LISTED_DIALOGUES = 1000
+_Rater = tuple[str, str]  # settings and judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """Hold one measure of a system; `coverage` is the share of its turns that have a value."""
+
+    name: str
+    estimate: Estimate
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemSummary:
+    """
+    Hold what one judge under one set of settings says of one system.
+
+    `reward_low` and `reward_high` are the mean reward if all that is missing were worst or best.
+    """
+
+    system: str
+    judge: str
+    settings: str
+    dialogues: int
+    turns: int
+    measures: Sequence[Measure]
+    reward_low: float
+    reward_high: float
+    caveat: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Hold one dialogue's mean reward and the seeker's reception turn by turn."""
+
+    dialogue_id: str
+    system: str
+    judge: str
+    settings: str
+    reward: float | None
+    reception: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """
+    Hold all that a run comes to; `expected` is the number of ratings it should have.
+
+    `contrasts` has the paired differences of several systems' rewards, for each judge under each set of settings.
+    `curves` are those of the first thousand dialogues, `curves_left_out` the number of the others.
+    """
+
+    run: str
+    recipe: Recipe
+    expected: int
+    spending: Spending
+    systems: Sequence[SystemSummary]
+    curves: Sequence[Curve]
+    curves_left_out: int = 0
+    contrasts: Sequence[Contrasts] = ()
+
+    @property
+    def coverage(self) -> float:
+        """Return the share of the ratings wanted that have a score."""
+        return self.spending.statuses["scored"] / self.expected if self.expected else 0.0
+
+    @property
+    def caveats(self) -> list[str]:
+        """Return what the judges are known not to be worth, once each."""
+        return list(dict.fromkeys(system.caveat for system in self.systems if system.caveat))
+
+
+def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run: str, recipe: Recipe) -> Summary:
+    """
+    Summarise rewards, in which those of a system stand together and in it those of a dialogue.
+
+    `spending` is looked at when all rewards have passed, `expected` the least number of ratings there should be.
+    """
+    curves: list[Curve] = []
+    systems = []
+    values: dict[_Rater, dict[str, _Values]] = {}
+    for (settings, judge, system), of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
+        with _Tally() as tally:
+            for _, of_dialogue in groupby(of_system, attrgetter("dialogue_id")):
+                turns = sorted(of_dialogue, key=attrgetter("turn"))
+                tally.add(turns)
+                curves += [_curve(turns)] if len(curves) < LISTED_DIALOGUES else []
+            systems.append(tally.summary())
+            values.setdefault((settings, judge), {})[system] = tally.values
+    contrasts = {rater: _contrasts(_named(rater, values), own) for rater, own in values.items()}
+    return Summary(
+        run=run,
+        recipe=recipe,
+        expected=max(expected, spending.rated),
+        spending=spending,
+        systems=_in_order(systems, contrasts),
+        curves=curves,
+        curves_left_out=sum(system.dialogues for system in systems) - len(curves),
+        contrasts=[each for each in contrasts.values() if each.differences],
+    )
+
+
+def _named(rater: _Rater, raters: Collection[_Rater]) -> str:
+    settings, judge = rater
+    return judge if len(raters) == 1 else f"{judge} ({settings[:6]})"
+
+
+def _contrasts(rater: str, values: Mapping[str, "_Values"]) -> Contrasts:
+    """Return the paired differences of the systems' rewards over the dialogues that two of them have a reward for."""
+    keys = np.unique(np.concatenate([np.asarray(own.dialogues) for own in values.values()]))
+    grid = np.full((len(keys), len(values)), np.nan)
+    for column, own in enumerate(values.values()):
+        grid[np.searchsorted(keys, np.asarray(own.dialogues)), column] = own.rewards
+    return Contrasts(
+        rater=rater,
+        systems=list(values),
+        differences=differences(list(values), grid, Resamples(np.arange(len(keys)))),
+    )
+
+
+def _in_order(systems: Sequence[SystemSummary], contrasts: Mapping[_Rater, Contrasts]) -> list[SystemSummary]:
+    """Return the systems of each rater in the order that their differences bear out."""
+    order = {rater: each.in_order() for rater, each in contrasts.items()}
+
+    def place(system: SystemSummary) -> tuple[str, str, int]:
+        return system.settings, system.judge, order[system.settings, system.judge].index(system.system)
+
+    return sorted(systems, key=place)
+
+
+_measures = attrgetter(*MEASURES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The mean rewards of a system's dialogues, NaN for none, beside a hash of each dialogue's id."""
+
+    dialogues: "array[int]" = field(default_factory=lambda: array("Q"))
+    rewards: "array[float]" = field(default_factory=lambda: array("d"))
+
+
+class _Tally:
+    """Add up the dialogues of one system; their values are kept on disk, since resampling needs them all."""
+
+    def __init__(self) -> None:
+        self.values = _Values()
+        self._values = TemporaryFile()  # noqa: SIM115 - closed by the `with` block of the tally
+        self._dialogues = self._turns = 0
+        self._ends = [0.0, 0.0]
+        self._present = [0] * len(MEASURES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._values.close()
+
+    def add(self, turns: Sequence[Reward]) -> None:
+        """Take a dialogue into account."""
+        self._one = turns[0]
+        self._dialogues += 1
+        self._turns += len(turns)
+        means = array("d")
+        for place, column in enumerate(zip(*map(_measures, turns), strict=True)):
+            given = [value for value in column if value is not None]
+            self._present[place] += len(given)
+            means.append(sum(given) / len(given) if given else math.nan)
+        means.tofile(self._values)
+        self.values.dialogues.frombytes(_hashed(turns[0].dialogue_id))
+        self.values.rewards.append(means[-1])
+        self._ends[0] += sum(turn.reward_low for turn in turns) / len(turns)
+        self._ends[1] += sum(turn.reward_high for turn in turns) / len(turns)
+
+    def summary(self) -> SystemSummary:
+        """Return what it comes to."""
+        self._values.seek(0)
+        estimates = bootstrap_means(self._chunks(), self._dialogues)
+        return SystemSummary(
+            system=self._one.system,
+            judge=self._one.judge,
+            settings=self._one.settings,
+            dialogues=self._dialogues,
+            turns=self._turns,
+            measures=[
+                Measure(name=name, estimate=estimate, coverage=present / self._turns)
+                for name, estimate, present in zip(MEASURES, estimates, self._present, strict=True)
+            ],
+            reward_low=self._ends[0] / self._dialogues,
+            reward_high=self._ends[1] / self._dialogues,
+            caveat=self._one.caveat,
+        )
+
+    def _chunks(self) -> Iterator[NDArray[np.float64]]:
+        columns = len(MEASURES)
+        while content := self._values.read(CHUNK_ROWS * columns * 8):
+            yield np.frombuffer(content).reshape(-1, columns)
+
+
+def _hashed(dialogue_id: str) -> bytes:
+    return blake2b(dialogue_id.encode(errors="surrogatepass"), digest_size=8).digest()
+
+
+def _curve(turns: Sequence[Reward]) -> Curve:
+    given = [turn.reward for turn in turns if turn.reward is not None]
+    return Curve(
+        dialogue_id=turns[0].dialogue_id,
+        system=turns[0].system,
+        judge=turns[0].judge,
+        settings=turns[0].settings,
+        reward=sum(given) / len(given) if given else None,
+        reception=[turn.reception for turn in turns],
+    )
+
+
+def summary_json(summary: Summary) -> bytes:
+    """Return the summary as JSON; of very many dialogues the first thousand, with the count of the others."""
+    systems = []
+    for system in summary.systems:
+        record = {name: value for name, value in asdict(system).items() if name != "measures"}
+        record["measures"] = {m.name: asdict(m.estimate) | {"coverage": m.coverage} for m in system.measures}
+        systems.append(record)
+    content = {
+        "run": summary.run,
+        "coverage": summary.coverage,
+        "ratings_expected": summary.expected,
+        "statuses": dict(summary.spending.statuses),
+        "tokens": dict(summary.spending.tokens),
+        "cost_usd": summary.spending.cost_usd,
+        "recipe": asdict(summary.recipe),
+        "caveats": summary.caveats,
+        "systems": systems,
+        "dialogues": [asdict(curve) for curve in summary.curves],
+        "dialogues_left_out": summary.curves_left_out,
+        "comparisons": [
+            asdict(each) | {"told_apart": each.told_apart, "best": each.best} for each in summary.contrasts
+        ],
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def read_summary(content: bytes) -> Summary:
+    """Return the summary that `summary_json` wrote."""
+    record = orjson.loads(content)
+    systems = [
+        SystemSummary(**system | {"measures": [_measure(name, each) for name, each in system["measures"].items()]})
+        for system in record["systems"]
+    ]
+    return Summary(
+        run=record["run"],
+        recipe=_recipe(record["recipe"]),
+        expected=record["ratings_expected"],
+        spending=Spending(
+            statuses=Counter(record["statuses"]), tokens=Counter(record["tokens"]), cost_usd=record["cost_usd"]
+        ),
+        systems=systems,
+        curves=[Curve(**curve) for curve in record["dialogues"]],
+        curves_left_out=record["dialogues_left_out"],
+        contrasts=[_contrasts_of(each) for each in record.get("comparisons", ())],
+    )
+
+
+def _contrasts_of(record: dict[str, Any]) -> Contrasts:
+    found = [Difference(**each | {"mean": Statistic(**each["mean"])}) for each in record["differences"]]
+    return Contrasts(rater=record["rater"], systems=record["systems"], differences=found)
+
+
+def _recipe(record: dict[str, Any]) -> Recipe:
+    calibration = record.pop("calibration", None)
+    return Recipe(**record, calibration=calibration_of(calibration) if calibration else None)
+
+
+def _measure(name: str, record: dict[str, Any]) -> Measure:
+    coverage = record.pop("coverage")
+    return Measure(name=name, estimate=Estimate(**record), coverage=coverage)
+
+
+_CSV_COLUMNS = (
+    ("system", "judge", "settings", "measure"),
+    ("mean", "ci_low", "ci_high", "dialogues", "coverage", "caveat"),
+)
+
+
+def summary_csv(summary: Summary) -> bytes:
+    """Return a line per system and measure; a cell that a spreadsheet would run is quoted as text."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(chain(*_CSV_COLUMNS))
+    for system in summary.systems:
+        names = [guarded(one_line(system.system)), guarded(one_line(system.judge)), system.settings]
+        for measure in system.measures:
+            estimate = measure.estimate
+            figures = [estimate.mean, estimate.low, estimate.high, estimate.n, measure.coverage]
+            writer.writerow([*names, measure.name, *figures, system.caveat or ""])
+    return text.getvalue().encode()

@@ -1,0 +1,1 @@
+"""How ratings are made: live, in batches of a provider, or on a Ray cluster."""

@@ -1,0 +1,376 @@
+"""
+Rating on Ray: the same calls as `scoring`, made in many processes on one machine or on a cluster.
+
+The driver writes what is to rate as shards into `todo/` of the run folder. Ray Data hands each to a worker, which
+rates it with the same engine and puts its ratings into `ratings/` as one Parquet file, whole or not at all. A file
+that exists is never paid for again, so Ray may run a shard twice. Whatever goes wrong in a worker comes back as a
+row, since an exception would end the work of all.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from asyncio import Lock, Semaphore
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+
+from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.formats.native import ROLES, to_dialogue
+from perm_cli.errors import JudgeUnusable, RunError, SettingsError
+from perm_cli.judges.judge import Judge
+from perm_cli.judges.prices import price_of
+from perm_cli.judges.route_embedded import is_local
+from perm_cli.judges.routes import default_concurrency, open_judge, route_of
+from perm_cli.judges.settings import JudgeSettings, read_key
+from perm_cli.prompts.book import Answer, PromptBook
+from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.ratings.rating import Call, Rating, RatingRules, key_of, rate
+from perm_cli.ratings.reserve import Reserve
+from perm_cli.ratings.run_folder import RunFolder, take_away
+from perm_cli.ratings.shards import read_shard, write_shard
+from perm_cli.scoring.live import SIGNALS, Job, Stop, Watch, is_made, lacks_chances, no_chances, pending_calls, rules_of
+from perm_cli.scoring.trials import Trial
+from perm_cli.words import Turns
+
+_OVERLAP = 4  # shards that a worker has in hand, so that one slow call does not leave it idle
+_TRIES = 3  # a shard may end its worker so often
+_LEAST_CALLS = 32  # in a shard
+_REACH_S = 5.0
+# Read by Ray when it is imported: it would phone home, and talk about itself.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """
+    Hold all that a worker must know. It travels as an argument, which Ray writes to no log, so it may hold keys.
+
+    `files` are the rubrics and templates by path, `secrets` environment variables by name; `passed` tells whether the
+    judge has given a verdict before.
+    """
+
+    files: Mapping[str, bytes]
+    answer: Answer
+    turns: Turns
+    samples: int
+    judge: JudgeSettings
+    rules: RatingRules
+    identity: bytes
+    ratings: Path
+    passed: bool
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+class Grader:
+    """Rate a shard a call; several calls overlap in one event loop and share one judge."""
+
+    def __init__(self, brief: Brief) -> None:
+        self._brief = brief
+        self._stack = AsyncExitStack()
+        self._judge: Judge | None = None
+        self._book: PromptBook
+        self._unusable: JudgeUnusable | None = None
+        self._opening, self._first = Lock(), Lock()
+        self._proven = False
+        self._trial = Trial(brief.rules, passed=brief.passed)
+        self._room = Semaphore(default_concurrency(brief.judge))
+
+    async def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        """Return the file of ratings, and what went wrong; what is `fatal` ends the work of all."""
+        shard = Path(str(batch["shard"][0]))
+        target = self._brief.ratings / f"{shard.parent.name}-{shard.stem}.parquet"
+        problem, fatal = "", False
+        try:
+            if _is_gone(shard):
+                problem, fatal = f"{shard}: not found on {socket.gethostname()}, expected --out on a shared disk", True
+            elif not target.exists():
+                problem = await self._rated(shard, target)
+        except JudgeUnusable as error:
+            problem, fatal = str(error), True
+        except Exception as error:  # noqa: BLE001 - see above
+            problem = f"{type(error).__name__}: {error}"
+        if fatal:
+            with contextlib.suppress(OSError):
+                _stop_file(shard.parent).touch()
+        return {"file": [str(target) if target.exists() else ""], "problem": [problem], "fatal": [fatal]}
+
+    async def _rated(self, shard: Path, target: Path) -> str:
+        if _is_over(shard.parent):
+            return ""
+        with shard.with_suffix(".tries").open("ab") as tries:  # a worker that dies of it leaves its mark
+            if tries.tell() >= _TRIES:
+                return f"shard {shard.stem} has ended its worker {_TRIES} times; its ratings are missing"
+            tries.write(b"x")
+        judge = await self._opened()
+        ratings: list[Rating] = []
+        calls = self._calls(shard)
+        async with self._first:
+            if not self._proven and (call := next(calls, None)):  # alone: a wrong key costs one call
+                await self._one(call, judge, ratings, shard)
+                self._proven = True
+        done = await asyncio.gather(*(self._one(call, judge, ratings, shard) for call in calls), return_exceptions=True)
+        if ratings:
+            draft = shard.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
+            with contextlib.suppress(FileNotFoundError):  # the work was taken away, and these ratings are made anew
+                write_shard(ratings, target, draft)
+        if self._unusable:
+            raise self._unusable
+        return next((f"{type(error).__name__}: {error}" for error in done if isinstance(error, BaseException)), "")
+
+    async def _one(self, call: Call, judge: Judge, ratings: list[Rating], shard: Path) -> None:
+        async with self._room:
+            if self._unusable or _is_over(shard.parent):
+                return
+            try:
+                rating = await rate(judge, call, self._book.prompt(call.question), self._brief.rules)
+                ratings.append(rating)
+                self._trial.look(rating)
+            except JudgeUnusable as error:
+                self._unusable = error
+                return
+            if lacks_chances(rating, self._brief.rules):
+                self._unusable = no_chances(rating)
+
+    async def _opened(self) -> Judge:
+        async with self._opening:
+            if self._judge is None:
+                os.environ.update(self._brief.secrets)
+                with TemporaryDirectory(prefix="perm-") as folder:
+                    for name, content in self._brief.files.items():
+                        path = Path(folder, name)
+                        path.parent.mkdir(exist_ok=True)
+                        path.write_bytes(content)  # noqa: ASYNC240 - the same
+                    self._book = PromptBook(
+                        load_rubrics(Path(folder, "rubrics")), Path(folder, "prompts"), self._brief.answer
+                    )
+                self._judge = await self._stack.enter_async_context(open_judge(self._brief.judge))
+            return self._judge
+
+    def _calls(self, shard: Path) -> Iterator[Call]:
+        for line in shard.read_bytes().splitlines():
+            row = orjson.loads(line)
+            keys = set(row["keys"])
+            for question in self._book.questions(to_dialogue(row["dialogue"], ROLES, ""), self._brief.turns):
+                for sample in range(self._brief.samples):
+                    key = key_of(question, self._brief.identity, sample)
+                    if key in keys:
+                        keys.remove(key)
+                        yield Call(question=question, sample=sample, key=key)
+            if keys:
+                raise RunError("other prompts are made here than at the driver, expected the same perm on all machines")
+
+
+def make_ratings_on_ray(
+    job: Job,
+    folder: RunFolder,
+    watch: Watch,
+    stop: Stop,
+    address: str,
+    announce: Callable[[bool], None],
+    reserve: Reserve | None = None,
+) -> None:
+    """
+    Make the ratings that the folder lacks on Ray.
+
+    The first interrupt lets what is in flight finish, as `announce` confirms. `address` is `local` for this machine,
+    `auto` for the cluster that this machine belongs to, or HOST:PORT. Raise `SettingsError` or `RunError` if Ray
+    cannot be had, and `JudgeUnusable` if no call can succeed. Another ledger, made of what is then in the folder,
+    has the ratings.
+    """
+    if is_local(job.order.judge.model):
+        raise SettingsError(
+            "--ray: --judge local found, which keeps one machine busy by itself, expected another judge"
+        )
+    todo = folder.path.absolute() / "todo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    if is_made(job, folder):
+        watch.kept(job.ratings)
+        return
+    (folder.path / "ratings").mkdir(exist_ok=True)
+    # Ray prints to standard output, which is for results.
+    with (folder.path / "ray.log").open("a") as log, contextlib.redirect_stdout(log), _ray(address) as ray:
+        workers = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        judge = _for_worker(job.order.judge, workers)
+        shards = list(_shards(_rows(job, folder, watch, reserve), todo, judge))
+        try:
+            if shards:
+                with _interruptible(stop, announce):
+                    _grade(ray, shards, min(workers, len(shards)), _brief(job, folder, judge), watch, stop)
+        finally:
+            take_away(todo.parent)
+
+
+def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watch, stop: Stop) -> None:
+    problem, halt = "", _stop_file(shards[0].parent)
+    pool = ray.data.ActorPoolStrategy(size=workers, max_concurrent_calls_per_actor=_OVERLAP)
+    # One block a shard, or Ray would merge them, and rate for hours before anything is on disk.
+    blocks = ray.data.from_items([{"shard": str(shard)} for shard in shards], override_num_blocks=len(shards))
+    done = blocks.map_batches(Grader, fn_constructor_kwargs={"brief": brief}, batch_size=1, compute=pool, num_cpus=1)
+    stop.notify = halt.touch
+    for batch in done.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
+        for file, said, fatal in zip(batch["file"], batch["problem"], batch["fatal"], strict=True):
+            for row in read_shard(Path(str(file))) if file else ():
+                if row:
+                    watch.rated(Rating(**row))
+            if fatal:
+                halt.touch()
+            problem = str(said) if said and (fatal or not problem) else problem
+    if problem:
+        raise JudgeUnusable(problem)
+
+
+def _rows(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[tuple[Dialogue, list[str]]]:
+    """Yield the dialogues that have something to rate, with the keys."""
+    dialogues = enumerate(folder.dialogues(folder.record["commands"][-1]["lines"]))
+    for rank, calls in groupby(pending_calls(job, folder, watch, reserve), lambda call: call.rank):
+        dialogue = next(dialogue for place, dialogue in dialogues if place == rank)
+        yield dialogue, [call.key for call in calls]
+
+
+def _shards(rows: Iterator[tuple[Dialogue, list[str]]], todo: Path, judge: JudgeSettings) -> Iterator[Path]:
+    """Write the shards, each of twice as many calls as a worker has in flight."""
+    most = max(2 * default_concurrency(judge), _LEAST_CALLS)
+    todo.mkdir(parents=True, exist_ok=True)
+    lines: list[bytes] = []
+    calls = place = 0
+    for dialogue, keys in rows:
+        lines.append(orjson.dumps({"dialogue": dialogue, "keys": keys}, option=orjson.OPT_APPEND_NEWLINE))
+        calls += len(keys)
+        if calls >= most:
+            yield _shard(todo, place, lines)
+            place, calls, lines = place + 1, 0, []
+    if lines:
+        yield _shard(todo, place, lines)
+
+
+def _shard(todo: Path, place: int, lines: list[bytes]) -> Path:
+    path = todo / f"{place:06}.jsonl"
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def _for_worker(judge: JudgeSettings, workers: int) -> JudgeSettings:
+    """
+    Return the settings with which each of the workers makes the calls that this process would make.
+
+    It has its share of the limits; without a limit on concurrency each has the default. Address, key and price are
+    those found here, whatever the environment of another machine says.
+    """
+    route = route_of(judge)
+    pinned = replace(judge, price=price_of(judge))
+    if route.url:
+        key_env = route.key_env if route.key_env and read_key(route.key_env) else None
+        pinned = replace(pinned, base_url=route.url, api_key_env=key_env)
+    return replace(
+        pinned,
+        concurrency=ceil(judge.concurrency / workers) if judge.concurrency else None,
+        rpm=judge.rpm / workers if judge.rpm else None,
+        tpm=judge.tpm / workers if judge.tpm else None,
+    )
+
+
+def _brief(job: Job, folder: RunFolder, judge: JudgeSettings) -> Brief:
+    files = {
+        f"{kind}/{path.name}": path.read_bytes()
+        for kind, place, ending in (("rubrics", job.order.rubrics, "*.yaml"), ("prompts", job.order.prompts, "*.jinja"))
+        for path in place.glob(ending)
+    }
+    return Brief(
+        files=files,
+        answer=job.book.answer,
+        turns=job.order.reading.turns,
+        samples=job.order.samples,
+        judge=judge,
+        rules=rules_of(job),
+        identity=job.identity,
+        ratings=(folder.path / "ratings").absolute(),
+        passed=folder.ledger.has_scored(job.order.judge.name),
+        secrets=_secrets(judge),
+    )
+
+
+def _secrets(judge: JudgeSettings) -> dict[str, str]:
+    """Return the variables that this judge's route reads, and no other."""
+    names = {judge.api_key_env}
+    if route_of(judge).url is None:  # LiteLLM's own names
+        names |= {name for name in os.environ if name.startswith(f"{judge.provider.upper()}_")}
+    return {name: os.environ[name] for name in names if name and name in os.environ}
+
+
+@contextmanager
+def _ray(address: str) -> Iterator[Any]:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray  # noqa: PLC0415 - an extra, and a second
+        import ray.data  # noqa: PLC0415 - the same
+    except ImportError as error:
+        raise SettingsError("--ray: Ray not found, expected it: pip install 'perm-cli[ray]'") from error
+    here: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        if address not in {"local", "auto"}:
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), timeout=_REACH_S).close()  # Ray itself waits for minutes
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+    except (OSError, ValueError, RuntimeError) as error:
+        hint = "expected local, auto or HOST:PORT of a running cluster (with a token: RAY_AUTH_MODE=token)"
+        raise SettingsError(f"--ray {address}: {error}; {hint}") from error
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    try:
+        yield ray
+    except ray.exceptions.RayError as error:
+        said = str(error).strip().splitlines()[-1]
+        raise RunError(f"--ray {address}: {said}; what is rated so far is kept") from error
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None]:
+    """Do as `scoring.interruptible`, where there is no event loop; Ray's own handlers end in an abort."""
+
+    def interrupt(*_: object) -> None:
+        again = stop.requested
+        announce(again)
+        if again:
+            raise KeyboardInterrupt
+        stop.request()
+
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_gone(shard: Path) -> bool:
+    """Tell whether the shard is not here: not ever, or since another driver has taken the place of one killed."""
+    return not shard.exists()
+
+
+def _is_over(todo: Path) -> bool:
+    """Tell whether the driver wants no more: it said so, or another one has taken its place."""
+    return _stop_file(todo).exists() or not todo.exists()
+
+
+def _stop_file(todo: Path) -> Path:
+    return todo / "stop"
