@@ -93,8 +93,8 @@ async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
             sources=[source_of(str(path))],
             reading=Reading(),
             judge=settings,
-            rubrics=shipped("rubrics"),
-            prompts=shipped("prompts"),
+            rubrics=shipped("rubrics") / "perm",
+            prompts=shipped("prompts") / "en",
         )
         job = prepare(order)
         with (

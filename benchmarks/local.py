@@ -42,8 +42,8 @@ def job_of(path: Path) -> Any:
             sources=[source_of(str(path))],
             reading=Reading(turns="last"),
             judge=judge,
-            rubrics=shipped("rubrics"),
-            prompts=shipped("prompts"),
+            rubrics=shipped("rubrics") / "perm",
+            prompts=shipped("prompts") / "en",
         )
     )
 

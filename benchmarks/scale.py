@@ -66,8 +66,8 @@ def run(path: Path, out: Path) -> dict[str, float]:
         sources=[source_of(str(path))],
         reading=Reading(),
         judge=JudgeSettings(name="instant", model="openai/instant", concurrency=64),
-        rubrics=shipped("rubrics"),
-        prompts=shipped("prompts"),
+        rubrics=shipped("rubrics") / "perm",
+        prompts=shipped("prompts") / "en",
     )
     job = prepare(order)
     phases = {"checked": peak_mb()}

@@ -4,7 +4,6 @@ from typing import Literal, get_args
 
 Role = Literal["seeker", "supporter"]
 Turns = Literal["all", "last"]
-DimensionName = Literal["resonation", "expression", "reception", "bystander"]
 Structured = Literal["auto", "schema", "json", "text"]
 ScoreMode = Literal["mode", "expected", "mean"]
 PanelName = Literal["mean", "median", "weighted"]
@@ -46,6 +45,4 @@ DONE, COVERAGE_TOO_LOW, CHECK_FAILED, INTERRUPTED = 0, 3, 3, 130
 MOST = 2**31 - 1
 """The largest whole number in options and settings, which every file and endpoint can hold."""
 
-DIMENSIONS: tuple[DimensionName, ...] = get_args(DimensionName)
-EMPATHY: tuple[DimensionName, ...] = ("resonation", "expression", "reception")
 FUSIONS: tuple[FusionName, ...] = get_args(FusionName)

@@ -28,13 +28,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def pack() -> Pack:
     """Return the shipped rubrics."""
-    return load_rubrics(shipped("rubrics"))
+    return load_rubrics(shipped("rubrics") / "perm")
 
 
 @pytest.fixture(scope="session")
 def book(pack: Pack) -> PromptBook:
     """Return the shipped prompts."""
-    return PromptBook(pack, shipped("prompts"))
+    return PromptBook(pack, shipped("prompts") / "en")
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,7 @@ from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.browsing import Shelf, browsable
-from perm_cli.words import DIMENSIONS
-from tests.makers import rating
+from tests.makers import DIMENSIONS, rating
 
 SETTINGS: Mapping[str, Any] = {
     "judge": {"name": "j", "model": "m", "temperature": 0.3, "base_url": None},

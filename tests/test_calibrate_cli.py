@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from perm_cli.judges.route_baseline import CAVEAT
-from perm_cli.rewards.reward import bystander_term, empathy_of
 from tests.commands import Perm
-from tests.makers import written
+from tests.makers import bystander_term, empathy_of, written
 from tests.test_cli import records
 from tests.test_validate_cli import level, perm, run_of, table, talk
 

@@ -17,14 +17,12 @@ from perm_cli.rewards.calibration import (
     Curve,
     calibrated,
     calibration_of,
-    check_bounds,
     read_calibration,
     write_calibration,
 )
-from perm_cli.rewards.reward import BOUNDS, Recipe, bystander_term, empathy_of, rewards_of
+from perm_cli.rewards.reward import Recipe, rewards_of
 from perm_cli.rewards.summary import read_summary, summarise, summary_json
-from perm_cli.words import DIMENSIONS
-from tests.makers import rating
+from tests.makers import BOUNDS, DIMENSIONS, bystander_term, empathy_of, rating
 
 
 def curve(**changes: Any) -> Curve:
@@ -166,9 +164,9 @@ def test_a_table_is_mapped_where_there_is_a_curve_and_people_never() -> None:
 def test_a_curve_that_leaves_the_scale_makes_no_reward() -> None:
     """The formula knows 1 to 5; people's 0 to 2 are something else."""
     with pytest.raises(SettingsError, match="reception of j becomes 0 to 2, expected 1 to 5"):
-        check_bounds(holding(curve(y=(0.0, 1.0, 2.0))), BOUNDS)
+        holding(curve(y=(0.0, 1.0, 2.0))).check(BOUNDS)
 
-    check_bounds(holding(curve(), curve(dimension="reward", y=(0.0, 0.1, 0.2))), BOUNDS)
+    holding(curve(), curve(dimension="reward", y=(0.0, 0.1, 0.2))).check(BOUNDS)
 
 
 def ratings(settings: str = "x") -> list[Any]:
@@ -181,7 +179,7 @@ def test_a_reward_follows_the_formula_on_mapped_scores() -> None:
     """Only reception has a curve: 3 becomes 2; which have none is said."""
     (reward,) = rewards_of(ratings(), Recipe(calibration=holding(curve())))
 
-    assert (reward.reception, reward.resonation) == (2.0, 2.0)
+    assert (reward.scores["reception"], reward.scores["resonation"]) == (2.0, 2.0)
     assert reward.reward == pytest.approx(empathy_of([2, 4, 2], "harmonic") + bystander_term(50, 0.5))
     assert reward.caveat == "not calibrated on resonation, expression, bystander"
 
@@ -193,7 +191,7 @@ def test_what_a_calibration_knows_nothing_of_is_said() -> None:
     (other,) = rewards_of(ratings("y"), recipe, caveats={"y": "it counts"})
     (whole,) = rewards_of(ratings(), Recipe(calibration=holding(*(curve(dimension=name) for name in DIMENSIONS))))
 
-    assert other.reception == 3.0
+    assert other.scores["reception"] == 3.0
     assert other.caveat == "it counts; not calibrated: the calibration has nothing for j as it was asked"
     assert whole.caveat is None
 
@@ -205,7 +203,7 @@ def test_a_missing_score_stays_missing_and_its_ends_are_those_of_the_scale() -> 
 
     (reward,) = rewards_of(kept, recipe)
 
-    assert (reward.reward, reward.reception) == (None, None)
+    assert (reward.reward, reward.scores["reception"]) == (None, None)
     assert reward.reward_low == pytest.approx(empathy_of([2, 4, 1], "harmonic") + bystander_term(50, 0.5))
 
 

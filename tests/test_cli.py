@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from perm_cli.prompts.shipped import shipped
-from perm_cli.rewards.reward import bystander_term, empathy_of
 from tests.commands import Perm, runner
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
-from tests.makers import row, written
+from tests.makers import bystander_term, empathy_of, row, written
 
 KEY = "sk-never-to-be-seen"
 
@@ -221,10 +220,18 @@ def test_a_wrong_key_is_one_line_and_no_key(perm: Perm, dialogues: Path, monkeyp
         pytest.param(["--judge", "local:/no.gguf"], "/no.gguf: no such file found", id="no-weights"),
         pytest.param(["--judge", "m", "--base-url", "host"], "'host' found, expected one such as http://", id="no-url"),
         pytest.param(["--judge", "m", "--score", "mean"], "expected --samples 2 or more", id="mean-of-one"),
-        pytest.param(["--judge", "m", "--weights", "a=1"], "'a=1' found, expected resonation=", id="weights"),
+        pytest.param(
+            ["--judge", "baseline", "--fusion", "weighted-mean", "--weights", "a=1"],
+            "'a=1' found, expected resonation=",
+            id="weights",
+        ),
         pytest.param(["--judge", "m", "--roles", "x"], "'x' found, expected seeker=NAME", id="roles"),
         pytest.param(["--judge", "m", "--config", "no.toml"], "no.toml: No such file", id="config"),
-        pytest.param(["--judge", "local", "--rubrics", "no"], "no/pack.yaml: No such file", id="rubrics"),
+        pytest.param(
+            ["--judge", "local", "--rubrics", "no"],
+            "expected a folder with a pack.yaml, or one of perm",
+            id="rubrics",
+        ),
     ],
 )
 def test_mistakes_are_a_line_each(perm: Perm, dialogues: Path, arguments: list[str], said: str) -> None:
@@ -421,7 +428,7 @@ def test_the_embedded_judge_says_that_it_is_not_to_be_believed(perm: Perm, dialo
     one = written(dialogues.parent / "one.jsonl", [row(0)])
     brief = dialogues.parent / "brief"  # reading long instructions and rambling take a small model most of its time
     brief.mkdir()
-    for template in shipped("prompts").glob("*.jinja"):
+    for template in (shipped("prompts") / "en").glob("*.jinja"):
         (brief / template.name).write_text(_BRIEF)
 
     result = perm(
@@ -571,7 +578,7 @@ def test_settings_that_would_leak_or_fail_are_refused(perm: Perm, line: str, sai
     assert (result.code, said in result.err) == (1, True)
 
 
-@pytest.mark.parametrize("option", ["--timeout", "--temperature", "--bystander-coef", "--length-penalty"])
+@pytest.mark.parametrize("option", ["--timeout", "--temperature", "--length-penalty"])
 def test_numbers_are_finite(perm: Perm, dialogues: Path, option: str) -> None:
     """Infinity would make rewards of nothing."""
     assert perm("score", dialogues, "--judge", "m", option, "inf").code == 2

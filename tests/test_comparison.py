@@ -15,7 +15,7 @@ from perm_cli.comparing.side_by_side import DISPUTES, Comparison, compare, tie_s
 from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.statistics.agreement import ordinal_alpha
 from perm_cli.statistics.resampling import Floats
-from perm_cli.words import DIMENSIONS
+from tests.makers import DIMENSIONS
 
 EXACT = 1e-9
 Row = tuple[str, str, str, str, float]  # dialogue, system, dimension, rater, score

@@ -19,7 +19,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.rating import rating_line
-from perm_cli.words import DIMENSIONS, DimensionName, FormatName
+from perm_cli.words import FormatName
 from tests import test_formats_foreign as foreign
 from tests import test_formats_training as training
 from tests.fuzz.claims import (
@@ -30,12 +30,12 @@ from tests.fuzz.claims import (
     verdict_is_sound,
 )
 from tests.fuzz.mutations import DEEP, KEYS, TEXTS, VALUES, json_line, mutated, spliced
-from tests.makers import rating, row
+from tests.makers import DIMENSIONS, rating, row
 from tests.test_formats import messages, native, paper
 from tests.test_replies import body
 from tests.test_verdicts import JSON_ITEMS, PIECES
 
-PACK = load_rubrics(shipped("rubrics"))  # no fixture: Hypothesis would print all of it with every failure
+PACK = load_rubrics(shipped("rubrics") / "perm")  # no fixture: Hypothesis would print all of it with every failure
 JSON = st.recursive(
     st.sampled_from([*VALUES, *TEXTS]) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
@@ -245,7 +245,7 @@ def test_a_file_of_any_name_is_dialogues_or_refused(name: str, content: bytes) -
     name=DIMENSION_NAMES,
     finish_reason=FINISH_REASONS,
 )
-def test_a_verdict_is_sound_whatever_the_judge_says(reply: str, name: DimensionName, finish_reason: str) -> None:
+def test_a_verdict_is_sound_whatever_the_judge_says(reply: str, name: str, finish_reason: str) -> None:
     """A score that was not stated is worse than none."""
     verdict_is_sound(reply, PACK.dimensions[name], finish_reason)
 
@@ -268,7 +268,7 @@ REPLIES = [
     finish_reason=FINISH_REASONS,
 )
 def test_a_verdict_is_sound_however_a_good_reply_is_spoiled(
-    reply: str, times: int, random: Random, name: DimensionName, finish_reason: str
+    reply: str, times: int, random: Random, name: str, finish_reason: str
 ) -> None:
     """Half a good reply is more tempting to read than none."""
     for _ in range(times):
@@ -315,7 +315,7 @@ def test_an_item_off_the_scale_is_never_clamped(form: str, number: int) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(answer=changed(BODIES), name=DIMENSION_NAMES)
-def test_an_answer_becomes_a_reply_or_a_failed_call(answer: Any, name: DimensionName) -> None:
+def test_an_answer_becomes_a_reply_or_a_failed_call(answer: Any, name: str) -> None:
     """One odd answer of a server must not end a run of a million calls."""
     if isinstance(answer, dict):
         reply_is_read_or_failed(answer, PACK.dimensions[name])

@@ -261,8 +261,8 @@ def order_for(path: Path) -> Order:
         sources=[source_of(str(path))],
         reading=Reading(),
         judge=JudgeSettings(name="j", model="baseline"),
-        rubrics=shipped("rubrics"),
-        prompts=shipped("prompts"),
+        rubrics=shipped("rubrics") / "perm",
+        prompts=shipped("prompts") / "en",
     )
 
 

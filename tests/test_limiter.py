@@ -411,8 +411,8 @@ async def rated(folder: Path, name: str, endpoint: Endpoint, clock: Clock | Time
         sources=[source_of(str(written(folder / f"{name}.jsonl", [row(place) for place in range(3)])))],
         reading=Reading(),
         judge=JudgeSettings(name=name, model=name, base_url="http://judge"),
-        rubrics=shipped("rubrics"),
-        prompts=shipped("prompts"),
+        rubrics=shipped("rubrics") / "perm",
+        prompts=shipped("prompts") / "en",
     )
     judge, watch = ChatJudge(order.judge, endpoint, limiter(clock, 4)), Looking()
     with open_run(folder / name) as run:

@@ -10,10 +10,11 @@ from scipy import stats
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.panel import convene
 from perm_cli.comparing.table import Given, Item, Scores, table_of
-from perm_cli.rewards.reward import Recipe, bystander_term, empathy_of
+from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.agreement import intraclass
 from perm_cli.statistics.resampling import Floats, Resamples
-from perm_cli.words import DIMENSIONS, PanelName
+from perm_cli.words import PanelName
+from tests.makers import DIMENSIONS, bystander_term, empathy_of
 
 EXACT = 1e-9
 JUDGES = ("one", "two", "three")
@@ -71,7 +72,7 @@ def test_the_reward_is_made_of_the_fused_scores() -> None:
 
 def test_a_bystander_that_does_not_count_may_be_missing() -> None:
     """With a coefficient of 0 its score leaves nothing open."""
-    _, fused, _ = convened(made(missing=0.3), "mean", Recipe(bystander_coef=0))
+    _, fused, _ = convened(made(missing=0.3), "mean", Recipe(coefficients={"bystander": 0}))
 
     whole = ~np.isnan(fused[:, :3]).any(axis=1)
     assert (np.isnan(fused[whole, 3])).any()

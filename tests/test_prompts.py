@@ -16,7 +16,7 @@ from perm_cli.prompts.book import Answer, Prompt, PromptBook, Question
 from perm_cli.prompts.fences import fenced
 from perm_cli.prompts.rubrics import Pack, load_rubrics
 from perm_cli.prompts.shipped import shipped
-from perm_cli.words import DIMENSIONS, DimensionName
+from tests.makers import DIMENSIONS
 
 EVERY = set(DIMENSIONS)
 WITH_BACKDROP = EVERY - {"bystander"}
@@ -104,12 +104,12 @@ def planted(place: str, text: str) -> Dialogue:
     )
 
 
-def prompts(book: PromptBook, dialogue: Dialogue) -> dict[DimensionName, Prompt]:
+def prompts(book: PromptBook, dialogue: Dialogue) -> dict[str, Prompt]:
     """Return the prompts about the last reply, by dimension."""
     return {question.dimension.name: book.prompt(question) for question in book.questions(dialogue, "last")}
 
 
-def digests(book: PromptBook, dialogue: Dialogue) -> dict[DimensionName, bytes]:
+def digests(book: PromptBook, dialogue: Dialogue) -> dict[str, bytes]:
     """Return the digests of the questions about the last reply, by dimension."""
     return {question.dimension.name: question.digest for question in book.questions(dialogue, "last")}
 
@@ -132,7 +132,7 @@ def leaked(case: str) -> list[str]:
     return found
 
 
-def changed(before: dict[DimensionName, bytes], after: dict[DimensionName, bytes]) -> set[str]:
+def changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
     """Return the dimensions whose digests differ."""
     return {name for name in before if before[name] != after[name]}
 
@@ -140,13 +140,13 @@ def changed(before: dict[DimensionName, bytes], after: dict[DimensionName, bytes
 @pytest.fixture
 def templates(tmp_path: Path) -> Path:
     """Return a copy of the shipped templates to be edited, relative to the current folder."""
-    return Path(shutil.copytree(shipped("prompts"), tmp_path / "prompts")).relative_to(tmp_path)
+    return Path(shutil.copytree(shipped("prompts") / "en", tmp_path / "prompts")).relative_to(tmp_path)
 
 
 @pytest.fixture
 def rubrics(tmp_path: Path) -> Path:
     """Return a copy of the shipped rubrics to be edited."""
-    return Path(shutil.copytree(shipped("rubrics"), tmp_path / "rubrics"))
+    return Path(shutil.copytree(shipped("rubrics") / "perm", tmp_path / "rubrics"))
 
 
 def edit(path: Path, old: str, new: str) -> int:
@@ -253,7 +253,7 @@ def words_of(text: str) -> set[str]:
         pytest.param("resonation", TALK | {"SITUATION", "PERSON", "JUDGED-THOUGHT"}, id="resonation"),
     ],
 )
-def test_a_perspective_sees_what_it_could_know(book: PromptBook, name: DimensionName, seen: set[str]) -> None:
+def test_a_perspective_sees_what_it_could_know(book: PromptBook, name: str, seen: set[str]) -> None:
     """A seeker cannot read minds, a bystander knows nobody, and nobody knows what comes next."""
     (question,) = (each for each in book.questions(WITNESS, only=name) if each.turn == 4)
 
@@ -266,7 +266,7 @@ def test_a_perspective_sees_what_it_could_know(book: PromptBook, name: Dimension
 @pytest.mark.parametrize("answer", ["json", "lines"])
 def test_instructions_are_the_same_for_all_dialogues(pack: Pack, answer: Answer) -> None:
     """Caches serve what comes first and does not change."""
-    book = PromptBook(pack, shipped("prompts"), answer)
+    book = PromptBook(pack, shipped("prompts") / "en", answer)
 
     found = [prompts(book, dialogue) for dialogue in (WITNESS, planted("seeker", "hello"))]
 
@@ -276,7 +276,7 @@ def test_instructions_are_the_same_for_all_dialogues(pack: Pack, answer: Answer)
 @pytest.mark.parametrize("answer", ["json", "lines"])
 def test_the_answer_format_shows_no_score(pack: Pack, answer: Answer) -> None:
     """A number in the example pulls the judge's own towards it."""
-    book = PromptBook(pack, shipped("prompts"), answer)
+    book = PromptBook(pack, shipped("prompts") / "en", answer)
     names = "score|effectiveness|clarity|efficiency|objectivity|accuracy"
 
     shown = [re.findall(rf'(?:{names})"?\s*[:：=]\s*\d', text, re.IGNORECASE) for text in book.instructions.values()]
@@ -290,7 +290,7 @@ def test_the_answer_format_shows_no_score(pack: Pack, answer: Answer) -> None:
 )
 def test_every_judge_is_told_how_to_answer(pack: Pack, answer: Answer, asked: str) -> None:
     """A verdict that cannot be read is paid for and lost."""
-    book = PromptBook(pack, shipped("prompts"), answer)
+    book = PromptBook(pack, shipped("prompts") / "en", answer)
 
     assert all(asked in text for text in book.instructions.values())
 
@@ -432,7 +432,7 @@ def test_digests_change_with_the_rubric_of_their_dimension(book: PromptBook, rub
     """Ratings of the other dimensions stay good."""
     edit(rubrics / "reception.yaml", "Deeply met.", "Met deeply.")
 
-    edited = PromptBook(load_rubrics(rubrics), shipped("prompts"))
+    edited = PromptBook(load_rubrics(rubrics), shipped("prompts") / "en")
 
     assert changed(digests(book, WITNESS), digests(edited, WITNESS)) == {"reception"}
     assert edited.digest != book.digest
@@ -440,7 +440,7 @@ def test_digests_change_with_the_rubric_of_their_dimension(book: PromptBook, rub
 
 def test_digests_change_with_the_form_of_the_answer(book: PromptBook) -> None:
     """Judges answer differently when asked for JSON."""
-    lines = PromptBook(book.pack, shipped("prompts"), "lines")
+    lines = PromptBook(book.pack, shipped("prompts") / "en", "lines")
 
     assert changed(digests(book, WITNESS), digests(lines, WITNESS)) == EVERY
 
@@ -467,7 +467,7 @@ def test_digests_are_the_same_in_a_copy_of_the_folders(book: PromptBook, templat
         pytest.param(
             "supporter-outside.jinja", "{{ view.j", "{{ view.analysis }}{{ view.j", "expression sees p", id="analysis"
         ),
-        pytest.param("frame.jinja", "rubric.levels", "rubric.scale", "no attribute 'scale'", id="no such rubric part"),
+        pytest.param("frame.jinja", "rubric.levels", "rubric.rungs", "no attribute 'rungs'", id="no such rubric part"),
         pytest.param("seeker.jinja", "frame.evidence()", "frame.proof()", "no attribute 'proof'", id="no such macro"),
         pytest.param("seeker.jinja", "frame.evidence()", "frame.evidence(1)", "argument", id="one argument too many"),
         pytest.param("seeker.jinja", "frame.evidence()", "1 / 0", "division by zero", id="arithmetic"),

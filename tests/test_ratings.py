@@ -24,7 +24,6 @@ from perm_cli.ratings.rating import (
     read_rating,
     schema_of,
 )
-from perm_cli.words import DimensionName
 from tests.makers import rating
 
 PROMPT = Prompt("Rate the reply.", "I am here.")
@@ -57,7 +56,7 @@ Asking = Callable[..., Call]
 def call_for(pack: Pack) -> Asking:
     """Return a maker of calls."""
 
-    def make(name: DimensionName = "reception", **changes: Any) -> Call:
+    def make(name: str = "reception", **changes: Any) -> Call:
         question = Question(
             dialogue_id="d", system="s", turn=2, dimension=pack.dimensions[name], view={}, digest=b"prompt"
         )
@@ -359,7 +358,7 @@ async def test_a_bystander_has_no_expected_score(call_for: Asking) -> None:
     ],
 )
 def test_the_schema_wants_the_rationale_before_the_numbers(
-    name: DimensionName, names: list[str], levels: list[int], pack: Pack
+    name: str, names: list[str], levels: list[int], pack: Pack
 ) -> None:
     """A judge that writes the number first makes up its reasons afterwards."""
     schema = schema_of(pack.dimensions[name])

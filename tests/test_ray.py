@@ -108,8 +108,8 @@ def graded(server: Loopback, files: Path, out: Path, tries: bytes = b"") -> tupl
             sources=[source_of(str(files))],
             reading=reading,
             judge=judge,
-            rubrics=shipped("rubrics"),
-            prompts=shipped("prompts"),
+            rubrics=shipped("rubrics") / "perm",
+            prompts=shipped("prompts") / "en",
         )
     )
     with open_run(out) as folder:

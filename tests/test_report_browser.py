@@ -21,7 +21,7 @@ from perm_cli.reports.browsing import Shelf, browsable
 from perm_cli.reports.page import Page as Report
 from perm_cli.reports.page import render
 from perm_cli.reports.report import report_of
-from perm_cli.words import DIMENSIONS
+from tests.makers import DIMENSIONS
 from tests.test_browsing import FINAL, talk, whole, written_run
 from tests.test_charts import contrast
 from tests.test_page import HOSTILE, PAGE, TAGS

@@ -659,7 +659,7 @@ def test_what_failed_in_another_training_run_is_asked_again() -> None:
 
 def test_after_one_rubric_was_changed_one_rating_is_paid_and_all_count() -> None:
     """What the others were asked is the same, and so are their verdicts."""
-    shutil.copytree(shipped("rubrics"), "mine")
+    shutil.copytree(shipped("rubrics") / "perm", "mine")
     rubric = Path("mine/reception.yaml")
     with loopback() as server:
         with asking(server, run="train", rubrics="mine") as perm:

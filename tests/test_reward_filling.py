@@ -130,7 +130,7 @@ def test_the_latest_thousand_count() -> None:
 def test_a_missing_bystander_is_no_loss_where_it_does_not_count() -> None:
     """With a coefficient of 0 there is a reward without it."""
     ratings = [rating(dimension=name, score=5.0) for name in ("resonation", "expression", "reception")]
-    (parts,) = rewards_of(ratings, Recipe(bystander_coef=0.0))
+    (parts,) = rewards_of(ratings, Recipe(coefficients={"bystander": 0.0}))
 
     assert parts.reward == pytest.approx(1.0)
 

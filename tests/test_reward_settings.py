@@ -413,6 +413,6 @@ def test_a_calibration_levels_rewards() -> None:
 
     assert raw.parts.caveat == "not calibrated: the calibration has nothing for openai/judge as it was asked"
     assert levelled.parts.caveat == "not calibrated on resonation, expression, bystander"
-    assert raw.parts.reception is not None
-    assert levelled.parts.reception == pytest.approx(2 + (raw.parts.reception - 1) / 2)
+    assert raw.parts.scores["reception"] is not None
+    assert levelled.parts.scores["reception"] == pytest.approx(2 + (raw.parts.scores["reception"] - 1) / 2)
     assert pickle.loads(pickle.dumps(calibrated.settings)) == calibrated.settings  # noqa: S301 - our own

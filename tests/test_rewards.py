@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perm_cli.errors import SettingsError
+from perm_cli.prompts.rubrics import default_pack
 from perm_cli.ratings.rating import Rating
-from perm_cli.rewards.reward import Recipe, Reward, bystander_term, empathy_of, length_term, read_weights, rewards_of
-from perm_cli.words import DIMENSIONS, EMPATHY, FUSIONS, FusionName
-from tests.makers import rating
+from perm_cli.rewards.reward import Recipe, Reward, formula_of, length_term, read_coefficients, read_weights, rewards_of
+from perm_cli.words import FUSIONS, FusionName
+from tests.makers import DIMENSIONS, EMPATHY, bystander_term, empathy_of, rating
 
 EXACT = 1e-12
 COLUMNS: Mapping[FusionName, str] = {
@@ -150,7 +151,7 @@ def test_a_reward_is_the_sum_of_its_parts() -> None:
     (made,) = rewards_of(ratings(FOUR), recipe, lambda *_: 868)
 
     # 3 / 4.75 = 0.631579; 0.5 (0.8 - 1) = -0.1; -0.001 (868 - 768) = -0.1
-    assert (made.empathy, made.bystander_term, made.length_term) == pytest.approx((3 / 4.75, -0.1, -0.1), abs=EXACT)
+    assert (made.empathy, made.terms["bystander"], made.length_term) == pytest.approx((3 / 4.75, -0.1, -0.1), abs=EXACT)
     assert made.reward == pytest.approx(3 / 4.75 - 0.2, abs=EXACT)
     assert made.reward == made.reward_low == made.reward_high
     assert made.missing == {}
@@ -173,7 +174,7 @@ def test_a_missing_score_leaves_bounds_and_no_reward(name: str, low: float, high
     assert made.reward is None
     assert (made.reward_low, made.reward_high) == pytest.approx((low, high), abs=EXACT)
     assert made.missing == {name: "failed"}
-    assert (made.bystander_term is None) == (name == "bystander")
+    assert (made.terms["bystander"] is None) == (name == "bystander")
     assert (made.empathy is None) == (name in EMPATHY)
 
 
@@ -193,7 +194,7 @@ def test_a_dimension_nobody_rated_is_missing_too() -> None:
 
 def test_without_its_coefficient_a_missing_bystander_leaves_nothing_open() -> None:
     """Who turns the bystander off does not need its score."""
-    made = reward(FOUR | {"bystander": None}, Recipe(bystander_coef=0.0))
+    made = reward(FOUR | {"bystander": None}, Recipe(coefficients={"bystander": 0.0}))
 
     assert made.reward == made.reward_low == made.reward_high == pytest.approx(3 / 4.75, abs=EXACT)
 
@@ -212,7 +213,7 @@ def test_the_bounds_hold_whatever_the_missing_scores_would_have_been(
     scores: dict[str, float | None], fusion: FusionName, coefficient: float
 ) -> None:
     """The bounds are a promise: filling a gap in never leads outside them."""
-    recipe = Recipe(fusion=fusion, bystander_coef=coefficient)
+    recipe = Recipe(fusion=fusion, coefficients={"bystander": coefficient})
     filled = {name: 3.0 if score is None else score for name, score in scores.items()}
 
     made, complete = reward(scores, recipe), reward(filled, recipe)
@@ -240,7 +241,7 @@ def test_samples_become_one_score(mode: Any, scores: list[float | None], score: 
 
     (made,) = rewards_of(samples, Recipe(score=mode))
 
-    assert made.reception == (score if score is None else pytest.approx(score, abs=EXACT))
+    assert made.scores["reception"] == (score if score is None else pytest.approx(score, abs=EXACT))
 
 
 @pytest.mark.parametrize("last", [5, None])
@@ -249,8 +250,8 @@ def test_the_last_rating_of_a_question_counts(last: float | None) -> None:
     made = reward(FOUR)
     (again,) = rewards_of([*ratings(FOUR), *ratings({"reception": last})], Recipe())
 
-    assert made.reception == 2
-    assert again.reception == last
+    assert made.scores["reception"] == 2
+    assert again.scores["reception"] == last
 
 
 def test_a_caveat_follows_the_settings_it_was_made_under() -> None:
@@ -277,7 +278,7 @@ def test_judges_and_settings_are_kept_apart() -> None:
 
     made = rewards_of(mixed, Recipe())
 
-    assert [(each.judge, each.settings, each.reception) for each in made] == [
+    assert [(each.judge, each.settings, each.scores["reception"]) for each in made] == [
         ("a", "x", 1),
         ("b", "x", 5),
         ("b", "y", 3),
@@ -308,8 +309,6 @@ def test_weights_are_read_from_the_command_line() -> None:
     [
         pytest.param("", id="empty"),
         pytest.param("1,1,1", id="without-names"),
-        pytest.param("resonation=1,expression=1", id="one-missing"),
-        pytest.param("resonation=1,expression=1,reception=1,bystander=1", id="one-too-many"),
         pytest.param("resonation=1,expression=1,reception=0", id="nought"),
         pytest.param("resonation=1,expression=1,reception=-1", id="negative"),
         pytest.param("resonation=1,expression=1,reception=inf", id="infinite"),
@@ -319,5 +318,31 @@ def test_weights_are_read_from_the_command_line() -> None:
 )
 def test_weights_that_make_no_mean_are_refused(text: str) -> None:
     """The message says what was found and what was expected."""
-    with pytest.raises(SettingsError, match="expected resonation=NUMBER,expression=NUMBER,reception=NUMBER"):
+    with pytest.raises(SettingsError, match="expected DIMENSION=NUMBER,… with numbers above 0"):
         read_weights(text)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        pytest.param({"resonation": 1, "expression": 1}, id="one-missing"),
+        pytest.param(dict.fromkeys(DIMENSIONS, 1), id="one-too-many"),
+    ],
+)
+def test_weights_of_other_dimensions_are_refused(weights: dict[str, float]) -> None:
+    """The message names those of the pack."""
+    with pytest.raises(SettingsError, match="expected resonation=NUMBER,expression=NUMBER,reception=NUMBER"):
+        formula_of(default_pack(), Recipe(fusion="weighted-mean", weights=weights))
+
+
+@pytest.mark.parametrize("text", ["", "0.5", "bystander=-1", "bystander=inf", "bystander=101", "bystander=much"])
+def test_coefficients_that_take_nothing_off_are_refused(text: str) -> None:
+    """Infinity would make rewards of nothing."""
+    with pytest.raises(SettingsError, match="expected DIMENSION=NUMBER,… with numbers from 0 to 100"):
+        read_coefficients(text)
+
+
+def test_a_coefficient_of_a_dimension_that_takes_nothing_off_is_refused() -> None:
+    """It would change nothing in silence."""
+    with pytest.raises(SettingsError, match="'reception' found, and the reward of perm has one of bystander"):
+        formula_of(default_pack(), Recipe(coefficients=read_coefficients("reception=0.5")))

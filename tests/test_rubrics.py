@@ -1,14 +1,18 @@
 """Rubrics: whoever edits one is told file and line of every slip, before a call is paid for."""
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from perm_cli.errors import AssetError
-from perm_cli.prompts.rubrics import Pack, load_rubrics
+from perm_cli.prompts.rubrics import RESERVED, Pack, load_rubrics
 from perm_cli.prompts.shipped import shipped
-from perm_cli.words import DIMENSIONS
+from perm_cli.ratings.rating import Rating
+from perm_cli.rewards.reward import Reward
+from perm_cli.training.signs import Signs
+from tests.makers import DIMENSIONS
 
 LEVELS = "levels: {1: a, 2: b, 3: c, 4: d, 5: e}\n"
 
@@ -16,7 +20,7 @@ LEVELS = "levels: {1: a, 2: b, 3: c, 4: d, 5: e}\n"
 @pytest.fixture
 def rubrics(tmp_path: Path) -> Path:
     """Return a copy of the shipped rubrics to be edited, relative to the current folder."""
-    return Path(shutil.copytree(shipped("rubrics"), tmp_path / "rubrics")).relative_to(tmp_path)
+    return Path(shutil.copytree(shipped("rubrics") / "perm", tmp_path / "rubrics")).relative_to(tmp_path)
 
 
 def line_of(path: Path, start: str) -> int:
@@ -121,14 +125,28 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             "reception",
             "sources:",
             "items:\n  clarity: {question: a, low: b, high: c}\nsources:",
-            "items:",
-            "items found, expected levels for reception",
+            "levels:",
+            "levels found beside items, expected one of them",
             id="items on a scale",
         ),
         pytest.param(
             "bystander", "items:", f"{LEVELS}items:", "levels:", "levels found beside items", id="levels on a sum"
         ),
-        pytest.param("bystander", "  clarity:", "  clear:", "  clear:", "items.clear", id="unknown item"),
+        pytest.param("bystander", "  clarity:", "  Clar:", "  Clar:", "items.Clar", id="a capital in an item's name"),
+        pytest.param("bystander", "  clarity:", "  total:", "items:", "'total' found, which", id="a taken name"),
+        pytest.param(
+            "bystander", "items:", "lowest: 7\nhighest: 7\nitems:", "highest:", "7 to 7 found", id="no room for a score"
+        ),
+        pytest.param("reception", "levels:", "lowest: 1\nlevels:", "levels:", "which only items have", id="ends twice"),
+        pytest.param("reception", "  1: >-", "  0: >-", "levels:", "[0, 2, 3, 4, 5] found", id="levels 0 and 2 to 5"),
+        pytest.param(
+            "bystander",
+            "items:",
+            "lowest: -5\nshare: top\nitems:",
+            "share:",
+            "expected share: range",
+            id="no share of a top",
+        ),
         pytest.param(
             "reception",
             "name: reception",
@@ -142,7 +160,7 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             "name: reception",
             "name: mood",
             "name:",
-            "name: 'mood' found, expected 'resonation'",
+            "name: 'mood' found, expected 'reception' as the file is called",
             id="unknown name",
         ),
         pytest.param(
@@ -170,13 +188,11 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             id="template elsewhere",
         ),
         pytest.param(
-            "pack",
-            "bystander]",
-            "mood]",
-            "dimensions:",
-            "dimensions[3]: 'mood' found, expected",
-            id="no such dimension",
+            "pack", "bystander]", "Mood]", "dimensions:", "dimensions[3]: 'Mood' found, expected", id="no name"
         ),
+        pytest.param("pack", "of: bystander", "of: mood", "reward:", "is made of 'mood', expected", id="no such term"),
+        pytest.param("pack", "of: bystander", "of: reception", "reward:", "'reception' found twice", id="a term twice"),
+        pytest.param("pack", "by: harmonic", "by: magic", "  empathy:", "'magic' found", id="no such fusion"),
     ],
 )
 def test_a_slip_is_named_with_file_and_line(rubrics: Path, file: str, old: str, new: str, at: str, reason: str) -> None:
@@ -197,10 +213,9 @@ def test_a_slip_is_named_with_file_and_line(rubrics: Path, file: str, old: str, 
 @pytest.mark.parametrize(
     ("file", "start", "at", "reason"),
     [
-        pytest.param("reception", "  5: >-", "levels:", "expected at least 5", id="levels 1 to 4 only"),
-        pytest.param("reception", "levels:", "name:", "[] found, expected the levels 1 to 5", id="no levels"),
-        pytest.param("bystander", "  accuracy:", "items:", "expected all of", id="four items only"),
-        pytest.param("bystander", "items:", "name:", "expected the five items", id="no items"),
+        pytest.param("reception", "  2: >-", "levels:", "expected at least 2", id="one level"),
+        pytest.param("reception", "levels:", "name:", "neither levels nor items found", id="no levels"),
+        pytest.param("bystander", "items:", "name:", "neither levels nor items found", id="no items"),
     ],
 )
 def test_a_missing_part_is_named_with_file_and_line(rubrics: Path, file: str, start: str, at: str, reason: str) -> None:
@@ -232,7 +247,7 @@ def test_a_missing_part_is_named_with_file_and_line(rubrics: Path, file: str, st
         pytest.param(b"name: !!int [1]", ":1: expected a scalar node", id="a list for a number"),
         pytest.param(b"name: " + b"[" * 100_000, ": lists or mappings nested too deeply found", id="lists without end"),
         pytest.param(b"name: " + b"{a: " * 9_000, ": lists or mappings nested too deeply found", id="a deep mapping"),
-        pytest.param(b"levels:\n  ? 0x" + b"f" * 5000 + b"\n  : a", ":1: name: nothing", id="a huge level"),
+        pytest.param(b"levels:\n  ? 0x" + b"f" * 5000 + b"\n  : a", ":1: levels.", id="a huge level"),
         pytest.param(b"name: 0x" + b"f" * 5000, ":1: name: a number of thousands of digits found", id="a huge number"),
         pytest.param(b"name: \x00", ":1: the character '\\x00' found", id="a control character"),
         pytest.param(
@@ -254,20 +269,47 @@ def test_a_file_that_is_no_rubric_is_named(rubrics: Path, content: bytes | None,
 
 
 @pytest.mark.parametrize(
-    "dimensions",
+    ("dimensions", "said"),
     [
-        pytest.param("[resonation, expression, reception]", id="one missing"),
-        pytest.param("[resonation, expression, reception, bystander, bystander]", id="one twice"),
-        pytest.param("[]", id="none"),
+        pytest.param(
+            "[resonation, expression, reception]", "the reward is made of 'bystander', expected", id="one missing"
+        ),
+        pytest.param("[reception, expression, reception]", "'reception' found twice, expected each", id="one twice"),
+        pytest.param("[]", "a list of 0 found, expected at least 1", id="none"),
+        pytest.param("[reception, mood]", "mood.yaml: No such file", id="one without a file"),
     ],
 )
-def test_a_pack_needs_each_dimension_once(rubrics: Path, dimensions: str) -> None:
-    """The fusion needs all four."""
+def test_a_pack_needs_each_dimension_once(rubrics: Path, dimensions: str, said: str) -> None:
+    """And all that its reward is made of."""
     path = rubrics / "pack.yaml"
     path.write_text(f"name: p\ntitle: t\nnote: n\nsources: [s]\ndimensions: {dimensions}\n", encoding="utf-8")
 
-    with pytest.raises(AssetError, match=r"pack\.yaml: dimensions: .* in any order"):
+    with pytest.raises(AssetError) as raised:
         load_rubrics(rubrics)
+
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["reward", "empathy", "missing", "warmth_term", "rho_warmth", "vetoed"])
+def test_a_dimension_is_not_called_like_a_column(rubrics: Path, name: str) -> None:
+    """Tables have a column per dimension beside those that they have anyhow."""
+    (rubrics / f"{name}.yaml").write_text(
+        (rubrics / "reception.yaml").read_text("utf-8").replace("name: reception", f"name: {name}"), "utf-8"
+    )
+    path = rubrics / "pack.yaml"
+    path.write_text(path.read_text("utf-8").replace("bystander]", f"bystander, {name}]"), "utf-8")
+
+    with pytest.raises(AssetError, match=f"dimensions: {name!r} found, which is a column of every table"):
+        load_rubrics(rubrics)
+
+
+def test_all_columns_are_reserved() -> None:
+    """A new column must not be the name of somebody's dimension."""
+    columns = {each.name for kind in (Reward, Signs, Rating) for each in fields(kind)}
+    about = {"terms", "items", "sample", "raw", "note", "attempts", "error", "reused", "model_served", "distribution"}
+
+    free = {name for name in columns - about if not name.endswith("_term") and not name.startswith(("rho_", "tokens_"))}
+    assert free - {"cached_tokens", "cost_usd"} <= RESERVED
 
 
 def test_the_order_of_the_pack_is_the_order_of_the_questions(rubrics: Path) -> None:

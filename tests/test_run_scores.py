@@ -11,9 +11,9 @@ from perm_cli.comparing.from_runs import REWARD, rationales, read_runs
 from perm_cli.comparing.table import Item
 from perm_cli.errors import RunError
 from perm_cli.ratings.rating import rating_line
-from perm_cli.rewards.reward import Recipe, bystander_term, empathy_of
+from perm_cli.rewards.reward import Recipe
 from tests.commands import a_run, kept
-from tests.makers import rating
+from tests.makers import bystander_term, empathy_of, rating
 
 TWO = {("d0", "s"): [5.0, 4.0, 3.0, 80.0], ("d1", "s"): [1.0, 2.0, 3.0, 20.0]}
 
@@ -31,7 +31,7 @@ def test_scores_are_those_of_the_ratings_and_the_reward_follows_the_formula() ->
 
 def test_the_recipe_is_the_one_asked_for() -> None:
     """`--fusion` and `--bystander-coef` mean the same here as anywhere."""
-    found = read_runs([a_run(Path("run"), TWO)], Recipe(fusion="mean", bystander_coef=0))
+    found = read_runs([a_run(Path("run"), TWO)], Recipe(fusion="mean", coefficients={"bystander": 0}))
 
     assert found.scores.of(REWARD, ["j"])[:, 0] == pytest.approx([0.8, 0.4], abs=1e-12)
 

@@ -70,8 +70,8 @@ def order(tmp_path: Path) -> Order:
         sources=[source_of(str(path))],
         reading=Reading(),
         judge=JudgeSettings(name="fake", model="fake/one", concurrency=4),
-        rubrics=shipped("rubrics"),
-        prompts=shipped("prompts"),
+        rubrics=shipped("rubrics") / "perm",
+        prompts=shipped("prompts") / "en",
     )
 
 

@@ -20,8 +20,8 @@ from perm_cli.serving.app import Limits, make_app
 from perm_cli.serving.guard import is_served
 from perm_cli.training import engine
 from perm_cli.training.settings import reward_settings
-from perm_cli.words import DIMENSIONS
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
+from tests.makers import DIMENSIONS
 from tests.serving import Patient, counted, serving, stranger_to, until
 
 KEY = "sk-never-to-be-seen"

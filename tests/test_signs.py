@@ -19,7 +19,7 @@ from perm_cli.rewards.reward import Recipe, unrated
 from perm_cli.training.items import Result
 from perm_cli.training.signs import Seen, Signs, signs_of, warnings_of
 from perm_cli.training.watching import Watch
-from perm_cli.words import DIMENSIONS
+from tests.makers import DIMENSIONS, EMPATHY, FORMULA
 
 NOTHING = dict.fromkeys(DIMENSIONS)
 
@@ -32,6 +32,7 @@ def reply(reward: float | None = 0.5, group: str = "", *, empty: bool = False, *
         group=group,
         reward=reward,
         scores=dict(NOTHING) if empty or reward is None else scores,
+        topped=[] if empty or reward is None else [scores[name] >= 5 - 1e-9 for name in EMPATHY],
         features=features,
         empty=empty,
         latency_s=1.0,
@@ -138,7 +139,7 @@ def test_rewards_failures_and_empty_replies_are_counted_apart() -> None:
     assert found.spread == pytest.approx(stdev([0.2, 0.4, 0.9]))
     assert found.failures == pytest.approx(1 / 4)
     assert found.empty == pytest.approx(2 / 6)
-    assert (found.reception, found.bystander, found.latency_s) == (3.0, 3.0, 1.0)
+    assert (found.scores["reception"], found.scores["bystander"], found.latency_s) == (3.0, 3.0, 1.0)
 
 
 def test_ties_are_counted_by_groups_of_two_or_more() -> None:
@@ -150,7 +151,7 @@ def test_ties_are_counted_by_groups_of_two_or_more() -> None:
     assert signs_of([reply(0.9, "d"), reply(0.9)]).tied is None
 
 
-def test_saturation_is_the_share_of_empathy_scores_at_the_top() -> None:
+def test_saturation_is_the_share_of_fused_scores_at_the_top() -> None:
     """The bystander's hundred is another scale, and an expectation is at the top but for rounding."""
     seen = [
         reply(resonation=5.0, expression=5.0 - 1e-12, reception=4.9, bystander=100.0),
@@ -209,7 +210,7 @@ def a_step(*, hacked: bool) -> tuple[list[Item], list[Result]]:
 
 def test_a_warning_is_given_once_until_it_has_passed(caplog: pytest.LogCaptureFixture) -> None:
     """Ten thousand steps with the same line would be read by nobody."""
-    watch, told = Watch(), []
+    watch, told = Watch(FORMULA), []
     watch.keep = lambda signs, step: told.append((step, signs.replies))
 
     with caplog.at_level(logging.WARNING, "perm_cli.reward"):
@@ -227,7 +228,7 @@ def test_a_warning_is_given_once_until_it_has_passed(caplog: pytest.LogCaptureFi
 
 def test_parts_of_a_step_are_gathered() -> None:
     """Trainers hand a step over in micro-batches."""
-    watch = Watch()
+    watch = Watch(FORMULA)
     for _ in range(3):
         watch.note(*a_step(hacked=False), 1)
     before = watch.latest
@@ -240,7 +241,7 @@ def test_parts_of_a_step_are_gathered() -> None:
 
 def test_what_stands_in_is_no_reward_that_was_given() -> None:
     """A mean that was filled in must not hide that the judge is failing."""
-    watch = Watch()
+    watch = Watch(FORMULA)
     stand_in = Result(reward=0.4, parts=judged(0.4).parts, rationales={}, filled=True)
     watch.note([Item(reply="r")] * 2, [stand_in, judged(0.2)], 1)
     watch.tell()
@@ -257,6 +258,7 @@ ANY = st.builds(
     scores=st.fixed_dictionaries(
         {"resonation": SCORES, "expression": SCORES, "reception": SCORES, "bystander": st.none() | st.floats(0, 100)}
     ),
+    topped=st.lists(st.booleans(), max_size=3),
     features=st.builds(Features, **dict.fromkeys(NAMES, st.floats(0, 1e6) | st.sampled_from([0.0, 1.0]))),
     empty=st.booleans(),
     latency_s=st.floats(0, 1e6),
@@ -269,7 +271,7 @@ def test_no_replies_make_it_raise_or_say_no_number(seen: list[Seen]) -> None:
     """A watcher that ends a training run is worse than none."""
     found = signs_of(seen)
 
-    figures = [value for value in asdict(found).values() if value is not None]
+    figures = [value for value in found.record().values() if value is not None]
     assert all(math.isfinite(value) for value in chain(figures, found.metrics().values()))
     assert all(abs(getattr(found, f"rho_{name}") or 0.0) <= 1 + 1e-9 for name in NAMES)
     shares = (found.failures, found.empty, found.tied, found.saturated)

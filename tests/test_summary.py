@@ -11,8 +11,15 @@ import pytest
 from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import notes
 from perm_cli.rewards.reward import Recipe, Reward
-from perm_cli.rewards.summary import MEASURES, Measure, Summary, read_summary, summarise, summary_csv, summary_json
-from tests.makers import rating
+from perm_cli.rewards.summary import Measure, Summary, read_summary, summarise, summary_csv, summary_json
+from tests.makers import DIMENSIONS, rating
+
+MEASURES = (*DIMENSIONS, "empathy", "bystander_term", "length_term", "reward")
+
+
+def felt(reception: float | None) -> dict[str, float | None]:
+    """Return scores of which the seeker's matters."""
+    return {"resonation": 4.0, "expression": 4.0, "reception": reception, "bystander": 100.0}
 
 
 def reward(dialogue: str = "d", turn: int = 2, value: float | None = 0.5, **changes: Any) -> Reward:
@@ -27,12 +34,9 @@ def reward(dialogue: str = "d", turn: int = 2, value: float | None = 0.5, **chan
         "reward_low": -0.3 if value is None else value,
         "reward_high": 1.0 if value is None else value,
         "empathy": value,
-        "bystander_term": 0.0,
+        "terms": {"bystander": 0.0},
         "length_term": 0.0,
-        "resonation": 4.0,
-        "expression": 4.0,
-        "reception": 4.0,
-        "bystander": 100.0,
+        "scores": felt(4.0),
         "missing": {} if value is not None else {"reception": "failed"},
     }
     return Reward(**usual | changes)
@@ -154,11 +158,13 @@ def test_a_caveat_stands_with_its_system_and_once_in_the_whole() -> None:
 def test_a_curve_follows_the_seeker_turn_by_turn() -> None:
     """Turns come in the order of the dialogue, whatever the order of the calls."""
     whole = summary(
-        reward(turn=6, value=None, reception=None), reward(turn=2, value=0.2, reception=2), reward(turn=4, value=0.6)
+        reward(turn=6, value=None, scores=felt(None)),
+        reward(turn=2, value=0.2, scores=felt(2)),
+        reward(turn=4, value=0.6),
     )
 
     (curve,) = whole.curves
-    assert curve.reception == [2, 4.0, None]
+    assert curve.scores == [2, 4.0, None]
     assert curve.reward == pytest.approx(0.4)  # (0.2 + 0.6) / 2
 
 
@@ -166,7 +172,7 @@ def test_a_curve_without_a_reward_has_none() -> None:
     """Its reception may be known all the same."""
     (curve,) = summary(reward(value=None)).curves
 
-    assert (curve.reward, curve.reception) == (None, [4.0])
+    assert (curve.reward, curve.scores) == (None, [4.0])
 
 
 def spent(*changes: dict[str, Any]) -> Spending:

@@ -146,7 +146,7 @@ def test_a_bystander_that_does_not_count_takes_nothing() -> None:
     with loopback() as server, asking(server, bystander_coef=0.0) as perm:
         (result,) = perm.score_now([Item(reply="")])
 
-    assert part_of(result, "bystander_penalty", Recipe(bystander_coef=0.0)) == 0.0
+    assert part_of(result, "bystander_penalty", Recipe(coefficients={"bystander": 0.0})) == 0.0
 
 
 FUNCTIONS = ["perm_reward", "resonation_reward", "expression_reward", "reception_reward", "bystander_penalty"]

@@ -33,14 +33,15 @@ from perm_cli.cli.options import (
     Judges,
     LabelOptions,
     MinCoverage,
-    OptionalAddress,
     PanelOption,
     People,
     ReadingOptions,
     RewardOptions,
+    Rubrics,
     RunPath,
     Runs,
     RunsFolder,
+    Spelled,
     SpendingOptions,
     Style,
     Tex,
@@ -49,7 +50,7 @@ from perm_cli.cli.options import (
 )
 from perm_cli.errors import PermError
 from perm_cli.text import harmless
-from perm_cli.words import INTERRUPTED, DimensionName, OnMissing, PairFormat, PairStrategy, TrainerName
+from perm_cli.words import INTERRUPTED, OnMissing, PairFormat, PairStrategy, TrainerName
 
 app = typer.Typer(
     name="perm",
@@ -149,7 +150,7 @@ def perm(
     """Score how empathetic a reply is, from every side of the conversation, with any language model as the judge."""
 
 
-@app.command(cls=OptionalAddress)
+@app.command(cls=Spelled)
 @with_options
 def score(
     files: Files,
@@ -183,7 +184,7 @@ def score(
     raise typer.Exit(run(files, dialogues, judge, spending, reward, output))
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json: AsJson = False) -> None:
     """Say what `perm score` would call, send and cost. Makes no call and needs no key."""
@@ -192,7 +193,7 @@ def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json:
     body(files, dialogues, judge, as_json=as_json)
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def reward(
     run: RunPath,
@@ -210,7 +211,7 @@ def reward(
     raise typer.Exit(body(run, reward, out, min_coverage, as_json=as_json))
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def compare(
     inputs: Inputs,
@@ -244,7 +245,7 @@ def compare(
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes))
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def grade(
     inputs: Inputs,
@@ -271,7 +272,9 @@ def grade(
     tex: Tex = None,
     measures: Annotated[
         str | None,
-        typer.Option(help="Columns of --tex, as in reward,bystander.  [default: all]", show_default=False),
+        typer.Option(
+            metavar="NAME,…", help="Columns of --tex, dimensions or reward.  [default: all]", show_default=False
+        ),
     ] = None,
     out: RunsFolder = Path("runs/grade"),
     min_coverage: MinCoverage = 0.95,
@@ -299,7 +302,7 @@ def grade(
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, bars))
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def convert(
     files: Files,
@@ -333,7 +336,7 @@ def convert(
         body(files, reading, out, force=force)
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def pairs(
     runs: Runs,
@@ -355,7 +358,7 @@ def pairs(
     body(runs, reward, format, style, strategy, min_gap, out, force=force)
 
 
-@app.command("best-of-n")
+@app.command("best-of-n", cls=Spelled)
 @with_options
 def best_of_n(
     runs: Runs,
@@ -370,7 +373,7 @@ def best_of_n(
     body(runs, reward, style, out, force=force)
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def serve(
     judge: JudgeName = None,
@@ -407,7 +410,7 @@ def serve(
     run(Place(host=host, port=port, token_env=token_env), limits, config, wishes)
 
 
-@app.command()
+@app.command(cls=Spelled)
 def watch(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="The `run` of a reward, a folder in it, or its signs.jsonl.")
@@ -422,7 +425,7 @@ def watch(
     body(run, follow=follow)
 
 
-@app.command("validate")
+@app.command("validate", cls=Spelled)
 @with_options
 def validate_judges(
     inputs: Inputs,
@@ -465,7 +468,7 @@ def validate_judges(
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, held))
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def calibrate(
     inputs: Inputs,
@@ -496,7 +499,7 @@ def calibrate(
     raise typer.Exit(run(inputs, dialogues, asking, reward, wishes, held, to, force=force))
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def report(
     runs: Runs,
@@ -520,14 +523,12 @@ def report(
     raise typer.Exit(run(runs, reward, against, wishes, title, force=force))
 
 
-@app.command()
+@app.command(cls=Spelled)
 @with_options
 def prompts(
     files: Files,
     dialogues: DialogueOptions,
-    dimension: Annotated[
-        DimensionName | None, typer.Option(help="Show this dimension only.", show_default=False)
-    ] = None,
+    dimension: Annotated[str | None, typer.Option(help="Show this dimension only.", show_default=False)] = None,
     dialogue_id: Annotated[
         str | None, typer.Option("--id", help="Show this dialogue only.", show_default=False)
     ] = None,
@@ -541,7 +542,7 @@ def prompts(
 
 @rubrics_app.command("list")
 def list_rubrics(
-    rubrics: Annotated[Path | None, typer.Option(help="Folder of rubrics.", show_default=False)] = None,
+    rubrics: Rubrics = None,
 ) -> None:
     """List the dimensions: who is asked what."""
     from perm_cli.cli.rubrics import list_dimensions  # noqa: PLC0415 - see above
@@ -551,8 +552,8 @@ def list_rubrics(
 
 @rubrics_app.command("show")
 def show_rubric(
-    dimension: Annotated[DimensionName, typer.Argument(help="The dimension to show.")],
-    rubrics: Annotated[Path | None, typer.Option(help="Folder of rubrics.", show_default=False)] = None,
+    dimension: Annotated[str, typer.Argument(help="The dimension to show.")],
+    rubrics: Rubrics = None,
 ) -> None:
     """Print a dimension's rubric."""
     from perm_cli.cli.rubrics import show_dimension  # noqa: PLC0415 - see above
@@ -589,7 +590,7 @@ def check_judge(
     body(name, base_url, api_key_env, config)
 
 
-@batch_app.command("submit")
+@batch_app.command("submit", cls=Spelled)
 @with_options
 def submit_batches(
     files: Files,
@@ -610,7 +611,7 @@ def submit_batches(
     submit(files, dialogues, judge, out, export_only=export_only)
 
 
-@batch_app.command("status")
+@batch_app.command("status", cls=Spelled)
 @with_options
 def show_batches(run: RunPath, access: AccessOptions) -> None:
     """
@@ -623,7 +624,7 @@ def show_batches(run: RunPath, access: AccessOptions) -> None:
     status(run, access)
 
 
-@batch_app.command("collect")
+@batch_app.command("collect", cls=Spelled)
 @with_options
 def collect_batches(
     run: RunPath,
@@ -648,7 +649,7 @@ def collect_batches(
     raise typer.Exit(collect(run, reward, access, answers or [], min_coverage, wait=wait, as_json=as_json))
 
 
-@batch_app.command("cancel")
+@batch_app.command("cancel", cls=Spelled)
 @with_options
 def cancel_batches(run: RunPath, access: AccessOptions) -> None:
     """

@@ -13,11 +13,11 @@ from perm_cli.dialogues.files.sources import Source, forget, source_of, told_apa
 from perm_cli.errors import SettingsError
 from perm_cli.judges.routes import detour_of, named_judge
 from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
-from perm_cli.prompts.book import Answer, PromptBook
-from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.book import Answer, PromptBook, open_book
+from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import is_run
-from perm_cli.rewards.reward import BOUNDS, Leveller, Recipe, read_weights
+from perm_cli.rewards.reward import Leveller, Recipe, read_coefficients, read_weights
 from perm_cli.scoring.live import Order
 from perm_cli.words import ScoreMode
 
@@ -52,8 +52,8 @@ def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: Judge
         sources=sources,
         reading=reading_of(dialogues),
         judge=settings_of(judge),
-        rubrics=_folder(dialogues.rubrics, "rubrics"),
-        prompts=_folder(dialogues.prompts, "prompts"),
+        rubrics=rubrics_folder(dialogues.rubrics),
+        prompts=dialogues.prompts,
         score=judge.score,
         samples=judge.samples,
         reask=judge.reask,
@@ -90,33 +90,32 @@ def announce_detour(judge: JudgeSettings, configuration: Configuration) -> None:
 
 def book_of(options: DialogueOptions, answer: Answer) -> PromptBook:
     """Return the prompts."""
-    return PromptBook(load_rubrics(_folder(options.rubrics, "rubrics")), _folder(options.prompts, "prompts"), answer)
+    return open_book(rubrics_folder(options.rubrics), options.prompts, answer)
 
 
 def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
     """Return how scores become a reward."""
-    weights = {"weights": read_weights(options.weights)} if options.weights else {}
     if options.weights and options.fusion != "weighted-mean":
-        raise SettingsError(f"--weights: found with --fusion {options.fusion}, expected --fusion weighted-mean")
+        found = f"with --fusion {options.fusion}" if options.fusion else "without --fusion"
+        raise SettingsError(f"--weights: found {found}, expected --fusion weighted-mean")
     return Recipe(
         calibration=_calibration(options.calibration) if options.calibration else None,
         fusion=options.fusion,
-        bystander_coef=options.bystander_coef,
+        coefficients=read_coefficients(options.coef) if options.coef else {},
         length_penalty=options.length_penalty,
         length_limit=options.length_limit,
         tokenizer=options.tokenizer,
         score=score,
-        **weights,
+        weights=read_weights(options.weights) if options.weights else {},
     )
 
 
 def _calibration(path: Path) -> Leveller:
-    from perm_cli.rewards.calibration import check_bounds, read_calibration  # noqa: PLC0415 - arrays, for those who want it
+    from perm_cli.rewards.calibration import read_calibration  # noqa: PLC0415 - arrays, for those who want it
 
-    calibration = read_calibration(path)
-    check_bounds(calibration, BOUNDS)
-    return calibration
+    return read_calibration(path)
 
 
-def _folder(chosen: Path | None, name: str) -> Path:
-    return chosen or shipped(name)
+def rubrics_folder(chosen: str | None) -> Path:
+    """Return the folder of the pack that is named, or of the default one."""
+    return pack_folder(chosen) if chosen else shipped("rubrics") / DEFAULT_PACK

@@ -65,8 +65,9 @@ def _fused(
     expected = folder.unrecorded_ratings() if commands is None else 0
     with lengths_in(folder, recipe) as lengths:
         outcomes = _counted(folder.outcomes(commands), spending)
-        rewards = rewards_of(outcomes, recipe, lengths, _caveats(folder))
-        return summarise(through(rewards), spending, expected, str(folder.path), recipe)
+        packs = folder.packs()
+        rewards = rewards_of(outcomes, recipe, lengths, _caveats(folder), packs)
+        return summarise(through(rewards), spending, expected, str(folder.path), recipe, packs)
 
 
 def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
@@ -105,7 +106,7 @@ def _counted(outcomes: Iterator[Outcome], spending: Spending) -> Iterator[Outcom
 
 def _written(rewards: Iterable[Reward], stream: BinaryIO) -> Iterator[Reward]:
     for reward in rewards:
-        stream.write(orjson.dumps(reward, option=orjson.OPT_APPEND_NEWLINE))
+        stream.write(orjson.dumps(reward.record(), option=orjson.OPT_APPEND_NEWLINE))
         yield reward
 
 

@@ -33,7 +33,7 @@ from perm_cli.reports.graded import (
 from perm_cli.reports.latex import graded_latex, judged_by
 from perm_cli.rewards.reward import Recipe
 from perm_cli.text import one_line
-from perm_cli.words import CHECK_FAILED, COVERAGE_TOO_LOW, DIMENSIONS, DONE
+from perm_cli.words import CHECK_FAILED, COVERAGE_TOO_LOW, DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def _raters(table: Table, wishes: Wishes, recipe: Recipe) -> tuple[Scores, list[
 
 def _board(scores: Scores, rater: str) -> Leaderboard:
     if REWARD in scores.tables:
-        return leaderboard(scores, rater, [*(name for name in DIMENSIONS if name in scores.tables), REWARD])
+        return leaderboard(scores, rater, [*(name for name in scores.tables if name != REWARD), REWARD])
     first, *others = scores.tables  # a file's first dimension is what systems are ranked by, as in `perm compare`
     return leaderboard(scores, rater, [*others, first])
 

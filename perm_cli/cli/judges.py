@@ -16,8 +16,8 @@ from perm_cli.judges.route_baseline import BASELINE
 from perm_cli.judges.route_embedded import is_local
 from perm_cli.judges.routes import caveat_of, missing, named_judge, open_judge, route_of
 from perm_cli.judges.settings import JudgeSettings, checked_url, load_configuration
-from perm_cli.prompts.book import PromptBook
-from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.book import open_book
+from perm_cli.prompts.rubrics import DEFAULT_PACK
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.rating import GROWTH, schema_of
 from perm_cli.ratings.verdicts import Verdict, read_verdict
@@ -84,8 +84,8 @@ def check_judge(name: str, base_url: str | None, api_key_env: str | None, config
 
 
 async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
-    book = PromptBook(load_rubrics(shipped("rubrics")), shipped("prompts"))
-    question = next(book.questions(_TRIAL, only="reception"))
+    book = open_book(shipped("rubrics") / DEFAULT_PACK)
+    question = next(book.questions(_TRIAL, only=book.pack.felt))
     request = Request(prompt=book.prompt(question), schema=schema_of(question.dimension))
     async with open_judge(settings) as judge:
         try:

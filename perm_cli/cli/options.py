@@ -88,6 +88,12 @@ JudgeName = Annotated[
 ]
 
 
+Rubrics = Annotated[
+    str | None,
+    Option(metavar="NAME|DIR", help="Pack of rubrics, shipped or in a folder.  [default: perm]", show_default=False),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
     """Say how files become dialogues."""
@@ -114,11 +120,9 @@ class DialogueOptions(ReadingOptions):
     """Say how dialogues are read, and what is asked about them."""
 
     turns: Annotated[Turns, Option(help="Which supporter turns to judge, each with the talk up to it.")] = "all"
-    rubrics: Annotated[
-        Path | None, Option(help="Folder of rubrics.  [default: the shipped ones]", show_default=False)
-    ] = None
+    rubrics: Rubrics = None
     prompts: Annotated[
-        Path | None, Option(help="Folder of templates.  [default: the shipped ones]", show_default=False)
+        Path | None, Option(help="Folder of templates.  [default: the pack's own]", show_default=False)
     ] = None
 
 
@@ -169,8 +173,17 @@ class AccessOptions:
 class RewardOptions:
     """Say how scores become a reward."""
 
-    fusion: Annotated[FusionName, Option(help="How the three empathy scores are fused.")] = "harmonic"
-    bystander_coef: Annotated[float, Option(min=0, max=100, help="Weight of the bystander term.")] = 0.5
+    fusion: Annotated[
+        FusionName | None, Option(help="How scores are fused.  [default: the pack's, harmonic in perm]")
+    ] = None
+    coef: Annotated[
+        str | None,
+        Option(
+            metavar="NAME=NUMBER,…",
+            help="Coefficients of the dimensions that take something off.  [default: the pack's]",
+            show_default=False,
+        ),
+    ] = None
     length_penalty: Annotated[
         float, Option(min=0, max=100, help="Taken off for each token over the limit (0.001 in the paper).")
     ] = 0.0
@@ -178,7 +191,7 @@ class RewardOptions:
     tokenizer: Annotated[str, Option(help="What counts the tokens: cl100k_base or a tokenizer.json.")] = "cl100k_base"
     weights: Annotated[
         str | None,
-        Option(help="For weighted-mean: resonation=1,expression=1,reception=1.", show_default=False),
+        Option(metavar="NAME=NUMBER,…", help="Weights of the fused dimensions, for weighted-mean.", show_default=False),
     ] = None
     calibration: Annotated[
         Path | None, Option(help="Put scores on people's levels, as `perm calibrate` has learned.", show_default=False)
@@ -196,7 +209,8 @@ class LabelOptions:
     map: Annotated[
         str | None,
         Option(
-            help="Which dimension is held against which label: reception=empathy,resonation=-dismissing.",
+            metavar="NAME=LABEL,…",
+            help="Which dimension is held against which label; NAME=-LABEL where less is more.",
             show_default=False,
         ),
     ] = None
@@ -218,18 +232,42 @@ class SpendingOptions:
 _ADDRESS = re.compile(r"auto|local|\[?[\w.:-]*\w\]?:\d+")
 
 
-class OptionalAddress(TyperCommand):
-    """Take `--ray` with an address or without one, which means this machine."""
+_COEFFICIENT = re.compile(r"--([a-z][a-z0-9-]*)-coef(?:=(.*))?")
+
+
+class Spelled(TyperCommand):
+    """
+    A command whose options may be written shorter.
+
+    `--ray` without an address means this machine, and `--NAME-coef NUMBER` is `--coef NAME=NUMBER`.
+    """
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
-        """Spell out the address where it is left out."""
+        """Spell out what is written shorter."""
         spelled: list[str] = []
-        for place, each in enumerate(arguments):
+        coefficients: list[str] = []
+        left = iter(arguments)
+        for each in left:
             if each == "--":
-                return super().parse_args(context, spelled + arguments[place:])
-            after = arguments[place + 1] if place + 1 < len(arguments) else ""
-            spelled.append("--ray=local" if each == "--ray" and not _ADDRESS.fullmatch(after) else each)
-        return super().parse_args(context, spelled)
+                spelled += [each, *left]
+            elif found := _COEFFICIENT.fullmatch(each):
+                number = found[2] if found[2] is not None else next(left, "")
+                coefficients.append(f"{found[1].replace('-', '_')}={number}")
+            else:
+                spelled.append(each)
+        if coefficients:
+            spelled = ["--coef", ",".join(coefficients), *spelled]
+        return super().parse_args(context, _with_address(spelled))
+
+
+def _with_address(arguments: list[str]) -> list[str]:
+    spelled: list[str] = []
+    for place, each in enumerate(arguments):
+        if each == "--":
+            return spelled + arguments[place:]
+        after = arguments[place + 1] if place + 1 < len(arguments) else ""
+        spelled.append("--ray=local" if each == "--ray" and not _ADDRESS.fullmatch(after) else each)
+    return spelled
 
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 from perm_cli.cli.from_options import book_of, opened_sources, reading_of
 from perm_cli.cli.options import DialogueOptions
+from perm_cli.cli.rubrics import checked_dimension
 from perm_cli.dialogues.check import check_dialogues, read_dialogues
 from perm_cli.errors import SettingsError
 from perm_cli.text import one_line
-from perm_cli.words import DimensionName
 
 
 def run(
     files: Sequence[str],
     options: DialogueOptions,
-    dimension: DimensionName | None,
+    dimension: str | None,
     dialogue_id: str | None,
     *,
     lines: bool,
@@ -22,6 +22,8 @@ def run(
     """Do what the command says."""
     reading = reading_of(options)
     book = book_of(options, "lines" if lines else "json")
+    if dimension is not None:
+        checked_dimension(book.pack, dimension, "--dimension")
     shown = False
     with opened_sources(files) as sources:
         check_dialogues(sources, reading)

@@ -22,7 +22,7 @@ from perm_cli.errors import NotAsked, PermError
 from perm_cli.judges.routes import check_judge, open_judge
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import RunFolder, open_run
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.reward import Recipe, formula_of
 from perm_cli.scoring.live import Job, Stop, entered, interruptible, is_made, make_ratings, prepare
 
 
@@ -54,6 +54,7 @@ def rate_all(
             check_judge(order.judge)
         folders = _folders([order.judge.name for order in orders])
         works = [_Work(prepare(order), out / folder) for order, folder in zip(orders, folders, strict=True)]
+        formula_of(works[0].job.book.pack, recipe)  # a mistake in it costs no call
         announce(works[0].job.censuses, console)
         with shown_progress(console, sum(work.job.ratings for work in works)) as progress:
             try:

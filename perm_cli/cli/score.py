@@ -27,7 +27,7 @@ from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.spending import Spending
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.reward import Recipe, formula_of
 from perm_cli.scoring.live import Job, Stop, entered, interruptible, make_ratings, now, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 
@@ -62,6 +62,7 @@ def run(
         order = order_of(sources, dialogues, judge)
         limit = _limit(order.judge, spending, output)
         job = prepare(order)
+        formula_of(job.book.pack, recipe)  # a mistake in it costs no call
         announce(job.censuses, console)
         path = output.out or _default_out(job)
         ended, summary = _rated_and_fused(job, recipe, path, limit, spending.reuse, output.ray)

@@ -18,7 +18,7 @@ from perm_cli.reports.figures import number, percent
 from perm_cli.reports.layout import Grid
 from perm_cli.text import one_line
 from perm_cli.training.folders import SIGNS
-from perm_cli.training.signs import Signs, warnings_of
+from perm_cli.training.signs import Signs, read_signs, warnings_of
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
@@ -70,8 +70,7 @@ def _lines(file: Path) -> list[_Step]:
     for place, line in enumerate(content.splitlines(keepends=True), 1):
         try:
             row = orjson.loads(line)
-            signs = {name: row[name] for name in Signs.__dataclass_fields__ if name in row}
-            rows.append(_STEP.validate_python((row["step"], _bounded(signs))))
+            rows.append(_STEP.validate_python((row["step"], read_signs(_bounded(row)))))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValidationError):
             if line.endswith(b"\n"):  # or it is being written
                 raise RunError(f"{file}:{place}: something else found, expected a line of signs") from None
@@ -80,17 +79,18 @@ def _lines(file: Path) -> list[_Step]:
     return rows
 
 
-def _bounded(signs: dict[str, Any]) -> dict[str, Any]:
-    """Return signs; raise `TypeError` for what no reward comes near, and no picture can be drawn of."""
-    if any(abs(value) > _MOST for value in signs.values() if value is not None):
+def _bounded(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line; raise `TypeError` for numbers that no reward comes near, and no picture can be drawn of."""
+    if any(abs(value) > _MOST for value in line.values() if isinstance(value, int | float)):
         raise TypeError
-    return signs
+    return line
 
 
 def _shown(rows: Sequence[_Step]) -> RenderableType:
     table = Grid(columns=["sign", "first", "last", "", "lowest", "highest"])
-    for name in Signs.__dataclass_fields__:
-        values = [getattr(row.signs, name) for row in rows]
+    records = [row.signs.record() for row in rows]
+    for name in dict.fromkeys(name for record in records for name in record):
+        values = [record.get(name) for record in records]
         given = [float(value) for value in values if value is not None]
         if not given or name == "replies":
             continue

@@ -1,37 +1,21 @@
 """
 Which dimension is held against which label: expectations that are fixed before anybody looks at the numbers.
 
+What is expected of a dimension stands in its rubric, under `labels`.
 Sources: EPITOME (Sharma et al. 2020), Lend-an-Ear (Kumar et al.), iEval (Svikhnushina et al. 2022), ESConv (Liu et
 al. 2021), EmpatheticDialogues ratings (Welivita and Pu), Perceived Empathy (Yin et al.).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from perm_cli.comparing.against_people import Mapped
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.table import Scores
 from perm_cli.errors import SettingsError
 
-# A minus stands before labels of which more means less.
-_EXPECTED: Mapping[str, tuple[str, ...]] = {
-    "resonation": ("demonstrating_understanding", "interpretations", "understood_emotion", "EU", "understood"),
-    "expression": ("validating_emotions", "emotional_reactions", "responded_emotion", "ER", "empathy", "validated"),
-    "reception": (
-        "encouraging_elaboration",
-        "explorations",
-        "rank_rating",
-        "Rating",
-        "survey_empathy",
-        "-dismissing_emotions",
-        "-self_oriented",
-        "-advice_giving",
-    ),
-    "bystander": ("sensible", "S", "relevance", "fluency"),
-}
-
 
 def read_map(text: str) -> list[Mapped]:
-    """Read `reception=empathy,resonation=-dismissing`; raise `SettingsError` for anything else."""
+    """Read `DIMENSION=LABEL,DIMENSION=-LABEL`; raise `SettingsError` for anything else."""
     found = []
     for pair in text.split(","):
         judged, equals, human = (part.strip() for part in pair.partition("="))
@@ -54,7 +38,7 @@ def mapping(scores: Scores, wished: Sequence[Mapped] = ()) -> list[Mapped]:
     if wished:
         return list(wished)
     same = [Mapped(judged=name, human=name) for name in judged if name in human]
-    found = same or list(_expected(judged, human))
+    found = same or list(_expected(scores, judged, human))
     if not found and REWARD in judged:
         found = [Mapped(judged=REWARD, human=name) for name in human]
     if not found:
@@ -63,9 +47,10 @@ def mapping(scores: Scores, wished: Sequence[Mapped] = ()) -> list[Mapped]:
     return found
 
 
-def _expected(judged: Sequence[str], human: Sequence[str]) -> Iterator[Mapped]:
+def _expected(scores: Scores, judged: Sequence[str], human: Sequence[str]) -> Iterator[Mapped]:
     for name in judged:
-        for label in _EXPECTED.get(name, ()):
+        known = scores.dimensions.get(name)
+        for label in known.labels if known else ():
             each = _mapped(name, label)
             if each.human in human:
                 yield each

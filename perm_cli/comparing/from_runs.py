@@ -13,12 +13,13 @@ import orjson
 from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.errors import RunError
+from perm_cli.prompts.rubrics import Pack
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder, is_run, run_folders
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.lengths import lengths_in
 from perm_cli.rewards.reward import Recipe, Reward, rewards_of
-from perm_cli.words import DIMENSIONS, ScoreMode
+from perm_cli.words import ScoreMode
 
 REWARD = "reward"
 _Rater = tuple[str, str]  # judge and settings
@@ -109,19 +110,22 @@ def read_runs(
     runs: Sequence[Path], recipe: Recipe | None = None, asked: Mapping[Path, Command] | None = None
 ) -> RunScores:
     """
-    Return the scores in run folders, on the four dimensions and fused into `reward`.
+    Return the scores in run folders, on every dimension and, last, fused into `reward`.
 
     The folder of a training run stands for those of its processes.
     What was asked for and not made has no score. What several samples come to is as the last command on the run has
     said.
-    Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run.
+    Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run, or if
+    runs have a dimension of the same name and of another scale.
     """
     health: dict[_Rater, Health] = {}
     rewards: list[Reward] = []
     runs = run_folders(runs)
+    packs: dict[tuple[object, ...], Pack] = {}
     for run in runs:
         folder = _opened(run)
         with closing(folder):
+            _add_packs(packs, folder)
             rewards += _rewards(folder, recipe, health, (asked or {}).get(run))
     _name(list(health.values()))
     differing = _differing(runs) if len(runs) > 1 and not asked else set()
@@ -131,7 +135,7 @@ def read_runs(
         if (reward.dialogue_id, reward.system) not in differing
         for score in _given(reward, health[reward.judge, reward.settings].rater)
     )
-    scores = table_of(given)
+    scores = _reward_last(table_of(given, packs=list(packs.values())))
     if not scores.items:
         raise RunError(f"{', '.join(map(str, runs))}: no ratings found, expected some to compare")
     remarks = [*([_remark(differing)] if differing else []), *_shared(health.values())]
@@ -156,6 +160,23 @@ def _opened(run: Path) -> RunFolder:
     return RunFolder(run)
 
 
+def _add_packs(packs: dict[tuple[object, ...], Pack], folder: RunFolder) -> None:
+    """Add the packs of a run, one of each shape; raise `RunError` if a name means two things."""
+    known = {name: each.bounds for pack in packs.values() for name, each in pack.dimensions.items()}
+    for pack in folder.packs().values():
+        for name, each in pack.dimensions.items():
+            low, high = known.setdefault(name, each.bounds)
+            if (low, high) != each.bounds:
+                found = f"{name} from {each.bounds[0]:g} to {each.bounds[1]:g}"
+                raise RunError(f"{folder.path}: {found} found beside {low:g} to {high:g}; compare these runs apart")
+        packs.setdefault(pack.shape, pack)
+
+
+def _reward_last(scores: Scores) -> Scores:
+    tables = {name: table for name, table in scores.tables.items() if name != REWARD}
+    return replace(scores, tables=tables | {name: scores.tables[name] for name in [REWARD] if name in scores.tables})
+
+
 def _rewards(
     folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health], only: Command | None
 ) -> list[Reward]:
@@ -163,7 +184,7 @@ def _rewards(
     mode: ScoreMode = commands[-1]["score"] if commands else "mode"
     recipe = replace(recipe or Recipe(), score=mode)
     with lengths_in(folder, recipe) as lengths:
-        return list(rewards_of(_watched(folder, health, only), recipe, lengths))
+        return list(rewards_of(_watched(folder, health, only), recipe, lengths, packs=folder.packs()))
 
 
 def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Command | None) -> Iterator[Outcome]:
@@ -194,8 +215,7 @@ def _name(health: Sequence[Health]) -> None:
 
 def _given(reward: Reward, rater: str) -> Iterator[Given]:
     item = Item(reward.dialogue_id, reward.system, reward.turn)
-    for dimension in (*DIMENSIONS, REWARD):
-        score = getattr(reward, dimension)
+    for dimension, score in (*reward.scores.items(), (REWARD, reward.reward)):
         yield Given(item, dimension, rater, np.nan if score is None else score)
 
 

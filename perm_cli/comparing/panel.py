@@ -5,16 +5,17 @@ Each dimension's score is their mean, median or weighted mean, and the reward is
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.table import Scores
-from perm_cli.rewards.reward import BOUNDS, Recipe, bystander_term, empathy_of
+from perm_cli.errors import SettingsError
+from perm_cli.rewards.reward import Formula, Recipe, formula_of
 from perm_cli.statistics.agreement import intraclass, intraclass_with_intervals, spearman
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic
-from perm_cli.words import EMPATHY, PanelName
+from perm_cli.words import PanelName
 
 LEAST_JUDGES = 2
 
@@ -56,9 +57,10 @@ def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples
         if dimension != REWARD
     }
     if REWARD in scores.tables:
-        made = all(name in fused for name in BOUNDS)  # a file may hold rewards, and not what they are made of
+        formula = _formula(scores, recipe)
+        made = fused.keys() >= formula.dimensions.keys()  # a file may hold rewards, and not what they are made of
         fused[REWARD] = (
-            _rewards(fused, recipe) if made else _fused(scores.of(REWARD, judges), how, np.ones(len(judges)))
+            _rewards(fused, formula) if made else _fused(scores.of(REWARD, judges), how, np.ones(len(judges)))
         )
     tables = {dimension: np.column_stack((table, fused[dimension])) for dimension, table in scores.tables.items()}
     panel = Panel(
@@ -67,7 +69,7 @@ def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples
         weights=weights,
         dimensions=[_dimension(scores, dimension, resamples) for dimension in scores.tables],
     )
-    return panel, Scores(items=scores.items, raters=[*scores.raters, name], tables=tables, people=scores.people)
+    return panel, replace(scores, raters=[*scores.raters, name], tables=tables)
 
 
 def _weights(scores: Scores, how: PanelName) -> Floats:
@@ -99,22 +101,25 @@ def _fused(table: Floats, how: PanelName, weights: Floats) -> Floats:
     return fused
 
 
-def _rewards(fused: Mapping[str, Floats], recipe: Recipe) -> Floats:
+def _formula(scores: Scores, recipe: Recipe) -> Formula:
+    if len(scores.packs) > 1:
+        names = " and ".join(pack.name for pack in scores.packs)
+        raise SettingsError(f"--panel: runs with the rubrics {names} found, expected one pack of rubrics")
+    return formula_of(scores.packs[0], recipe)
+
+
+def _rewards(fused: Mapping[str, Floats], formula: Formula) -> Floats:
     """Return the rewards of fused scores, without a length term, whose tokens a table of scores does not know."""
-    names = (*EMPATHY, "bystander")
-    low, high = np.array([BOUNDS[name] for name in names]).T
-    columns = np.clip(np.stack([fused[name] for name in names], axis=1), low, high)
-    if not recipe.bystander_coef:  # it is left out, and whether it is missing too
-        columns[:, 3] = high[3]
-    weights = [recipe.weights[name] for name in EMPATHY]
-    return np.array(
-        [
-            np.nan
-            if np.isnan(row).any()
-            else empathy_of(row[:3].tolist(), recipe.fusion, weights) + bystander_term(row[3], recipe.bystander_coef)
-            for row in columns
-        ]
-    )
+    rewards = np.full(len(next(iter(fused.values()))), np.nan)
+    for row in range(len(rewards)):
+        scores = {}
+        for name, dimension in formula.dimensions.items():
+            low, high = dimension.bounds
+            # A dimension that is left out adds nothing, whether its score is there or not.
+            scores[name] = min(max(fused[name][row], low), high) if name in formula.needed else high
+        if not any(map(np.isnan, scores.values())):
+            rewards[row] = formula.total(scores)
+    return rewards
 
 
 def _dimension(scores: Scores, name: str, resamples: Resamples) -> PanelDimension:

@@ -6,8 +6,8 @@ the dialogues that each system has a value for, so only the paired differences s
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -115,12 +115,17 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaderboard:
-    """The systems as one rater sees them, in the order that differences in the last dimension bear out."""
+    """
+    The systems as one rater sees them, in the order that differences in the last dimension bear out.
+
+    `tops` has the highest score of each dimension whose scale is known.
+    """
 
     rater: str
     dimensions: Sequence[str]
     standings: Sequence[Standing]
     contrasts: Contrasts
+    tops: Mapping[str, float] = field(default_factory=dict)
 
 
 def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leaderboard:
@@ -143,7 +148,8 @@ def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leader
         for system in contrasts.in_order()
         for place in [names.index(system)]
     ]
-    return Leaderboard(rater=rater, dimensions=dimensions, standings=standings, contrasts=contrasts)
+    tops = {name: known.high for name in dimensions if (known := scores.known_scale(name))}
+    return Leaderboard(rater=rater, dimensions=dimensions, standings=standings, contrasts=contrasts, tops=tops)
 
 
 def contrasts_of(scores: Scores, rater: str, dimension: str) -> Contrasts:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perm_cli.rewards.reward import BOUNDS
+from perm_cli.prompts.rubrics import Dimension, Pack, default_pack
 from perm_cli.statistics.resampling import Floats, Ints
 
 
@@ -42,17 +42,24 @@ class Scale:
     high: float
 
 
-KNOWN_SCALES: Mapping[str, Scale] = {name: Scale(low=low, high=high) for name, (low, high) in BOUNDS.items()}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Hold the scores of all raters: by dimension a matrix (item, rater). `people` names the raters who are."""
+    """
+    The scores of all raters: by dimension a matrix (item, rater).
+
+    `people` names the raters who are people. `packs` are those whose dimensions were rated, one of each shape.
+    """
 
     items: Sequence[Item]
     raters: Sequence[str]
     tables: Mapping[str, Floats]
     people: frozenset[str] = field(default_factory=frozenset)
+    packs: Sequence[Pack] = field(default_factory=lambda: (default_pack(),))
+
+    @property
+    def dimensions(self) -> Mapping[str, Dimension]:
+        """Return what is known of dimensions, by name."""
+        return {name: each for pack in self.packs for name, each in pack.dimensions.items()}
 
     @cached_property
     def clusters(self) -> Ints:
@@ -86,11 +93,16 @@ class Scores:
     def scale(self, dimension: str) -> Scale:
         """Return the scale of a dimension: the known one unless there are scores beyond it, else what they span."""
         given = self.tables[dimension][~np.isnan(self.tables[dimension])]
-        known = KNOWN_SCALES.get(dimension)
+        known = self.known_scale(dimension)
         if not given.size:
             return known or Scale(low=0.0, high=0.0)
         spanned = Scale(low=float(given.min()), high=float(given.max()))
         return known if known and known.low <= spanned.low and spanned.high <= known.high else spanned
+
+    def known_scale(self, dimension: str) -> Scale | None:
+        """Return the scale that a dimension has in its pack, None if it is in none."""
+        known = self.dimensions.get(dimension)
+        return Scale(low=known.bounds[0], high=known.bounds[1]) if known else None
 
     def given(self) -> Iterator[Given]:
         """Yield the scores one by one."""
@@ -117,8 +129,12 @@ class Scores:
         )
 
 
-def table_of(given: Iterable[Given], people: Iterable[str] = ()) -> Scores:
-    """Return the table of single scores; of two by one rater for one item the last counts."""
+def table_of(given: Iterable[Given], people: Iterable[str] = (), packs: Sequence[Pack] = ()) -> Scores:
+    """
+    Return the table of single scores; of two by one rater for one item the last counts.
+
+    The dimensions are those of `packs`, or else of the default pack, as far as they go by its names.
+    """
     items: dict[Item, int] = {}
     raters: dict[str, int] = {}
     cells: dict[str, tuple[list[int], list[int], list[float]]] = {}
@@ -132,7 +148,13 @@ def table_of(given: Iterable[Given], people: Iterable[str] = ()) -> Scores:
         table = np.full((len(items), len(raters)), np.nan)
         table[rows, columns] = values
         tables[dimension] = table
-    return Scores(items=list(items), raters=list(raters), tables=tables, people=frozenset(people) & raters.keys())
+    return Scores(
+        items=list(items),
+        raters=list(raters),
+        tables=tables,
+        people=frozenset(people) & raters.keys(),
+        packs=packs or (default_pack(),),
+    )
 
 
 def numbered(names: Sequence[str]) -> tuple[list[str], Ints]:

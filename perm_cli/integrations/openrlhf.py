@@ -20,7 +20,6 @@ import orjson
 from perm_cli.errors import SettingsError
 from perm_cli.integrations.rows import item_of, log_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
-from perm_cli.rewards.reward import Recipe, Reward, unrated
 from perm_cli.training.signs import Signs
 
 _log = logging.getLogger("perm_cli.reward")
@@ -39,7 +38,7 @@ def reward_func(
     """Return rewards, shares of the highest reward for OpenRLHF's filter, and what to log, an entry for each query."""
     perm = _default()
     items = items_of(queries, prompts, labels)
-    return answer_of(perm.score_now(items), perm.settings.recipe, perm.signs)
+    return answer_of(perm.score_now(items), perm.formula.ends, perm.signs)
 
 
 def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object] | None) -> list[Item]:
@@ -51,20 +50,19 @@ def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[ob
     ]
 
 
-def answer_of(results: Sequence[Result], recipe: Recipe, signs: Signs | None = None) -> dict[str, Any]:
-    """Return results as OpenRLHF reads them: numbers only, under the same names always."""
-    whole = unrated("", "", recipe, None, None)
-    rewards = [whole.reward_low if each.reward is None else each.reward for each in results]
+def answer_of(results: Sequence[Result], ends: tuple[float, float], signs: Signs | None = None) -> dict[str, Any]:
+    """Return results as OpenRLHF reads them: numbers only, under the same names always; rewards lie between `ends`."""
+    rewards = [ends[0] if each.reward is None else each.reward for each in results]
     logs = [log_of(each, signs) for each in results]
     return {
         "rewards": rewards,
-        "scores": [_share(reward, whole) for reward in rewards],
+        "scores": [_share(reward, *ends) for reward in rewards],
         "extra_logs": {name: [each[name] for each in logs] for name in (logs[0] if logs else ())},
     }
 
 
-def _share(reward: float, whole: Reward) -> float:
-    share = (reward - whole.reward_low) / (whole.reward_high - whole.reward_low)
+def _share(reward: float, low: float, high: float) -> float:
+    share = (reward - low) / (high - low)
     return min(max(share, 0.0), 1.0)
 
 

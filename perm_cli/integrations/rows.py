@@ -17,7 +17,7 @@ from perm_cli.dialogues.files.sections import read_answer
 from perm_cli.reward import Item, Result
 from perm_cli.text import begins_thinking
 from perm_cli.training.signs import Signs
-from perm_cli.words import DIMENSIONS, Role
+from perm_cli.words import Role
 
 _log = logging.getLogger("perm_cli.reward")
 _ROLES: Mapping[str, Role] = {
@@ -134,7 +134,7 @@ def rationale_of(result: Result) -> str:
         return "nothing is said to the seeker"
     missing = {name: result.causes.get(name, why) for name, why in result.parts.missing.items()}
     said = {name: f"no score ({why})" for name, why in missing.items()} | dict(result.rationales)
-    return " | ".join(f"{name}: {said[name]}" for name in DIMENSIONS if name in said)
+    return " | ".join(f"{name}: {said[name]}" for name in result.scores if name in said)
 
 
 def log_of(result: Result, signs: Signs | None) -> dict[str, float]:

@@ -16,11 +16,11 @@ from typing import Any
 from perm_cli.errors import SettingsError
 from perm_cli.integrations.rows import item_of, rationale_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
-from perm_cli.rewards.reward import BOUNDS, TOP, Recipe
+from perm_cli.rewards.reward import Formula
 from perm_cli.training.signs import signs_of
 from perm_cli.training.watching import seen
 
-PARTS = ("resonation", "expression", "reception", "bystander_penalty", "length_penalty")
+_PENALTY, _LENGTH = "_penalty", "length_penalty"
 _OURS = frozenset({"trainer_state", "log_metric", "log_extra", "completion_ids", "environments"})
 
 
@@ -32,8 +32,9 @@ async def perm_reward(
     **columns: Any,
 ) -> list[float | None]:
     """Return a reward for each completion, and log what the batch shows where TRL lets it."""
-    items, results = await _scored(perm or _default(), prompts, completions, columns)
-    _log(items, results, columns)
+    perm = perm or _default()
+    items, results = await _scored(perm, prompts, completions, columns)
+    _log(items, results, columns, perm.formula)
     return [each.reward for each in results]
 
 
@@ -49,13 +50,15 @@ async def part_reward(
     """
     Return one part of the reward for each completion; all parts share one judgement.
 
-    What the batch shows is watched and logged by the one that is `shown`: unless it is said, the first of `PARTS`.
+    What the batch shows is watched and logged by the one that is `shown`: unless it is said, the first of `parts_of`.
     """
-    perm, shown = perm or _default(), part == PARTS[0] if shown is None else shown
+    perm = perm or _default()
+    _check_parts([part], perm.formula)
+    shown = part == parts_of(perm.formula)[0] if shown is None else shown
     items, results = await _scored(perm, prompts, completions, columns, watched=shown)
     if shown:
-        _log(items, results, columns)
-    return [part_of(each, part, perm.settings.recipe) for each in results]
+        _log(items, results, columns, perm.formula)
+    return [part_of(each, part, perm.formula) for each in results]
 
 
 def make_reward(**wishes: Any) -> "partial[Any]":
@@ -64,35 +67,48 @@ def make_reward(**wishes: Any) -> "partial[Any]":
     return _named(partial(perm_reward, perm=perm), "perm_reward")
 
 
-def make_parts(parts: Sequence[str] = PARTS, **wishes: Any) -> "list[partial[Any]]":
-    """
-    Return a reward function for each part, for `multi_objective_aggregation="normalize_then_sum"`.
+def parts_of(formula: Formula) -> list[str]:
+    """Return the parts of a reward: the dimensions that are fused, and a penalty for each term and for the length."""
+    return [*formula.fused, *(name + _PENALTY for name in formula.terms), _LENGTH]
 
-    The scores are shares of 5, and the penalties the terms that the whole reward subtracts.
+
+def make_parts(parts: Sequence[str] | None = None, **wishes: Any) -> "list[partial[Any]]":
     """
-    unknown = sorted(set(parts) - set(PARTS))
-    if unknown or not parts:
-        raise SettingsError(f"parts: {', '.join(unknown) or 'none'} found, expected some of {', '.join(PARTS)}")
+    Return a reward function for each part, or for some, for `multi_objective_aggregation="normalize_then_sum"`.
+
+    The scores are shares of 1, and the penalties the terms that the whole reward subtracts.
+    """
     perm = Perm(reward_settings(**wishes))
+    chosen = parts_of(perm.formula) if parts is None else parts
+    _check_parts(chosen, perm.formula)
     if perm.settings.on_missing not in {"none", "raise"}:
         raise SettingsError(
             f"on_missing: {perm.settings.on_missing} found, expected none or raise: a part is not filled"
         )
     return [
-        _named(partial(part_reward, part=part, perm=perm, shown=part == parts[0]), f"perm_{part}") for part in parts
+        _named(partial(part_reward, part=part, perm=perm, shown=part == chosen[0]), f"perm_{part}") for part in chosen
     ]
 
 
-def part_of(result: Result, part: str, recipe: Recipe) -> float | None:
+def _check_parts(parts: Sequence[str], formula: Formula) -> None:
+    known = parts_of(formula)
+    unknown = [part for part in parts if part not in known]
+    if unknown or not parts:
+        raise SettingsError(f"parts: {', '.join(unknown) or 'none'} found, expected some of {', '.join(known)}")
+
+
+def part_of(result: Result, part: str, formula: Formula) -> float | None:
     """Return one part of a reward, None if it is missing; of a reply that says nothing it is the lowest."""
-    if part == "length_penalty":
+    if part == _LENGTH:
         return result.parts.length_term
-    if part == "bystander_penalty":
-        if not recipe.bystander_coef:
+    name = part.removesuffix(_PENALTY)
+    if name in formula.terms:
+        if not formula.terms[name]:
             return 0.0
-        return -recipe.bystander_coef if result.empty else result.parts.bystander_term
-    score = BOUNDS[part][0] if result.empty else result.scores[part]
-    return None if score is None else score / TOP
+        return formula.term(name, formula.dimensions[name].bounds[0]) if result.empty else result.parts.terms[name]
+    dimension = formula.dimensions[part]
+    score = dimension.bounds[0] if result.empty else result.scores[part]
+    return None if score is None else dimension.share_of(score)
 
 
 @cache
@@ -122,11 +138,12 @@ def _length(ids: Sequence[int] | None) -> int | None:
     return None if ids is None else len(ids)
 
 
-def _log(items: Sequence[Item], results: Sequence[Result], columns: Mapping[str, Any]) -> None:
+def _log(items: Sequence[Item], results: Sequence[Result], columns: Mapping[str, Any], formula: Formula) -> None:
     log_metric: Callable[[str, float], None] | None = columns.get("log_metric")
     log_extra: Callable[[str, list[str]], None] | None = columns.get("log_extra")
     if log_metric:
-        for name, value in signs_of(list(map(seen, items, results))).metrics().items():
+        looked_at = [seen(item, result, formula) for item, result in zip(items, results, strict=True)]
+        for name, value in signs_of(looked_at).metrics().items():
             log_metric(name, value)
     if log_extra:
         log_extra("perm", [rationale_of(each) for each in results])
@@ -137,7 +154,9 @@ def _named(function: "partial[Any]", name: str) -> "partial[Any]":
     return function
 
 
-# What `trl grpo --reward_funcs` names, each with the settings of the environment.
-resonation_reward, expression_reward, reception_reward, bystander_penalty, length_penalty = (
-    _named(partial(part_reward, part=part), f"perm_{part}") for part in PARTS
-)
+def __getattr__(name: str) -> "partial[Any]":
+    """Return what `trl grpo --reward_funcs` names: `DIMENSION_reward` or `…_penalty`, of the environment's settings."""
+    part = name.removesuffix("_reward")
+    if name.startswith("_") or (part == name and not name.endswith(_PENALTY)):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _named(partial(part_reward, part=part), f"perm_{part}")

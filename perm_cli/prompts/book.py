@@ -26,8 +26,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from perm_cli.dialogues.dialogue import Dialogue, Turn, judged_turns
 from perm_cli.errors import AssetError
 from perm_cli.prompts.fences import Fence, fenced
-from perm_cli.prompts.rubrics import Dimension, Pack, Sight
-from perm_cli.words import DimensionName, Turns
+from perm_cli.prompts.rubrics import Dimension, Pack, Sight, load_rubrics, templates_of
+from perm_cli.words import Turns
 
 Answer = Literal["json", "lines"]
 """How the judge is asked to write its verdict: a JSON object, or named lines for judges that cannot do that."""
@@ -79,6 +79,12 @@ class Question:
     digest: bytes
 
 
+def open_book(rubrics: Path, prompts: Path | None = None, answer: Answer = "json") -> "PromptBook":
+    """Return the prompts of the pack in a folder, from templates in another one or from the pack's own."""
+    pack = load_rubrics(rubrics)
+    return PromptBook(pack, prompts or templates_of(pack, rubrics), answer)
+
+
 class PromptBook:
     """
     Render prompts from a rubric pack and a folder of templates.
@@ -98,7 +104,7 @@ class PromptBook:
         self.folder = folder
         self.answer = answer
         self._modules = {name: self._module(dimension) for name, dimension in pack.dimensions.items()}
-        self.instructions: Mapping[DimensionName, str] = {
+        self.instructions: Mapping[str, str] = {
             name: self._instructions(dimension, answer) for name, dimension in pack.dimensions.items()
         }
         self._try_out()
@@ -109,9 +115,7 @@ class PromptBook:
         """Return a hash over all that prompts are made of, apart from the dialogues."""
         return blake2b(b"".join(self._digests.values()), digest_size=8).hexdigest()
 
-    def questions(
-        self, dialogue: Dialogue, which: Turns = "all", only: DimensionName | None = None
-    ) -> Iterator[Question]:
+    def questions(self, dialogue: Dialogue, which: Turns = "all", only: str | None = None) -> Iterator[Question]:
         """Yield what to ask of the chosen supporter turns, turn by turn, the dimensions in the pack's order."""
         dimensions = [self.pack.dimensions[only]] if only else list(self.pack.dimensions.values())
         for view in _views(dialogue, which):

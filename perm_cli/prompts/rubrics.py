@@ -1,183 +1,366 @@
-"""Rubrics: YAML that says what each dimension asks, who asks it, what it may see, and what its levels mean."""
+"""
+Rubrics: packs of dimensions, as YAML that says what each asks, who asks it, what it may see and how it is scored.
+
+    rubrics/PACK/pack.yaml         what binds the dimensions: their order, their language, how they make a reward
+    rubrics/PACK/DIMENSION.yaml    all that is known of one dimension
+
+Nothing else in the program names a dimension: tables, charts, exports, statistics and trainers take them from here.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from perm_cli.errors import AssetError
 from perm_cli.findings import first_finding, shown
-from perm_cli.words import DIMENSIONS, DimensionName
+from perm_cli.prompts.scales import STRICT, Item, Level, Scale, ScaleFile, Words
+from perm_cli.prompts.shipped import shipped
+from perm_cli.words import FusionName
 
 Perspective = Literal["supporter", "seeker", "bystander"]
 Sight = Literal["scenario", "persona", "analysis"]
+Share = Literal["top", "range"]
 
-ITEM_RANGE = (0, 20)
-_STRICT = ConfigDict(extra="forbid")
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """Describe one level of a scale."""
-
-    score: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """Describe one of the items whose scores are summed."""
-
-    name: str
-    question: str
-    low: str
-    high: str
+DEFAULT_PACK = "perm"
+# A dimension's name is a column of every table, beside these.
+RESERVED = frozenset({
+    "at", "caveat", "completion_tokens", "danger", "dialogue_id", "dimension", "dimensions", "empathy", "empty",
+    "failures", "harm", "harms", "id", "judge", "judge_ok", "key", "latency_s", "longest_wait_s", "missing",
+    "rationale", "replies", "retries", "reward", "reward_high", "reward_low", "saturated", "scale", "score", "scores",
+    "settings", "spread", "status", "step", "system", "tied", "turn", "vetoed", "worker",
+})  # fmt: skip
+_RESERVED_BEGINNINGS = ("rho_",)
+_RESERVED_ENDINGS = ("_term", "_penalty")
+_Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+_Folder = Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
     """
-    Hold one rubric.
+    All that is known of one dimension; templates see it as `rubric`.
 
-    Either `levels` describe a scale, and a verdict is one whole number from `low` to `high`; or `items` are
-    rated from `low` to `high` each, and the score is their sum.
+    `share` says how a score becomes a share of 1 where it is fused: of the highest score, or of the range between the
+    lowest and the highest. `labels` are names that people's labels of the same thing are known by, with a minus before
+    those of which more means less. `text` is the file.
     """
 
-    name: DimensionName
+    name: str
     perspective: Perspective
     template: str
     sees: frozenset[Sight]
     title: str
     question: str
-    levels: tuple[Level, ...]
-    items: tuple[Item, ...]
+    scale: Scale
+    share: Share
+    labels: tuple[str, ...]
     sources: tuple[str, ...]
     text: str
 
     @property
+    def levels(self) -> Sequence[Level]:
+        """Return the levels of the scale, none where it has items."""
+        return self.scale.levels
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """Return the items of the scale, none where it has levels."""
+        return self.scale.items
+
+    @property
     def low(self) -> int:
-        """Return the lowest score of the scale, or of each item."""
-        return ITEM_RANGE[0] if self.items else self.levels[0].score
+        """Return the lowest number that a verdict may state."""
+        return self.scale.fields[0].low
 
     @property
     def high(self) -> int:
-        """Return the highest score of the scale, or of each item."""
-        return ITEM_RANGE[1] if self.items else self.levels[-1].score
+        """Return the highest number that a verdict may state."""
+        return self.scale.fields[0].high
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Return the lowest and the highest score."""
+        return self.scale.bounds
+
+    def share_of(self, score: float) -> float:
+        """Return a score as a share of 1."""
+        low, high = self.bounds
+        return score / high if self.share == "top" else (score - low) / (high - low)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Empathy:
+    """The part of a reward that several dimensions are fused into: which ones, and by which mean."""
+
+    __pydantic_config__ = STRICT
+
+    of: Annotated[tuple[_Name, ...], Field(min_length=1)]
+    by: FusionName = "harmonic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """A part of a reward that one dimension takes off: `coefficient · (share - 1)`."""
+
+    __pydantic_config__ = STRICT
+
+    of: _Name
+    coefficient: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardRule:
+    """How the dimensions of a pack make a reward: some are fused, and others take something off."""
+
+    __pydantic_config__ = STRICT
+
+    empathy: Empathy
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Return the dimensions in it."""
+        return [*self.empathy.of, *(term.of for term in self.terms)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
-    """Bind the four dimensions together; `digest` is a hash over the text of all files."""
+    """
+    Dimensions that are rated together, in the order in which they are asked about, and how they make a reward.
+
+    `prompts` names the folder of their templates. `text` is `pack.yaml`, and `digest` a hash over the text of all
+    dimensions.
+    """
 
     name: str
     title: str
     note: str
+    language: str
+    prompts: str
     sources: tuple[str, ...]
-    dimensions: Mapping[DimensionName, Dimension]
+    dimensions: Mapping[str, Dimension]
+    reward: RewardRule
+    text: str
     digest: str
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Return what rewards depend on besides scores: packs of one shape differ in their wording only."""
+        return self.reward, *((name, each.bounds, each.share) for name, each in self.dimensions.items())
+
+    @property
+    def felt(self) -> str:
+        """Return the dimension that is shown from turn to turn: the seeker's first, else the first."""
+        own = (name for name, each in self.dimensions.items() if each.perspective == "seeker")
+        return next(own, next(iter(self.dimensions)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _PackFile:
-    __pydantic_config__ = _STRICT
-    name: _Text
-    title: _Text
-    dimensions: list[DimensionName]
-    sources: list[_Text]
-    note: _Text
+    __pydantic_config__ = STRICT
+    name: Words
+    title: Words
+    dimensions: Annotated[list[_Name], Field(min_length=1)]
+    sources: list[Words]
+    note: Words
+    language: Words = "en"
+    prompts: _Folder = "en"
+    reward: RewardRule | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ItemFile:
-    __pydantic_config__ = _STRICT
-    question: _Text
-    low: _Text
-    high: _Text
-
-
-@dataclass(frozen=True, kw_only=True)
-class _DimensionFile:
-    __pydantic_config__ = _STRICT
-    name: DimensionName
+class _DimensionFile(ScaleFile):
+    __pydantic_config__ = STRICT
+    name: _Name
     perspective: Perspective
     template: Annotated[str, StringConstraints(pattern=r"^[\w-]+\.jinja$")]
     sees: list[Sight]
-    title: _Text
-    question: _Text
-    sources: list[_Text]
-    levels: Annotated[dict[int, _Text], Field(min_length=5, max_length=5)] | None = None
-    items: dict[Literal["effectiveness", "clarity", "efficiency", "objectivity", "accuracy"], _ItemFile] | None = None
+    title: Words
+    question: Words
+    sources: list[Words]
+    share: Share = "top"
+    labels: list[Words] = field(default_factory=list)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
-    """
-    What a rubric asks, as a run has kept its text; of a text that is no rubric, the text itself is the question.
-
-    `levels` has the words of each level, `items` of each item its question and the words at its two ends.
-    """
-
-    title: str
-    question: str
-    perspective: str
-    levels: Mapping[str, str]
-    items: Mapping[str, Sequence[str]]
-
-    @property
-    def high(self) -> int | None:
-        """Return the highest score, None if it is not known."""
-        if self.items:
-            return ITEM_RANGE[1] * len(self.items)
-        return max((int(level) for level in self.levels if level.isdecimal()), default=None)
-
-
-Wordings = Mapping[str, Wording]
 
 _PACK = TypeAdapter(_PackFile)
 _DIMENSION = TypeAdapter(_DimensionFile)
 
 
+def pack_folder(chosen: str) -> Path:
+    """Return the folder of a pack: the one of that path, or the shipped one of that name; raise `AssetError`."""
+    known = sorted(each.name for each in shipped("rubrics").iterdir() if (each / "pack.yaml").is_file())
+    if chosen in known and not (Path(chosen) / "pack.yaml").is_file():
+        return shipped("rubrics") / chosen
+    if Path(chosen).name == chosen and not Path(chosen).is_dir():
+        expected = f"a folder with a pack.yaml, or one of {', '.join(known)}"
+        raise AssetError(f"--rubrics: {chosen!r} found, expected {expected}")
+    return Path(chosen)
+
+
+@cache
+def default_pack() -> Pack:
+    """Return the shipped pack that is used unless another one is named."""
+    return load_rubrics(shipped("rubrics") / DEFAULT_PACK)
+
+
 def load_rubrics(folder: Path) -> Pack:
     """Read and check a folder of rubrics; raise `AssetError` with file, line and reason."""
-    path = folder / "pack.yaml"
-    pack = _load(path, _PACK)
-    if sorted(pack.dimensions) != sorted(DIMENSIONS):
-        raise AssetError(f"{path}: dimensions: {pack.dimensions} found, expected {list(DIMENSIONS)} in any order")
-    dimensions = {name: _load_dimension(folder / f"{name}.yaml", name) for name in pack.dimensions}
-    text = "\x00".join(dimension.text for dimension in dimensions.values())
+    names = _read(folder / "pack.yaml", _text_of(folder / "pack.yaml"), _PACK).dimensions
+    texts = {name: _text_of(folder / f"{name}.yaml") for name in dict.fromkeys(names)}
+    return pack_of(_text_of(folder / "pack.yaml"), texts, str(folder))
+
+
+def pack_of(text: str, texts: Mapping[str, str], place: str) -> Pack:
+    """
+    Return the pack that texts make: of `pack.yaml`, and of each dimension by its name.
+
+    Raise `AssetError` with the place, the line and the reason. A pack that does not say how it makes a reward makes it
+    as the default pack does, if it has its dimensions.
+    """
+    path = Path(place) / "pack.yaml"
+    pack = _read(path, text, _PACK)
+    rule = pack.reward or default_pack().reward
+    if wrong := _wrong_in_pack(pack, texts, rule):
+        raise AssetError(f"{path}:{_line_of(text, wrong[:1])}: {wrong[0]}: {wrong[1]}")
+    dimensions = {name: _dimension(Path(place) / f"{name}.yaml", texts[name], name) for name in pack.dimensions}
+    joined = "\x00".join(dimension.text for dimension in dimensions.values())
     return Pack(
         name=pack.name,
         title=pack.title,
         note=pack.note,
+        language=pack.language,
+        prompts=pack.prompts,
         sources=tuple(pack.sources),
         dimensions=dimensions,
-        digest=blake2b(text.encode(), digest_size=8).hexdigest(),
+        reward=rule,
+        text=text,
+        digest=blake2b(joined.encode(), digest_size=8).hexdigest(),
     )
 
 
-def wording_of(name: str, text: str) -> Wording:
-    """Return what a rubric that a run has kept says, which may be one of another release or no rubric at all."""
+def templates_of(pack: Pack, folder: Path) -> Path:
+    """Return the folder of a pack's templates: the one beside its `pack.yaml` in `folder`, else the shipped one."""
+    for place in (folder / pack.prompts, shipped("prompts") / pack.prompts):
+        if place.is_dir():
+            return place
+    known = ", ".join(sorted(each.name for each in shipped("prompts").iterdir() if each.is_dir()))
+    raise AssetError(
+        f"{folder / 'pack.yaml'}:{_line_of(pack.text, ('prompts',))}: prompts: {pack.prompts!r} found, expected a "
+        f"folder beside pack.yaml or one of {known}"
+    )
+
+
+@lru_cache(maxsize=64)
+def kept_pack(text: str | None, texts: tuple[tuple[str, str], ...], place: str) -> Pack:
+    """
+    Return the pack that a run has kept; raise `AssetError` if nobody can read it.
+
+    Releases before kept the dimensions only, which were those of the default pack.
+    """
     try:
-        found = yaml.load(text, Loader=_OnceLoader)  # noqa: S506 - see above
-    except (yaml.YAMLError, ValueError, RecursionError):
-        found = None
-    parts = found if isinstance(found, dict) else {"question": text}
-    levels, items = (each if isinstance(each := parts.get(key), dict) else {} for key in ("levels", "items"))
+        return pack_of(text or default_pack().text, dict(texts), place)
+    except AssetError:
+        if text is None and {name for name, _ in texts} <= default_pack().dimensions.keys():
+            return default_pack()
+        raise
+
+
+def _wrong_in_pack(pack: _PackFile, texts: Mapping[str, str], rule: RewardRule) -> tuple[str, str] | None:
+    """Return the field that cannot be used, and why."""
+    names, source = pack.dimensions, "reward" if pack.reward else "dimensions"
+    if twice := _repeated(names):
+        return "dimensions", f"{twice!r} found twice, expected each dimension once"
+    if taken := next(filter(_is_taken, names), None):
+        return "dimensions", f"{taken!r} found, which is a column of every table, expected another name"
+    if lost := next((name for name in names if name not in texts), None):
+        return "dimensions", f"{lost!r} found, expected a dimension that there is a text of"
+    if unknown := next((name for name in rule.names if name not in names), None):
+        return source, f"the reward is made of {unknown!r}, expected some of {', '.join(names)}"
+    if twice := _repeated(rule.names):
+        return source, f"{twice!r} found twice, expected each dimension once"
+    return None
+
+
+def _is_taken(name: str) -> bool:
+    return name in RESERVED or name.startswith(_RESERVED_BEGINNINGS) or name.endswith(_RESERVED_ENDINGS)
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    return next((name for place, name in enumerate(names) if name in names[:place]), None)
+
+
+def _dimension(path: Path, text: str, name: str) -> Dimension:
+    found = _read(path, text, _DIMENSION)
+    if wrong := _wrong_in_dimension(found, name):
+        raise AssetError(f"{path}:{_line_of(text, wrong[:1])}: {wrong[0]}: {wrong[1]}")
+    return Dimension(
+        name=found.name,
+        perspective=found.perspective,
+        template=found.template,
+        sees=frozenset(found.sees),
+        title=found.title,
+        question=found.question,
+        scale=found.scale(),
+        share=found.share,
+        labels=tuple(found.labels),
+        sources=tuple(found.sources),
+        text=text,
+    )
+
+
+def _wrong_in_dimension(found: _DimensionFile, name: str) -> tuple[str, str] | None:
+    """Return the field that cannot be used, and why."""
+    if found.name != name:
+        return "name", f"{found.name!r} found, expected {name!r} as the file is called"
+    if "analysis" in found.sees and found.perspective != "supporter":
+        who = found.perspective
+        return "sees", f"analysis found for the {who}, expected it for the supporter only: nobody else knows it"
+    if wrong := found.wrong():
+        return wrong
+    if found.share == "top" and found.scale().bounds[0] < 0:
+        return "share", "top found for scores below 0, expected share: range"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """
+    What a dimension asked, as a run has kept its text; of a text that is no rubric, the text itself is the question.
+
+    `columns` and `rows` are the words of its scale; `top` is the highest score, None if it is not known.
+    """
+
+    title: str
+    question: str
+    perspective: str = ""
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    top: float | None = None
+
+
+Wordings = Mapping[str, Wording]
+
+
+def wording_of(name: str, text: str) -> Wording:
+    """Return what a rubric that a run has kept asks, which may be one of another release or no rubric at all."""
+    try:
+        found = _dimension(Path(name), text, name)
+    except AssetError:
+        return Wording(title=name, question=text)
+    columns, rows = found.scale.table
     return Wording(
-        title=str(parts.get("title") or name),
-        question=str(parts.get("question") or ""),
-        perspective=str(parts.get("perspective") or ""),
-        levels={str(level): str(words).strip() for level, words in levels.items()},
-        items={
-            str(item): [str(words.get(part) or "").strip() for part in ("question", "low", "high")]
-            for item, words in items.items()
-            if isinstance(words, dict)
-        },
+        title=found.title,
+        question=found.question,
+        perspective=found.perspective,
+        columns=columns,
+        rows=rows,
+        top=found.bounds[1],
     )
 
 
@@ -189,66 +372,18 @@ def wordings_of(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Wordings
     }
 
 
-def _load_dimension(path: Path, name: DimensionName) -> Dimension:
-    found = _load(path, _DIMENSION)
-    for broken, field, message in _contradictions(found, name):
-        if broken:
-            raise AssetError(f"{path}:{_line_of(path, (field,))}: {field}: {message}")
-    levels = tuple(Level(score=score, text=text) for score, text in sorted((found.levels or {}).items()))
-    items = tuple(
-        Item(name=item, question=each.question, low=each.low, high=each.high)
-        for item, each in (found.items or {}).items()
-    )
-    return Dimension(
-        name=found.name,
-        perspective=found.perspective,
-        template=found.template,
-        sees=frozenset(found.sees),
-        title=found.title,
-        question=found.question,
-        levels=levels,
-        items=items,
-        sources=tuple(found.sources),
-        text=path.read_text(encoding="utf-8"),
-    )
-
-
-def _contradictions(found: _DimensionFile, name: str) -> list[tuple[bool, str, str]]:
-    wants_items = name == "bystander"
-    return [
-        (found.name != name, "name", f"{found.name!r} found, expected {name!r} as the file is called"),
-        (
-            "analysis" in found.sees and found.perspective != "supporter",
-            "sees",
-            f"analysis found for the {found.perspective}, expected it for the supporter only: nobody else knows it",
-        ),
-        (wants_items and not found.items, "items", "nothing found, expected the five items of the bystander"),
-        (
-            wants_items and len(found.items or {}) != len(_ITEM_NAMES),
-            "items",
-            f"expected all of {_ITEM_NAMES}",
-        ),
-        (wants_items and bool(found.levels), "levels", "levels found beside items, expected items only"),
-        (not wants_items and bool(found.items), "items", f"items found, expected levels for {name}"),
-        (
-            not wants_items and sorted(found.levels or {}) != [1, 2, 3, 4, 5],
-            "levels",
-            f"{sorted(found.levels or {})} found, expected the levels 1 to 5: the fusion rests on them",
-        ),
-    ]
-
-
-_ITEM_NAMES = ("effectiveness", "clarity", "efficiency", "objectivity", "accuracy")
-
-
-def _load(path: Path, adapter: TypeAdapter[Any]) -> Any:
+def _text_of(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
-        value = yaml.load(text, Loader=_OnceLoader)  # noqa: S506 - a SafeLoader that refuses repeated keys
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise AssetError(f"{path}: {error.strerror} found, expected a rubric file") from error
     except UnicodeDecodeError as error:
         raise AssetError(f"{path}: byte {error.start} is not UTF-8, expected UTF-8") from error
+
+
+def _read(path: Path, text: str, adapter: TypeAdapter[Any]) -> Any:
+    try:
+        value = yaml.load(text, Loader=_OnceLoader)  # noqa: S506 - a SafeLoader that refuses repeated keys
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise AssetError(f"{path}:{line}: {error.problem} found, expected YAML") from error
@@ -260,7 +395,7 @@ def _load(path: Path, adapter: TypeAdapter[Any]) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        line = _line_of(path, error.errors(include_url=False)[0]["loc"])
+        line = _line_of(text, error.errors(include_url=False)[0]["loc"])
         raise AssetError(f"{path}:{line}: {first_finding(error)}") from error
 
 
@@ -294,9 +429,9 @@ for _tag in ("int", "float", "bool"):
 yaml.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value), Loader=_OnceLoader)
 
 
-def _line_of(path: Path, location: Sequence[str | int]) -> int:
-    """Return the line of the deepest part of `location` that the file has."""
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+def _line_of(text: str, location: Sequence[str | int]) -> int:
+    """Return the line of the deepest part of `location` that a file has."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
     line = 1
     for part in location:
         children = node.value if isinstance(node, yaml.MappingNode) else []

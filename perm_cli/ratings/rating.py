@@ -5,6 +5,7 @@ The rating: what one judge gives on one dimension of one supporter turn, or the 
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ from perm_cli.errors import CallFailed, NotAsked
 from perm_cli.judges.judge import Judge, Reply, Request
 from perm_cli.prompts.book import Prompt, Question
 from perm_cli.prompts.rubrics import Dimension
-from perm_cli.ratings.verdicts import Verdict, read_verdict
+from perm_cli.prompts.scales import Number
+from perm_cli.ratings.verdicts import Verdict, is_single, read_verdict
 from perm_cli.text import one_line
 from perm_cli.words import Status
 
@@ -32,9 +34,9 @@ _LEAST_MASS = 0.01
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
     """
-    Hold one line of `ratings.jsonl`.
+    One line of `ratings.jsonl`.
 
-    Only a `scored` rating has a score: 1 to 5, or 0 to 100 for the bystander. `settings` names the entry of
+    Only a `scored` rating has a score, on the scale of its dimension. `settings` names the entry of
     `run.json` that it was made under. `distribution` holds the judge's probabilities over the levels, and under
     `missing` the share it gave to anything else. `error` says of a failed call its `kind`, its `message` and
     whether it is `transient`, that is, may succeed another time. Tokens, cost and latency cover every attempt.
@@ -114,13 +116,12 @@ def key_of(question: Question, identity: bytes, sample: int) -> str:
 
 def schema_of(dimension: Dimension) -> dict[str, Any]:
     """Return the JSON schema of a verdict, the rationale before the numbers."""
-    return _schema(tuple(item.name for item in dimension.items) or ("score",), dimension.low, dimension.high)
+    return _schema(tuple(dimension.scale.fields))
 
 
 @cache
-def _schema(names: tuple[str, ...], low: int, high: int) -> dict[str, Any]:
-    levels = {"type": "integer", "enum": list(range(low, high + 1))}
-    properties: dict[str, Any] = {"rationale": {"type": "string"}} | dict.fromkeys(names, levels)
+def _schema(numbers: tuple[Number, ...]) -> dict[str, Any]:
+    properties: dict[str, Any] = {"rationale": {"type": "string"}} | {each.name: each.schema for each in numbers}
     return {
         "type": "object",
         "properties": properties,
@@ -252,7 +253,7 @@ def _read(reply: Reply, verdict: Verdict, dimension: Dimension, rules: RatingRul
     if chances and verdict.status == "scored":
         score = sum(int(level) * share for level, share in chances.items() if level != "missing")
     note = verdict.note
-    if rules.expected and score is not None and not chances and not dimension.items:
+    if rules.expected and score is not None and not chances and is_single(dimension):
         note = "no log-probabilities at the verdict: the stated score stands"
     return {
         "status": verdict.status,
@@ -270,21 +271,36 @@ def level_chances(reply: Reply, verdict: Verdict, dimension: Dimension) -> dict[
     """
     Return the judge's probability of each level at the verdict's place, summing to 1, and the `missing` mass.
 
-    None without log-probabilities there. Items have no single place, so the bystander has none either.
+    None without log-probabilities there, and of several items, which have no single place. None too where one level
+    is written as the beginning of another, such as 1 and 10, unless the latter is seen to be one token.
     """
     token = _token_at(reply, verdict.position)
-    if token is None or dimension.items:
+    if token is None or not is_single(dimension):
         return None
     shares: dict[str, float] = {}
     for text, logprob in token.alternatives:
-        level = text.strip(" \"'*:")
-        if level.isdecimal() and dimension.low <= int(level) <= dimension.high:
-            shares[str(int(level))] = shares.get(str(int(level)), 0.0) + math.exp(min(logprob, 0.0))
+        level = _level_in(text)
+        if level is not None and dimension.low <= level <= dimension.high:
+            shares[str(level)] = shares.get(str(level), 0.0) + math.exp(min(logprob, 0.0))
     mass = sum(shares.values())
-    if mass < _LEAST_MASS:
+    if mass < _LEAST_MASS or not _longer_levels(dimension) <= shares.keys():
         return None
     chances = {level: share / mass for level, share in sorted(shares.items())}
     return chances | {"missing": max(1.0 - mass, 0.0)}
+
+
+def _level_in(token: str) -> int | None:
+    found = _LEVEL.fullmatch(token)
+    return int(found[1].replace("−", "-")) if found else None
+
+
+_LEVEL = re.compile(r"[\s\"'*:]*([-−+]?[0-9]{1,4})[\s\"'*:]*")
+
+
+def _longer_levels(dimension: Dimension) -> set[str]:
+    """Return the levels that begin like another one."""
+    levels = [str(level) for level in range(dimension.low, dimension.high + 1)]
+    return {level for level in levels if any(level != other and level.startswith(other) for other in levels)}
 
 
 def _token_at(reply: Reply, position: int | None) -> Any:
@@ -347,11 +363,10 @@ def is_rating(row: object) -> bool:
     if row.keys() != _TYPES.keys() or not _fits(tuple(map(type, _fields_of(row)))):
         return False
     score, counts = row["score"], _counts_of(row)
-    low, high = (0.0, 100.0) if row["dimension"] == "bystander" else (1.0, 5.0)
     return (
         row["status"] in _STATUSES
         and (row["status"] == "scored") == (score is not None)
-        and (score is None or low - _ROUNDING <= score <= high + _ROUNDING)
+        and (score is None or math.isfinite(score))
         and min(counts) >= 0
         and max(counts) < _BEYOND
         and all(type(item) is int for item in (row["items"] or {}).values())
@@ -366,7 +381,6 @@ def _fits(types: tuple[type, ...]) -> bool:
 
 
 _STATUSES = frozenset(get_args(Status))
-_ROUNDING = 1e-9  # of expectations
 _BEYOND = 2**63  # what no file of ours and no database holds
 _COUNTS = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts")
 _TYPES: Mapping[str, frozenset[type]] = {

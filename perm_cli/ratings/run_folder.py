@@ -32,16 +32,18 @@ from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.rows import RowError
 from perm_cli.dialogues.formats.native import ROLES, to_dialogue
 from perm_cli.disk import naming, rewriting, scratch
-from perm_cli.errors import PermError, RunError, RunInUse
+from perm_cli.errors import AssetError, PermError, RunError, RunInUse
 from perm_cli.findings import first_finding
+from perm_cli.prompts.rubrics import Pack, default_pack, kept_pack
 from perm_cli.ratings.ledger import Ask, Kept, Ledger, LineRanges, Outcome, is_among, ratings_of
 from perm_cli.ratings.rating import Rating, rating_line, read_row
 from perm_cli.ratings.shards import read_shard
-from perm_cli.words import DIMENSIONS, ScoreMode, Turns
+from perm_cli.words import ScoreMode, Turns
 
 _FORMAT = 1
 _KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl", "ratings"})
 _FUSED = ("dialogues.jsonl", "ratings.jsonl", "rewards.jsonl", "summary.json", "summary.csv")
+_ROUNDING = 1e-9  # of expectations
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
@@ -112,11 +114,32 @@ class RunFolder:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the ratings as they are stored."""
         self.damaged = 0
+        bounds = self._bounds()
         for row in chain(self._lines(), *map(read_shard, self.shards())):
-            if row is None:
+            if row is None or not _is_within(row["score"], bounds.get(row["settings"], {}).get(row["dimension"])):
                 self.damaged += 1
             else:
                 yield row
+
+    def packs(self) -> dict[str, Pack]:
+        """Return the dimensions that ratings were made on, by settings; raise `RunError` if nobody can read them."""
+        try:
+            return {settings: self._pack(settings) for settings in self.record["settings"]}
+        except AssetError as error:
+            raise RunError(str(error)) from error
+
+    def _pack(self, settings: str) -> Pack:
+        entry = self.record["settings"][settings]
+        texts = tuple((name, str(text)) for name, text in (entry.get("rubrics") or {}).items())
+        return kept_pack(entry.get("pack"), texts, f"{self.path}/run.json: settings {settings}")
+
+    def _bounds(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Return between what scores lie, by settings and dimension, as far as it is known."""
+        found: dict[str, dict[str, tuple[float, float]]] = {}
+        for settings in self.record["settings"]:
+            with suppress(AssetError):  # said where rewards are made of the scores
+                found[settings] = {name: each.bounds for name, each in self._pack(settings).dimensions.items()}
+        return found
 
     def shards(self) -> list[Path]:
         """Return the files of ratings that many machines have written."""
@@ -243,7 +266,7 @@ class RunFolder:
         ask = Ask(
             settings=settings,
             judge=record.get("judge", {}).get("name", ""),
-            dimensions=tuple(record.get("rubrics", DIMENSIONS)),
+            dimensions=tuple(record.get("rubrics") or default_pack().dimensions),
             turns=asked.get("turns", "all"),
             samples=asked.get("samples", 1),
             lines=_ranges(command.get("lines")),
@@ -412,6 +435,10 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _ranges(lines: Iterable[Sequence[int]] | None) -> LineRanges | None:
     return None if lines is None else tuple((first, last) for first, last in lines)
+
+
+def _is_within(score: float | None, bounds: tuple[float, float] | None) -> bool:
+    return score is None or bounds is None or bounds[0] - _ROUNDING <= score <= bounds[1] + _ROUNDING
 
 
 def _on_lines(stream: BinaryIO, ranges: LineRanges) -> Iterator[tuple[int, bytes]]:

@@ -15,8 +15,6 @@ from perm_cli.prompts.rubrics import Wordings, wordings_of
 from perm_cli.ratings.rating import is_settled
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.quotes import quotes_in
-from perm_cli.rewards.reward import BOUNDS
-from perm_cli.words import DIMENSIONS
 
 MOST_TURNS = 10_000
 _LEAST_WORDS = 3  # a word or two between quotation marks may be set off and no quote
@@ -106,9 +104,8 @@ def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_
 
 
 def _scale(dimension: str, wordings: Wordings) -> dict[str, Any]:
-    order = list(wordings) or list(DIMENSIONS)
-    known = BOUNDS.get(dimension, (None, None))[1]
-    top = wordings[dimension].high if dimension in wordings else known
+    order = list(wordings)
+    top = wordings[dimension].top if dimension in wordings else None
     return {"rank": order.index(dimension) if dimension in order else len(order), "top": top}
 
 

@@ -112,8 +112,13 @@ def distribution_chart(scores: Scores, dimension: str) -> Chart | None:
     figure.update_xaxes(tickvals=(centres if is_levels else edges).tolist())
     what = "replies by reward" if dimension == REWARD else "replies that get each score"
     says = f"Share of the {what}{', system by system' if len(panels) > 1 else ''}."
-    title = REWARD.capitalize() if dimension == REWARD else with_scale(dimension).capitalize()
+    title = REWARD.capitalize() if dimension == REWARD else _with_scale(scores, dimension).capitalize()
     return _chart(title, says, figure, ["system", "judge", "replies", *bars], rows)
+
+
+def _with_scale(scores: Scores, dimension: str) -> str:
+    known = scores.known_scale(dimension)
+    return with_scale(dimension, known.high if known else None)
 
 
 def _panels(scores: Scores) -> dict[str, NDArray[np.bool_]]:
@@ -143,7 +148,7 @@ def _add_bars(
     )
 
 
-def curve_chart(scores: Scores, dimension: str = "reception") -> Chart | None:
+def curve_chart(scores: Scores, dimension: str) -> Chart | None:
     """Return the mean of a dimension turn by turn, a line a system, as the mean of all judges sees it."""
     if dimension not in scores.tables or not any(item.turn for item in scores.items):
         return None

@@ -1,10 +1,10 @@
 """Figures as text: with their interval, or with the reason why there is none."""
 
-from perm_cli.rewards.reward import BOUNDS
 from perm_cli.statistics.resampling import Statistic
 from perm_cli.text import one_line
 
 NONE = "-"
+_WIDE = 10  # levels of a scale
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
@@ -47,9 +47,14 @@ def name_of(text: str) -> str:
     return one_line(text) or NONE
 
 
-def with_scale(dimension: str) -> str:
+def with_scale(dimension: str, top: float | None) -> str:
     """Return a dimension with the highest score of its scale, where that is known."""
-    return f"{name_of(dimension)} /{BOUNDS[dimension][1]:g}" if dimension in BOUNDS else name_of(dimension)
+    return name_of(dimension) if top is None else f"{name_of(dimension)} /{top:g}"
+
+
+def decimals_of(low: float, high: float) -> int:
+    """Return with how many decimals the mean of scores between two ends is told."""
+    return 1 if high - low > _WIDE else 2
 
 
 def counted(count: int, what: str) -> str:

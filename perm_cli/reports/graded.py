@@ -22,7 +22,7 @@ def standings_table(board: Leaderboard) -> Grid:
     columns, rows = standings_rows(board)
     table = Grid(
         columns=columns,
-        spare=[[*map(with_scale, board.dimensions[:-1])], ["won - tied - lost"], ["scored"], ["dialogues"]],
+        spare=[_headings(board)[:-1], ["won - tied - lost"], ["scored"], ["dialogues"]],
     )
     for row in rows:
         table.add(*row)
@@ -31,8 +31,12 @@ def standings_table(board: Leaderboard) -> Grid:
 
 def standings_rows(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
     """Return the systems as columns and rows of text."""
-    columns = ["system", "dialogues", "scored", *map(with_scale, board.dimensions), "won - tied - lost", "rank"]
+    columns = ["system", "dialogues", "scored", *_headings(board), "won - tied - lost", "rank"]
     return columns, [_row(standing, signed=board.dimensions[-1] == REWARD) for standing in board.standings]
+
+
+def _headings(board: Leaderboard) -> list[str]:
+    return [with_scale(name, board.tops.get(name)) for name in board.dimensions]
 
 
 def _row(standing: Standing, *, signed: bool) -> list[str]:

@@ -23,11 +23,11 @@ _WORDS = frozenset(
         "measure",
         "not scored",
         "rater",
-        "reception over the turns",
         "settings",
         "system",
     }
 )
+OVER_THE_TURNS = " over the turns"
 _ANY_WIDTH = 10_000
 
 
@@ -102,7 +102,7 @@ class Grid:
         else:
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for place in kept:
-            words = place == 0 or self.columns[place] in _WORDS
+            words = place == 0 or self.columns[place] in _WORDS or self.columns[place].endswith(OVER_THE_TURNS)
             table.add_column(Text(self.columns[place]), justify="left" if words else "right", no_wrap=True)
         return table
 

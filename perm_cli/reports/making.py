@@ -1,12 +1,12 @@
 """How the numbers of a report are made: the reward's formula and range, and the wording of the rubrics."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from perm_cli.prompts.rubrics import ITEM_RANGE, Wording, Wordings
+from perm_cli.prompts.rubrics import Wording, Wordings
 from perm_cli.reports.figures import listed, number
 from perm_cli.reports.page import Fact, Table
-from perm_cli.rewards.reward import BOUNDS, TOP, Recipe, unrated
-from perm_cli.words import EMPATHY, ScoreMode
+from perm_cli.rewards.reward import Formula, Recipe
+from perm_cli.words import ScoreMode
 
 _FUSIONS = {
     "harmonic": "harmonic mean",
@@ -21,54 +21,76 @@ _MODES = {
 }
 
 
-def formula(recipe: Recipe) -> str:
+def written(formula: Formula, recipe: Recipe) -> str:
     """Return the reward as a formula over the names of the scores."""
-    said = f"reward = {_fused(recipe)}"
-    if recipe.bystander_coef:
-        said += f" + {recipe.bystander_coef:g} × (bystander / {BOUNDS['bystander'][1]:g} − 1)"
+    said = f"reward = {_fused(formula)}"
+    for name, coefficient in formula.terms.items():
+        if coefficient:
+            said += f" + {coefficient:g} × ({_share(formula, name)} − 1)"
     if recipe.length_penalty:
         said += f" − {recipe.length_penalty:g} × max(0, tokens − {recipe.length_limit})"
     return said
 
 
-def _fused(recipe: Recipe) -> str:
-    match recipe.fusion:
+def _fused(formula: Formula) -> str:
+    names, count = formula.fused, len(formula.fused)
+    shares = [_share(formula, name) for name in names]
+    match formula.fusion:
         case "harmonic":
-            return f"{len(EMPATHY)} / ({' + '.join(f'{TOP:g} / {name}' for name in EMPATHY)})"
+            return f"{count} / ({' + '.join(_inverse(formula, name) for name in names)})"
         case "geometric":
-            return f"({' × '.join(EMPATHY)}) ^ (1 / {len(EMPATHY)}) / {TOP:g}"
+            return f"({' × '.join(shares)}) ^ (1 / {count})"
         case "mean":
-            return f"({' + '.join(EMPATHY)}) / {TOP * len(EMPATHY):g}"
+            return f"({' + '.join(shares)}) / {count}"
         case "weighted-mean":
-            terms = " + ".join(f"{recipe.weights[name]:g} × {name}" for name in EMPATHY)
-            return f"({terms}) / {TOP * sum(recipe.weights[name] for name in EMPATHY):g}"
+            terms = " + ".join(f"{weight:g} × {share}" for weight, share in zip(formula.weights, shares, strict=True))
+            return f"({terms}) / {sum(formula.weights):g}"
 
 
-def ends_of(recipe: Recipe) -> tuple[float, float]:
-    """Return the lowest and the highest reward, what length takes off left aside."""
-    reward = unrated("", "", recipe, None, None)
-    return reward.reward_low, reward.reward_high
+def _share(formula: Formula, name: str) -> str:
+    """Return the share of 1 that a score is."""
+    top, bottom = _over(formula, name)
+    return f"{top} / {bottom}"
 
 
-def recipe_facts(recipe: Recipe, modes: Iterable[ScoreMode]) -> Iterator[Fact]:
+def _inverse(formula: Formula, name: str) -> str:
+    top, bottom = _over(formula, name)
+    return f"{bottom} / {top}"
+
+
+def _over(formula: Formula, name: str) -> tuple[str, str]:
+    """Return what is above and what below the line in a share."""
+    dimension = formula.dimensions[name]
+    low, high = dimension.bounds
+    if dimension.share == "top" or not low:
+        return name, f"{high:g}"
+    return f"({name} − {low:g})" if low > 0 else f"({name} + {-low:g})", f"{high - low:g}"
+
+
+def recipe_facts(formula: Formula, recipe: Recipe, modes: Iterable[ScoreMode]) -> Iterator[Fact]:
     """Yield how scores become a reward."""
-    low, high = (number(end, 3, signed=True) for end in ends_of(recipe))
-    yield Fact(name="Formula", value=formula(recipe))
+    low, high = (number(end, 3, signed=True) for end in formula.ends)
+    yield Fact(name="Formula", value=written(formula, recipe))
     yield Fact(name="Range", value=f"{low} to {high}" + ", less what length takes off" * bool(recipe.length_penalty))
-    yield Fact(name="Fusion", value=f"{_FUSIONS[recipe.fusion]} of {listed([f'{name}/{TOP:g}' for name in EMPATHY])}")
-    if recipe.fusion == "weighted-mean":
-        yield Fact(name="Weights", value=", ".join(f"{name} {recipe.weights[name]:g}" for name in EMPATHY))
-    yield Fact(name="Bystander", value=_on_bystander(recipe))
+    shares = [_share(formula, name).replace(" / ", "/") for name in formula.fused]
+    yield Fact(name="Fusion", value=f"{_FUSIONS[formula.fusion]} of {listed(shares)}")
+    if formula.fusion == "weighted-mean":
+        weights = zip(formula.fused, formula.weights, strict=True)
+        yield Fact(name="Weights", value=", ".join(f"{name} {weight:g}" for name, weight in weights))
+    for name in formula.terms:
+        yield Fact(name=name.capitalize(), value=_on_term(formula, name))
     yield Fact(name="Length", value=_on_length(recipe))
     yield Fact(name="Score of a dimension", value="; ".join(_MODES[mode] for mode in dict.fromkeys(modes)))
     calibrated = "put on people's levels first, as far as the calibration knows the judge"
     yield Fact(name="Calibration", value=calibrated if recipe.calibration else "none: scores are the judge's own")
 
 
-def _on_bystander(recipe: Recipe) -> str:
-    if not recipe.bystander_coef:
+def _on_term(formula: Formula, name: str) -> str:
+    coefficient, (low, high) = formula.terms[name], formula.dimensions[name].bounds
+    if not coefficient:
         return "not in the reward (coefficient 0)"
-    return f"coefficient {recipe.bystander_coef:g}: its 0 to 100 take off {recipe.bystander_coef:g} to 0"
+    most, least = (-formula.term(name, end) for end in (low, high))
+    return f"coefficient {coefficient:g}: its {low:g} to {high:g} take off {most:g} to {max(least, 0):g}"
 
 
 def _on_length(recipe: Recipe) -> str:
@@ -91,8 +113,4 @@ def wording_tables(wordings: Iterable[Wordings]) -> Iterator[Table]:
 
 def _table(wording: Wording) -> Table:
     asked = f"{wording.title} ({wording.perspective}): {wording.question}" if wording.perspective else wording.question
-    low, high = ITEM_RANGE
-    if wording.items:
-        rows: list[Sequence[str]] = [[item, *words] for item, words in wording.items.items()]
-        return Table(caption=asked, columns=["item", "question", f"{low} is", f"{high} is"], rows=rows)
-    return Table(caption=asked, columns=["level", "means"], rows=[list(each) for each in wording.levels.items()])
+    return Table(caption=asked, columns=list(wording.columns), rows=list(wording.rows))

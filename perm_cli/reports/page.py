@@ -18,6 +18,7 @@ import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from perm_cli import __version__
+from perm_cli.prompts.rubrics import Dimension
 from perm_cli.reports.browsing import Shelf
 from perm_cli.reports.charts import Chart
 from perm_cli.reports.terms import Group
@@ -53,7 +54,7 @@ class Page:
 
     `answer` is what it comes to in sentences, the first the most important; `notes` are on what it rests on. `making`
     says how the reward is made, `wordings` what the rubrics ask, and `facts` how the ratings were. `ends` are those of
-    the reward.
+    the reward, and `dimensions` what it is made of.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Page:
     making: Sequence[Fact] = ()
     wordings: Sequence[Table] = ()
     ends: tuple[float, float] = (0.0, 1.0)
+    dimensions: Sequence[Dimension] = ()
 
 
 def render(page: Page, most_packed: int = MOST_PACKED) -> bytes:

@@ -31,13 +31,13 @@ from perm_cli.reports.charts import (
 from perm_cli.reports.compared import findings as compared
 from perm_cli.reports.figures import counted, figure, listed, name_of, number, percent
 from perm_cli.reports.graded import remarks_on, standings_rows, verdict
-from perm_cli.reports.making import ends_of, recipe_facts, wording_tables
+from perm_cli.reports.making import recipe_facts, wording_tables
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import titled_findings as validated
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.reward import Recipe, formula_of
 from perm_cli.statistics.resampling import Floats
-from perm_cli.words import DIMENSIONS, ScoreMode
+from perm_cli.words import ScoreMode
 
 _HIDDEN = frozenset({"name", "model", "price"})
 _NAMED = 4  # systems or judges that a title has room for
@@ -62,8 +62,10 @@ def report_of(
     records = [RunFolder(run).record for run in runs.runs]
     unnamed = _unnamed(records)
     scores, labelled = _named(runs.scores, unnamed), labelled and _named(labelled, unnamed)
-    boards = [leaderboard(scores, judge, [*DIMENSIONS, REWARD]) for judge in scores.judges]
+    boards = [leaderboard(scores, judge, list(scores.tables)) for judge in scores.judges]
     several = len(scores.systems[0]) > 1
+    recipe = recipe or Recipe()
+    formulas = [formula_of(pack, recipe) for pack in scores.packs]
     wordings = [wordings_of(record["settings"]) for record in records]
     return Page(
         title=title or _title(scores),
@@ -74,9 +76,10 @@ def report_of(
         charts=[chart for chart in _charts(scores, own, boards, labelled, mapped) if chart],
         shelf=browsable(runs, unnamed=unnamed),
         facts=list(_facts(runs)),
-        making=list(recipe_facts(recipe or Recipe(), _modes(records))),
+        making=[fact for formula in formulas for fact in recipe_facts(formula, recipe, _modes(records))],
         wordings=list(wording_tables(each for of_run in wordings for each in of_run.values())),
-        ends=ends_of(recipe or Recipe()),
+        ends=(min(formula.ends[0] for formula in formulas), max(formula.ends[1] for formula in formulas)),
+        dimensions=list(scores.dimensions.values()),
     )
 
 
@@ -197,9 +200,10 @@ def _charts(
     mapped: Sequence[Mapped],
 ) -> Iterator[Chart | None]:
     yield leaderboard_chart(boards)
-    for dimension in (*DIMENSIONS, REWARD):
+    for dimension in scores.tables:
         yield distribution_chart(scores, dimension)
-    yield curve_chart(scores)
+    for felt in dict.fromkeys(pack.felt for pack in scores.packs):
+        yield curve_chart(scores, felt)
     yield length_chart(scores, REWARD, np.expm1(features[:, NAMES.index("length")]))
     yield agreement_chart(scores, REWARD)
     for each in mapped if labelled else ():

@@ -22,17 +22,15 @@ from perm_cli.errors import SettingsError
 from perm_cli.reports.graded import junit, remarks_on, standings_rows, verdict_lines
 from perm_cli.reports.latex import graded_latex, judged_by
 from perm_cli.text import one_line
-from perm_cli.words import DIMENSIONS
 
-MEASURES = (*DIMENSIONS, REWARD)
-_COLUMNS = ("dialogue_id", "system", "turn", "judge", *MEASURES)
+_ABOUT = ("dialogue_id", "system", "turn", "judge")
 
 
 def results_csv(runs: RunScores) -> bytes:
     """Return a line a supporter turn and judge."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
+    writer.writerow([*_ABOUT, *runs.scores.tables])
     for row in _rows(runs.scores):
         writer.writerow([guarded(one_line(cell, 4096)) if isinstance(cell, str) else cell for cell in row.values()])
     return text.getvalue().encode(errors="replace")
@@ -50,8 +48,8 @@ def results_parquet(runs: RunScores) -> bytes:
         import pyarrow.parquet as pq  # noqa: PLC0415 - the same
     except ImportError as error:
         raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
-    kinds = {"turn": pa.int64()} | dict.fromkeys(MEASURES, pa.float64())
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS])
+    kinds = {"turn": pa.int64()} | dict.fromkeys(runs.scores.tables, pa.float64())
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (*_ABOUT, *runs.scores.tables)])
     target = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(_rows(runs.scores)), schema), target, compression="zstd")
     return target.getvalue()
@@ -85,7 +83,7 @@ def results_inspect(runs: RunScores) -> bytes:
         raise SettingsError(f"--out: the systems {names} found, expected one: a log of inspect_ai is of one model")
     lines = []
     for place, item in enumerate(whole.items):
-        value = {name: mean_of(whole.tables[name][place]) for name in MEASURES if name in whole.tables}
+        value = {name: mean_of(whole.tables[name][place]) for name in whole.tables}
         given = {name: mean for name, mean in value.items() if mean is not None}
         if given:
             metadata = {"system": item.system, "judges": list(whole.judges)}
@@ -128,7 +126,7 @@ def results(runs: RunScores, path: Path) -> bytes:
 def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
     for place, item in enumerate(scores.items):
         for column, judge in enumerate(scores.raters):
-            values = {name: known(scores.tables[name][place, column]) for name in MEASURES}
+            values = {name: known(scores.tables[name][place, column]) for name in scores.tables}
             if any(value is not None for value in values.values()):
                 yield {
                     "dialogue_id": item.dialogue_id,
@@ -148,7 +146,7 @@ def _boards(runs: RunScores) -> Iterator[tuple[str, list[str], list[list[str]], 
 
 
 def _board(runs: RunScores, judge: str) -> Leaderboard:
-    return leaderboard(runs.scores, judge, MEASURES)
+    return leaderboard(runs.scores, judge, list(runs.scores.tables))
 
 
 def _rated(judge: str, dialogue: str, system: str, missing: int) -> Check:

@@ -6,15 +6,14 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from perm_cli.ratings.spending import Spending
-from perm_cli.reports.figures import counted, name_of, number, with_scale
+from perm_cli.reports.figures import counted, decimals_of, name_of, number
 from perm_cli.reports.graded import verdict_lines
-from perm_cli.reports.layout import Grid
+from perm_cli.reports.layout import OVER_THE_TURNS, Grid
 from perm_cli.rewards.summary import Curve, Measure, Summary, SystemSummary
 from perm_cli.text import one_line
 
 SHOWN_CURVES = 20
-_BARS = " ▁▂▄▆█"
-_NAMES = {"bystander_term": " bystander term", "length_term": " length term", "empathy": " empathy"}
+_BARS = "▁▂▄▆█"
 
 
 def summary_table(summary: Summary) -> Grid:
@@ -32,9 +31,9 @@ def summary_table(summary: Summary) -> Grid:
 
 
 def curve_table(curves: Sequence[Curve], left_out: int = 0) -> RenderableType:
-    """Return a line a dialogue: its reward, and how the seeker's reception went from turn to turn."""
-    reception = "reception over the turns"
-    table = Grid(columns=["dialogue", "system", "reward", reception], spare=[[reception]])
+    """Return one line per dialogue: its reward, and how its scores went from turn to turn."""
+    over = (one_line(curves[0].dimension) if curves else "score") + OVER_THE_TURNS
+    table = Grid(columns=["dialogue", "system", "reward", over], spare=[[over]])
     for curve in curves[:SHOWN_CURVES]:
         reward = number(curve.reward, 3, signed=True)
         table.add(one_line(curve.dialogue_id, 40), name_of(curve.system), reward, _sparkline(curve))
@@ -94,21 +93,27 @@ def _shown(system: SystemSummary, summary: Summary) -> list[Measure]:
 
 
 def _cells(measure: Measure) -> tuple[str, str, str, str]:
-    decimals = (
-        1 if measure.name == "bystander" else 2 if measure.name in {"resonation", "expression", "reception"} else 3
-    )
-    sign = "+" if decimals == 3 else ""  # noqa: PLR2004 - parts of the reward
+    decimals, sign = (decimals_of(*measure.scale), "") if measure.scale else (3, "+")
     estimate = measure.estimate
     mean = "-" if estimate.mean is None else f"{estimate.mean:{sign}.{decimals}f}"
     interval = (
         "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
     )
-    return _NAMES.get(measure.name, with_scale(measure.name)), mean, interval, f"{measure.coverage:.0%}"
+    return _measure_name(measure), mean, interval, f"{measure.coverage:.0%}"
+
+
+def _measure_name(measure: Measure) -> str:
+    """Return the name of a measure: a dimension with the top of its scale, a part of the reward set off from it."""
+    if measure.scale:
+        return f"{name_of(measure.name)} /{measure.scale[1]:g}"
+    return measure.name if measure.name == "reward" else f" {measure.name.replace('_', ' ')}"
 
 
 def _sparkline(curve: Curve) -> str:
-    bars = "".join("·" if score is None else _BARS[round(score)] for score in curve.reception)
-    ends = [score for score in curve.reception if score is not None]
+    low, high = curve.scale
+    step = (high - low) / (len(_BARS) - 1)
+    bars = "".join("·" if score is None else _BARS[round((score - low) / step)] for score in curve.scores)
+    ends = [score for score in curve.scores if score is not None]
     if not ends:
         return bars
     return f"{bars} {ends[0]:g}" if len(ends) == 1 else f"{bars} {ends[0]:.3g} → {ends[-1]:.3g}"

@@ -68,6 +68,16 @@ class Calibration:
         """Return the dimensions that curves were learned on for a judge under these settings."""
         return [each.dimension for each in self.curves if self.curve(judge, settings, each.dimension) is each]
 
+    def check(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        """Raise `SettingsError` if a curve leaves the scale that rewards are made from."""
+        for curve in self.curves:
+            low, high = bounds.get(curve.dimension, (-np.inf, np.inf))
+            if min(curve.y) < low or max(curve.y) > high:
+                raise SettingsError(
+                    f"--calibration: {curve.dimension} of {curve.judge} becomes {min(curve.y):g} to {max(curve.y):g}, "
+                    f"expected {low:g} to {high:g}, which rewards are made of: the labels had another scale"
+                )
+
     def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
         """Return one score on people's levels, or as it is where no curve was learned."""
         curve = self.curve(judge, settings, dimension)
@@ -118,17 +128,6 @@ def calibrated(scores: Scores, calibration: Calibration) -> tuple[Scores, int]:
                 used += 1
         tables[dimension] = mapped
     return replace(scores, tables=tables), used
-
-
-def check_bounds(calibration: Calibration, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Raise `SettingsError` if a curve leaves the scale that rewards are made from."""
-    for curve in calibration.curves:
-        low, high = bounds.get(curve.dimension, (-np.inf, np.inf))
-        if min(curve.y) < low or max(curve.y) > high:
-            raise SettingsError(
-                f"--calibration: {curve.dimension} of {curve.judge} becomes {min(curve.y):g} to {max(curve.y):g}, "
-                f"expected {low:g} to {high:g}, which rewards are made of: the labels had another scale"
-            )
 
 
 def _rises(curve: Curve) -> bool:

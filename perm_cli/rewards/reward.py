@@ -1,12 +1,13 @@
 """
-The reward: three empathy scores, the bystander's sum and the length fused into one number a supporter turn.
+The reward: scores on several dimensions, and the length, fused into one number per supporter turn.
 
-The formulas are PERM's (arXiv 2601.10532, section on reward modeling, and its released code):
+What is fused and what takes something off stands in the pack. The formulas are PERM's (arXiv 2601.10532, section on
+reward modeling, and its released code), with `share` a score divided by the highest one of its scale:
 
-    empathy   = 3 / Σ(5/s), the harmonic mean of s/5        (also: mean, weighted-mean, geometric)
-    bystander = c · (b/100 - 1)                              c = 0.5
-    length    = -p · max(0, t - 768)                         p = 0.001, off unless asked for
-    reward    = empathy + bystander + length
+    empathy = n / Σ(1 / share), the harmonic mean of the fused shares    (also: mean, weighted-mean, geometric)
+    term    = c · (share - 1), of each dimension that takes something off
+    length  = -p · max(0, t - 768)                                        p = 0.001, off unless asked for
+    reward  = empathy + terms + length
 
 A score that is missing is never guessed: the record then holds the lowest and highest reward it allows.
 """
@@ -18,17 +19,15 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from statistics import fmean
-from typing import Protocol
+from typing import Any, Protocol
 
 from perm_cli.errors import SettingsError
+from perm_cli.prompts.rubrics import Dimension, Pack, default_pack
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.rating import Rating
-from perm_cli.words import DIMENSIONS, EMPATHY, FusionName, ScoreMode, Status
+from perm_cli.words import FusionName, ScoreMode, Status
 
 Lengths = Callable[[str, str, int], int]
-
-TOP = 5.0
-BOUNDS: Mapping[str, tuple[float, float]] = {**dict.fromkeys(EMPATHY, (1.0, TOP)), "bystander": (0.0, 100.0)}
 
 
 class Leveller(Protocol):
@@ -37,6 +36,9 @@ class Leveller(Protocol):
     def knows(self, judge: str, settings: str) -> Sequence[str]:
         """Return the dimensions on which that is known."""
 
+    def check(self, bounds: Mapping[str, tuple[float, float]]) -> None:
+        """Raise `SettingsError` if what becomes of a score may leave the scale of its dimension."""
+
     def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
         """Return the score on people's levels, or as it is where nothing is known."""
 
@@ -44,30 +46,94 @@ class Leveller(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
-    Say how scores become a reward.
+    How scores become a reward, as far as whoever asks decides it; the pack decides the rest.
 
-    `bystander_coef` 0 leaves the bystander out, and its missing score then leaves nothing open. `length_penalty`
-    is what each token over `length_limit` costs; 0 leaves the length out.
-    With a `calibration`, scores are put on people's levels first.
+    `fusion`, `coefficients` (of the terms) and `weights` (of the fused dimensions) take the place of the pack's. A
+    coefficient of 0 leaves its dimension out, and a missing score of it then leaves nothing open. `length_penalty` is
+    what each token over `length_limit` costs; 0 leaves the length out. With a `calibration`, scores are put on people's
+    levels first.
     """
 
-    fusion: FusionName = "harmonic"
-    bystander_coef: float = 0.5
+    fusion: FusionName | None = None
+    coefficients: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
     length_penalty: float = 0.0
     length_limit: int = 768
     tokenizer: str = "cl100k_base"
-    weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(EMPATHY, 1.0))
     score: ScoreMode = "mode"
     calibration: Leveller | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Formula:
+    """
+    How the scores of one pack become a reward.
+
+    `weights` are those of the dimensions that are `fused`, in their order; `terms` has the coefficient of each
+    dimension that takes something off.
+    """
+
+    dimensions: Mapping[str, Dimension]
+    fused: Sequence[str]
+    fusion: FusionName
+    weights: Sequence[float]
+    terms: Mapping[str, float]
+
+    @property
+    def needed(self) -> set[str]:
+        """Return the dimensions without whose scores there is no reward."""
+        return {*self.fused, *(name for name, coefficient in self.terms.items() if coefficient)}
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the lowest and the highest reward, what length takes off left aside."""
+        lowest, highest = ({name: each.bounds[end] for name, each in self.dimensions.items()} for end in (0, 1))
+        return self.total(lowest), self.total(highest)
+
+    def empathy(self, scores: Mapping[str, float]) -> float:
+        """Return the fused dimensions as a number between 0 and 1."""
+        shares = [self.dimensions[name].share_of(scores[name]) for name in self.fused]
+        return empathy_of(shares, self.fusion, self.weights)
+
+    def term(self, name: str, score: float) -> float:
+        """Return what one dimension takes off."""
+        return term_of(self.dimensions[name].share_of(score), self.terms[name])
+
+    def total(self, scores: Mapping[str, float]) -> float:
+        """Return the reward of a whole set of scores, without the length term."""
+        return self.empathy(scores) + sum(self.term(name, scores[name]) for name in self.terms)
+
+
+def formula_of(pack: Pack, recipe: Recipe) -> Formula:
+    """Return how a pack's scores become a reward; raise `SettingsError` if the recipe is of other dimensions."""
+    rule = pack.reward
+    terms = {term.of: term.coefficient for term in rule.terms}
+    if unknown := next((name for name in recipe.coefficients if name not in terms), None):
+        expected = f"one of {', '.join(terms)}" if terms else "none: it takes nothing off"
+        raise SettingsError(f"--coef: {unknown!r} found, and the reward of {pack.name} has {expected}")
+    if recipe.weights and set(recipe.weights) != set(rule.empathy.of):
+        found = ",".join(f"{name}={weight:g}" for name, weight in recipe.weights.items())
+        expected = ",".join(f"{name}=NUMBER" for name in rule.empathy.of)
+        raise SettingsError(f"--weights: {found!r} found, expected {expected}")
+    if recipe.calibration:
+        recipe.calibration.check({name: each.bounds for name, each in pack.dimensions.items()})
+    return Formula(
+        dimensions=pack.dimensions,
+        fused=rule.empathy.of,
+        fusion=recipe.fusion or rule.empathy.by,
+        weights=[recipe.weights.get(name, 1.0) for name in rule.empathy.of],
+        terms={**terms, **recipe.coefficients},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:
     """
-    Hold one line of `rewards.jsonl`: one supporter turn as one judge under one set of settings sees it.
+    One supporter turn as one judge under one set of settings sees it.
 
-    `reward` and its parts are None where a score they need is missing; `missing` says which and why.
-    `reward_low` and `reward_high` are what it could be at worst and at best.
+    `reward` and its parts are None where a score they need is missing; `missing` says which and why. `terms` has what
+    each dimension takes off that does, `scores` the score on each dimension. `reward_low` and `reward_high` are what
+    the reward could be at worst and at best.
     """
 
     dialogue_id: str
@@ -79,23 +145,43 @@ class Reward:
     reward_low: float
     reward_high: float
     empathy: float | None
-    bystander_term: float | None
+    terms: Mapping[str, float | None]
     length_term: float
-    resonation: float | None
-    expression: float | None
-    reception: float | None
-    bystander: float | None
+    scores: Mapping[str, float | None]
     missing: Mapping[str, str]
     completion_tokens: int | None = None
     caveat: str | None = None
 
+    @property
+    def parts(self) -> dict[str, float | None]:
+        """Return what the reward is made of besides scores, by the names of their columns."""
+        terms = {f"{name}_term": taken for name, taken in self.terms.items()}
+        return {"empathy": self.empathy, **terms, "length_term": self.length_term}
 
-def empathy_of(scores: Sequence[float], fusion: FusionName, weights: Sequence[float] = ()) -> float:
-    """Fuse scores on the scale of 1 to 5 into a number between 0.2 and 1."""
-    shares = [score / TOP for score in scores]
+    def record(self) -> dict[str, Any]:
+        """Return the line of `rewards.jsonl`, one column per dimension."""
+        return {
+            "dialogue_id": self.dialogue_id,
+            "system": self.system,
+            "turn": self.turn,
+            "judge": self.judge,
+            "settings": self.settings,
+            "reward": self.reward,
+            "reward_low": self.reward_low,
+            "reward_high": self.reward_high,
+            **self.parts,
+            **self.scores,
+            "missing": self.missing,
+            "completion_tokens": self.completion_tokens,
+            "caveat": self.caveat,
+        }
+
+
+def empathy_of(shares: Sequence[float], fusion: FusionName, weights: Sequence[float] = ()) -> float:
+    """Fuse shares between 0 and 1 into one; where one of them is 0, so are the harmonic and the geometric mean."""
     match fusion:
         case "harmonic":
-            return len(shares) / sum(1 / share for share in shares)
+            return len(shares) / sum(1 / share for share in shares) if all(shares) else 0.0
         case "geometric":
             return math.prod(shares) ** (1 / len(shares))
         case "mean":
@@ -104,9 +190,9 @@ def empathy_of(scores: Sequence[float], fusion: FusionName, weights: Sequence[fl
             return sum(w * share for w, share in zip(weights, shares, strict=True)) / sum(weights)
 
 
-def bystander_term(score: float, coefficient: float) -> float:
-    """Return what the bystander's sum of 0 to 100 takes off: between minus the coefficient and 0."""
-    return coefficient * (score / 100 - 1)
+def term_of(share: float, coefficient: float) -> float:
+    """Return what a share below 1 takes off: between minus the coefficient and 0."""
+    return coefficient * (share - 1)
 
 
 def length_term(completion_tokens: int, recipe: Recipe) -> float:
@@ -115,18 +201,34 @@ def length_term(completion_tokens: int, recipe: Recipe) -> float:
 
 
 def read_weights(text: str) -> dict[str, float]:
-    """Read `resonation=1,expression=2,reception=1`; raise `SettingsError` unless all three are positive numbers."""
-    weights: dict[str, float] = {}
+    """Read `NAME=1,NAME=2`, positive weights of dimensions; raise `SettingsError` for anything else."""
+    weights = read_numbers(text)
+    if not all(0 < weight < math.inf for weight in weights.values()):
+        raise SettingsError(f"--weights: {text!r} found, expected DIMENSION=NUMBER,… with numbers above 0")
+    return weights
+
+
+def read_coefficients(text: str) -> dict[str, float]:
+    """Read `NAME=0.5`, coefficients of terms; raise `SettingsError` for anything else."""
+    coefficients = read_numbers(text)
+    if not all(0 <= coefficient <= _LARGEST for coefficient in coefficients.values()):
+        raise SettingsError(f"--coef: {text!r} found, expected DIMENSION=NUMBER,… with numbers from 0 to {_LARGEST}")
+    return coefficients
+
+
+def read_numbers(text: str) -> dict[str, float]:
+    """Read `NAME=NUMBER,…`; what is no number is NaN."""
+    numbers: dict[str, float] = {}
     for pair in text.split(","):
         name, _, number = pair.partition("=")
         try:
-            weights[name.strip()] = float(number)
+            numbers[name.strip()] = float(number)
         except ValueError:
-            weights[name.strip()] = math.nan
-    good = set(weights) == set(EMPATHY) and all(0 < weight < math.inf for weight in weights.values())
-    if not good:
-        raise SettingsError(f"--weights: {text!r} found, expected {','.join(f'{name}=NUMBER' for name in EMPATHY)}")
-    return weights
+            numbers[name.strip()] = math.nan
+    return numbers
+
+
+_LARGEST = 100
 
 
 def rewards_of(
@@ -134,27 +236,37 @@ def rewards_of(
     recipe: Recipe,
     lengths: Lengths | None = None,
     caveats: Mapping[str, str] | None = None,
+    packs: Mapping[str, Pack] | None = None,
 ) -> Iterator[Reward]:
     """
-    Fuse ratings into rewards, one a supporter turn, judge and settings, whose ratings must stand together.
+    Fuse ratings into rewards, one per supporter turn, judge and settings, whose ratings must stand together.
 
     Of ratings for the same question and sample the last one counts. `lengths` gives the tokens of a dialogue's
     turn (`dialogue_id`, `system`, `turn`); it is needed for a length penalty only. `caveats` says of settings
     by their id what their judge is not worth; which dimensions a calibration leaves as they are is said as well.
+    `packs` has the dimensions of settings by their id, which are those of the default pack unless they are there.
     """
     said: dict[tuple[str, str], str | None] = {}
+    formulas: dict[str, Formula] = {}
     for cell, group in groupby(ratings, _cell):
         outcomes = {(each.dimension, each.sample): (each.status, each.score) for each in group}
         judge, settings = cell[3:]
+        if settings not in formulas:
+            formulas[settings] = formula_of((packs or {}).get(settings) or default_pack(), recipe)
+        formula = formulas[settings]
         if (judge, settings) not in said:
             known = (caveats or {}).get(settings)
-            said[judge, settings] = "; ".join(filter(None, (known, _left_raw(judge, settings, recipe)))) or None
-        yield _reward(cell, outcomes, recipe, lengths, said[judge, settings])
+            raw = _left_raw(judge, settings, recipe, formula)
+            said[judge, settings] = "; ".join(filter(None, (known, raw))) or None
+        yield _reward(cell, outcomes, recipe, formula, lengths, said[judge, settings])
 
 
-def unrated(judge: str, settings: str, recipe: Recipe, lengths: Lengths | None, caveat: str | None) -> Reward:
+def unrated(
+    judge: str, settings: str, recipe: Recipe, lengths: Lengths | None, caveat: str | None, pack: Pack | None = None
+) -> Reward:
     """Return what is known of a reply that nobody has rated: the lowest and the highest reward it could have."""
-    return _reward(("", "", 0, judge, settings), {}, recipe, lengths, caveat)
+    formula = formula_of(pack or default_pack(), recipe)
+    return _reward(("", "", 0, judge, settings), {}, recipe, formula, lengths, caveat)
 
 
 _cell = attrgetter("dialogue_id", "system", "turn", "judge", "settings")
@@ -166,6 +278,7 @@ def _reward(
     cell: _Cell,
     outcomes: Mapping[tuple[str, int], _Outcome],
     recipe: Recipe,
+    formula: Formula,
     lengths: Lengths | None,
     caveat: str | None,
 ) -> Reward:
@@ -173,50 +286,46 @@ def _reward(
     given: dict[str, list[_Outcome]] = {}
     for (dimension, _), outcome in outcomes.items():
         given.setdefault(dimension, []).append(outcome)
-    scores: dict[str, float | None] = {name: _one_score(given.get(name, ()), recipe.score) for name in DIMENSIONS}
+    scores = {name: _one_score(given.get(name, ()), recipe.score) for name in formula.dimensions}
     if recipe.calibration:
         level = recipe.calibration.level
         scores = {
             name: score if score is None else level(judge, settings, name, score) for name, score in scores.items()
         }
     missing: dict[str, str] = {
-        name: given[name][0][0] if name in given else "not rated" for name in DIMENSIONS if scores[name] is None
+        name: given[name][0][0] if name in given else "not rated" for name, score in scores.items() if score is None
     }
     tokens = lengths(dialogue_id, system, turn) if lengths and recipe.length_penalty else None
-    low = _total(_filled(scores, 0), recipe, tokens)
-    high = _total(_filled(scores, 1), recipe, tokens) if missing else low
-    needed = set(EMPATHY) | ({"bystander"} if recipe.bystander_coef else set())
-    empathy = [score for name in EMPATHY if (score := scores[name]) is not None]
-    seen_by = scores["bystander"]
+    taken = 0.0 if tokens is None else length_term(tokens, recipe)
+    worst = _filled(scores, formula, 0)
+    low = formula.total(worst) + taken
+    high = formula.total(_filled(scores, formula, 1)) + taken if missing else low
     return Reward(
         dialogue_id=dialogue_id,
         system=system,
         turn=turn,
         judge=judge,
         settings=settings,
-        reward=None if needed & missing.keys() else low,
+        reward=None if formula.needed & missing.keys() else low,
         reward_low=low,
         reward_high=high,
-        empathy=None if len(empathy) < len(EMPATHY) else empathy_of(empathy, recipe.fusion, _weights(recipe)),
-        bystander_term=None if seen_by is None else bystander_term(seen_by, recipe.bystander_coef),
-        length_term=0.0 if tokens is None else length_term(tokens, recipe),
-        resonation=scores["resonation"],
-        expression=scores["expression"],
-        reception=scores["reception"],
-        bystander=seen_by,
+        empathy=None if missing.keys() & set(formula.fused) else formula.empathy(worst),
+        terms={name: None if name in missing else formula.term(name, worst[name]) for name in formula.terms},
+        length_term=taken,
+        scores=scores,
         missing=missing,
         completion_tokens=tokens,
         caveat=caveat,
     )
 
 
-def _left_raw(judge: str, settings: str, recipe: Recipe) -> str | None:
-    """Say which dimensions a calibration leaves as they are."""
+def _left_raw(judge: str, settings: str, recipe: Recipe, formula: Formula) -> str | None:
+    """Return which dimensions a calibration leaves as they are, in words."""
     if recipe.calibration is None:
         return None
     known = recipe.calibration.knows(judge, settings)
-    raw = [name for name in DIMENSIONS if name not in known]
-    if len(raw) == len(DIMENSIONS):
+    raw = [name for name in formula.dimensions if name not in known]
+    if len(raw) == len(formula.dimensions):
         return f"not calibrated: the calibration has nothing for {judge} as it was asked"
     return f"not calibrated on {', '.join(raw)}" if raw else None
 
@@ -232,16 +341,6 @@ def _one_score(outcomes: Sequence[_Outcome], mode: ScoreMode) -> float | None:
     return min(counts, key=lambda score: (-counts[score], score))
 
 
-def _filled(scores: Mapping[str, float | None], end: int) -> dict[str, float]:
+def _filled(scores: Mapping[str, float | None], formula: Formula, end: int) -> dict[str, float]:
     """Put the lowest (0) or highest (1) possible score where one is missing."""
-    return {name: BOUNDS[name][end] if score is None else score for name, score in scores.items()}
-
-
-def _total(scores: Mapping[str, float], recipe: Recipe, tokens: int | None) -> float:
-    empathy = empathy_of([scores[name] for name in EMPATHY], recipe.fusion, _weights(recipe))
-    taken = bystander_term(scores["bystander"], recipe.bystander_coef)
-    return empathy + taken + (0.0 if tokens is None else length_term(tokens, recipe))
-
-
-def _weights(recipe: Recipe) -> list[float]:
-    return [recipe.weights[name] for name in EMPATHY]
+    return {name: formula.dimensions[name].bounds[end] if score is None else score for name, score in scores.items()}

@@ -1,5 +1,5 @@
 """
-The summary of a run: means by system with intervals and coverage, and every dialogue's reception over its turns.
+The summary of a run: means by system with intervals and coverage, and how every dialogue was felt from turn to turn.
 
 A dialogue's value is the mean over its rated turns, a system's the mean over its dialogues.
 """
@@ -9,7 +9,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from io import StringIO
 from itertools import chain, groupby
@@ -23,34 +23,31 @@ from numpy.typing import NDArray
 
 from perm_cli.comparing.systems import Contrasts, Difference, differences
 from perm_cli.dialogues.files.cells import guarded
+from perm_cli.prompts.rubrics import Pack, default_pack
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import calibration_of
-from perm_cli.rewards.reward import Recipe, Reward
+from perm_cli.rewards.reward import Recipe, Reward, formula_of
 from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
 from perm_cli.statistics.resampling import Resamples, Statistic
 from perm_cli.text import one_line
 
-MEASURES = (
-    "resonation",
-    "expression",
-    "reception",
-    "bystander",
-    "empathy",
-    "bystander_term",
-    "length_term",
-    "reward",
-)
 LISTED_DIALOGUES = 1000
+_COEFFICIENT = "_coef"
 _Rater = tuple[str, str]  # settings and judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """Hold one measure of a system; `coverage` is the share of its turns that have a value."""
+    """
+    One measure of a system: a dimension, the reward, or what it is made of.
+
+    `coverage` is the share of its turns that have a value. `scale` is between what a dimension's scores lie.
+    """
 
     name: str
     estimate: Estimate
     coverage: float
+    scale: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +71,20 @@ class SystemSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Hold one dialogue's mean reward and the seeker's reception turn by turn."""
+    """
+    One dialogue's mean reward, and its scores turn by turn on the dimension by which its pack shows how it was felt.
+
+    `scale` is between what these scores lie.
+    """
 
     dialogue_id: str
     system: str
     judge: str
     settings: str
     reward: float | None
-    reception: Sequence[float | None]
+    dimension: str
+    scores: Sequence[float | None]
+    scale: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,27 +116,36 @@ class Summary:
         return list(dict.fromkeys(system.caveat for system in self.systems if system.caveat))
 
 
-def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run: str, recipe: Recipe) -> Summary:
+def summarise(
+    rewards: Iterable[Reward],
+    spending: Spending,
+    expected: int,
+    run: str,
+    recipe: Recipe,
+    packs: Mapping[str, Pack] | None = None,
+) -> Summary:
     """
     Summarise rewards, in which those of a system stand together and in it those of a dialogue.
 
     `spending` is looked at when all rewards have passed, `expected` the least number of ratings there should be.
+    `packs` has the dimensions of settings by their id, as in `rewards_of`.
     """
     curves: list[Curve] = []
     systems = []
     values: dict[_Rater, dict[str, _Values]] = {}
     for (settings, judge, system), of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
-        with _Tally() as tally:
+        pack = (packs or {}).get(settings) or default_pack()
+        with _Tally(pack) as tally:
             for _, of_dialogue in groupby(of_system, attrgetter("dialogue_id")):
                 turns = sorted(of_dialogue, key=attrgetter("turn"))
                 tally.add(turns)
-                curves += [_curve(turns)] if len(curves) < LISTED_DIALOGUES else []
+                curves += [_curve(turns, pack)] if len(curves) < LISTED_DIALOGUES else []
             systems.append(tally.summary())
             values.setdefault((settings, judge), {})[system] = tally.values
     contrasts = {rater: _contrasts(_named(rater, values), own) for rater, own in values.items()}
     return Summary(
         run=run,
-        recipe=recipe,
+        recipe=_in_full(recipe, packs or {"": default_pack()}),
         expected=max(expected, spending.rated),
         spending=spending,
         systems=_in_order(systems, contrasts),
@@ -141,6 +153,15 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
         curves_left_out=sum(system.dialogues for system in systems) - len(curves),
         contrasts=[each for each in contrasts.values() if each.differences],
     )
+
+
+def _in_full(recipe: Recipe, packs: Mapping[str, Pack]) -> Recipe:
+    """Return the recipe with all that the pack decides, unless there are packs that decide otherwise."""
+    if len({pack.shape for pack in packs.values()}) != 1:
+        return recipe
+    formula = formula_of(next(iter(packs.values())), recipe)
+    weights = dict(zip(formula.fused, formula.weights, strict=True))
+    return replace(recipe, fusion=formula.fusion, coefficients=dict(formula.terms), weights=weights)
 
 
 def _named(rater: _Rater, raters: Collection[_Rater]) -> str:
@@ -171,7 +192,8 @@ def _in_order(systems: Sequence[SystemSummary], contrasts: Mapping[_Rater, Contr
     return sorted(systems, key=place)
 
 
-_measures = attrgetter(*MEASURES)
+def _measures(reward: Reward) -> dict[str, float | None]:
+    return {**reward.scores, **reward.parts, "reward": reward.reward}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +207,14 @@ class _Values:
 class _Tally:
     """Add up the dialogues of one system; their values are kept on disk, since resampling needs them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, pack: Pack) -> None:
         self.values = _Values()
+        self._pack = pack
+        self._names: Sequence[str] = ()
         self._values = TemporaryFile()  # noqa: SIM115 - closed by the `with` block of the tally
         self._dialogues = self._turns = 0
         self._ends = [0.0, 0.0]
-        self._present = [0] * len(MEASURES)
+        self._present: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -201,12 +225,14 @@ class _Tally:
     def add(self, turns: Sequence[Reward]) -> None:
         """Take a dialogue into account."""
         self._one = turns[0]
+        self._names = list(_measures(turns[0]))
         self._dialogues += 1
         self._turns += len(turns)
         means = array("d")
-        for place, column in enumerate(zip(*map(_measures, turns), strict=True)):
+        rows = [_measures(turn).values() for turn in turns]
+        for name, column in zip(self._names, zip(*rows, strict=True), strict=True):
             given = [value for value in column if value is not None]
-            self._present[place] += len(given)
+            self._present[name] += len(given)
             means.append(sum(given) / len(given) if given else math.nan)
         means.tofile(self._values)
         self.values.dialogues.frombytes(_hashed(turns[0].dialogue_id))
@@ -224,17 +250,19 @@ class _Tally:
             settings=self._one.settings,
             dialogues=self._dialogues,
             turns=self._turns,
-            measures=[
-                Measure(name=name, estimate=estimate, coverage=present / self._turns)
-                for name, estimate, present in zip(MEASURES, estimates, self._present, strict=True)
-            ],
+            measures=[self._measure(name, estimate) for name, estimate in zip(self._names, estimates, strict=True)],
             reward_low=self._ends[0] / self._dialogues,
             reward_high=self._ends[1] / self._dialogues,
             caveat=self._one.caveat,
         )
 
+    def _measure(self, name: str, estimate: Estimate) -> Measure:
+        dimension = self._pack.dimensions.get(name)
+        coverage = self._present[name] / self._turns
+        return Measure(name=name, estimate=estimate, coverage=coverage, scale=dimension.bounds if dimension else None)
+
     def _chunks(self) -> Iterator[NDArray[np.float64]]:
-        columns = len(MEASURES)
+        columns = len(self._names)
         while content := self._values.read(CHUNK_ROWS * columns * 8):
             yield np.frombuffer(content).reshape(-1, columns)
 
@@ -243,7 +271,7 @@ def _hashed(dialogue_id: str) -> bytes:
     return blake2b(dialogue_id.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
-def _curve(turns: Sequence[Reward]) -> Curve:
+def _curve(turns: Sequence[Reward], pack: Pack) -> Curve:
     given = [turn.reward for turn in turns if turn.reward is not None]
     return Curve(
         dialogue_id=turns[0].dialogue_id,
@@ -251,7 +279,9 @@ def _curve(turns: Sequence[Reward]) -> Curve:
         judge=turns[0].judge,
         settings=turns[0].settings,
         reward=sum(given) / len(given) if given else None,
-        reception=[turn.reception for turn in turns],
+        dimension=pack.felt,
+        scores=[turn.scores[pack.felt] for turn in turns],
+        scale=pack.dimensions[pack.felt].bounds,
     )
 
 
@@ -260,7 +290,7 @@ def summary_json(summary: Summary) -> bytes:
     systems = []
     for system in summary.systems:
         record = {name: value for name, value in asdict(system).items() if name != "measures"}
-        record["measures"] = {m.name: asdict(m.estimate) | {"coverage": m.coverage} for m in system.measures}
+        record["measures"] = {m.name: asdict(m.estimate) | _about(m) for m in system.measures}
         systems.append(record)
     content = {
         "run": summary.run,
@@ -269,16 +299,20 @@ def summary_json(summary: Summary) -> bytes:
         "statuses": dict(summary.spending.statuses),
         "tokens": dict(summary.spending.tokens),
         "cost_usd": summary.spending.cost_usd,
-        "recipe": asdict(summary.recipe),
+        "recipe": _recipe_record(summary.recipe),
         "caveats": summary.caveats,
         "systems": systems,
-        "dialogues": [asdict(curve) for curve in summary.curves],
+        "dialogues": [asdict(curve) | {curve.dimension: curve.scores} for curve in summary.curves],
         "dialogues_left_out": summary.curves_left_out,
         "comparisons": [
             asdict(each) | {"told_apart": each.told_apart, "best": each.best} for each in summary.contrasts
         ],
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _about(measure: Measure) -> dict[str, Any]:
+    return {"coverage": measure.coverage} | ({"scale": measure.scale} if measure.scale else {})
 
 
 def read_summary(content: bytes) -> Summary:
@@ -296,7 +330,7 @@ def read_summary(content: bytes) -> Summary:
             statuses=Counter(record["statuses"]), tokens=Counter(record["tokens"]), cost_usd=record["cost_usd"]
         ),
         systems=systems,
-        curves=[Curve(**curve) for curve in record["dialogues"]],
+        curves=[_curve_of(curve) for curve in record["dialogues"]],
         curves_left_out=record["dialogues_left_out"],
         contrasts=[_contrasts_of(each) for each in record.get("comparisons", ())],
     )
@@ -307,14 +341,27 @@ def _contrasts_of(record: dict[str, Any]) -> Contrasts:
     return Contrasts(rater=record["rater"], systems=record["systems"], differences=found)
 
 
+def _recipe_record(recipe: Recipe) -> dict[str, Any]:
+    record = asdict(recipe)
+    return record | {f"{name}{_COEFFICIENT}": each for name, each in record.pop("coefficients").items()}
+
+
 def _recipe(record: dict[str, Any]) -> Recipe:
     calibration = record.pop("calibration", None)
-    return Recipe(**record, calibration=calibration_of(calibration) if calibration else None)
+    names = [name for name in record if name.endswith(_COEFFICIENT)]
+    coefficients = {name.removesuffix(_COEFFICIENT): record.pop(name) for name in names}
+    calibration = calibration_of(calibration) if calibration else None
+    return Recipe(**record, coefficients=coefficients, calibration=calibration)
+
+
+def _curve_of(record: dict[str, Any]) -> Curve:
+    del record[record["dimension"]]
+    return Curve(**record | {"scale": tuple(record["scale"])})
 
 
 def _measure(name: str, record: dict[str, Any]) -> Measure:
-    coverage = record.pop("coverage")
-    return Measure(name=name, estimate=Estimate(**record), coverage=coverage)
+    coverage, scale = record.pop("coverage"), record.pop("scale", None)
+    return Measure(name=name, estimate=Estimate(**record), coverage=coverage, scale=tuple(scale) if scale else None)
 
 
 _CSV_COLUMNS = (

@@ -30,14 +30,13 @@ from perm_cli.judges.judge import Judge
 from perm_cli.judges.route_embedded import is_local
 from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts.book import Answer, PromptBook
-from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.book import Answer, PromptBook, open_book
 from perm_cli.ratings.ledger import LineRanges
 from perm_cli.ratings.rating import Call, Rating, RatingRules, at_now, key_of, rate, unmade
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.scoring.trials import Trial
-from perm_cli.words import DimensionName, ScoreMode
+from perm_cli.words import ScoreMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class Order:
     reading: Reading
     judge: JudgeSettings
     rubrics: Path
-    prompts: Path
+    prompts: Path | None = None
     score: ScoreMode = "mode"
     samples: int = 1
     reask: int = 1
@@ -137,7 +136,7 @@ def prepare(order: Order) -> Job:
     if order.samples < 1:
         raise SettingsError(f"--samples: {order.samples} found, expected 1 or more")
     answer: Answer = "lines" if order.judge.structured == "text" else "json"
-    book = PromptBook(load_rubrics(order.rubrics), order.prompts, answer)
+    book = open_book(order.rubrics, order.prompts, answer)
     censuses = check_dialogues(order.sources, order.reading)
     identity = orjson.dumps(identity_of(order.judge), option=orjson.OPT_SORT_KEYS)
     return Job(order=order, censuses=censuses, book=book, identity=identity, settings=settings_id(identity, book))
@@ -154,7 +153,7 @@ def calls_of(job: Job, read: Callable[[], Iterable[Dialogue]] | None = None) -> 
 
     An embedded judge has one prompt cache, so it gets all questions of a dimension before the next dimension's.
     """
-    passes: Sequence[DimensionName | None] = (None,)
+    passes: Sequence[str | None] = (None,)
     if is_local(job.order.judge.model):
         passes = tuple(job.book.pack.dimensions)
     for only in passes:
@@ -233,6 +232,7 @@ def settings_record(judge: JudgeSettings, book: PromptBook) -> dict[str, Any]:
     """Return what `run.json` keeps of the settings: all that another machine would need."""
     return {
         "judge": asdict(judge),
+        "pack": book.pack.text,
         "rubrics": {name: dimension.text for name, dimension in book.pack.dimensions.items()},
         "rubrics_digest": book.pack.digest,
         "prompts": dict(book.templates),

@@ -288,7 +288,7 @@ def _for_worker(judge: JudgeSettings, workers: int) -> JudgeSettings:
 def _brief(job: Job, folder: RunFolder, judge: JudgeSettings) -> Brief:
     files = {
         f"{kind}/{path.name}": path.read_bytes()
-        for kind, place, ending in (("rubrics", job.order.rubrics, "*.yaml"), ("prompts", job.order.prompts, "*.jinja"))
+        for kind, place, ending in (("rubrics", job.order.rubrics, "*.yaml"), ("prompts", job.book.folder, "*.jinja"))
         for path in place.glob(ending)
     }
     return Brief(

@@ -262,7 +262,7 @@ def _add_trainers(app: FastAPI, desk: _Desk) -> None:
         except SettingsError as error:
             raise HTTPException(422, str(error)) from error
         results = await desk.must("/get_reward", items)
-        return OpenRLHFResponse(**answer_of(results, desk.perm.settings.recipe, desk.perm.signs))
+        return OpenRLHFResponse(**answer_of(results, desk.perm.formula.ends, desk.perm.signs))
 
     @app.post("/remote_rm", summary="A reward for slime: a number always", responses=_REFUSALS)
     async def remote_rm(body: SlimeRequest) -> float:

@@ -28,11 +28,10 @@ from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.route_baseline import BaselineJudge
 from perm_cli.judges.route_embedded import is_local
 from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, open_judge
-from perm_cli.prompts.book import Answer, PromptBook, Question
-from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.book import Answer, PromptBook, Question, open_book
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.rewards.lengths import completion_text, token_counter
-from perm_cli.rewards.reward import Lengths, Recipe, Reward, rewards_of, unrated
+from perm_cli.rewards.reward import Lengths, Recipe, Reward, formula_of, rewards_of, unrated
 from perm_cli.scoring.live import lacks_chances, no_chances, settings_id
 from perm_cli.text import one_line
 from perm_cli.training.folders import Keeper, check_place, keeping
@@ -55,9 +54,10 @@ class Engine:
     def __init__(self, settings: RewardSettings) -> None:
         self.settings = settings
         self.memory = Memory()
-        self.watch = Watch()
         self.caveat = caveat_of(settings.judge)
         self._book = _book_of(settings)
+        self.formula = formula_of(self._book.pack, settings.recipe)
+        self.watch = Watch(self.formula)
         self._identity = orjson.dumps(identity_of(settings.judge), option=orjson.OPT_SORT_KEYS)
         self.id = settings_id(self._identity, self._book)
         self._rules = RatingRules(
@@ -170,7 +170,9 @@ class Engine:
     def _result(self, item: Item, dialogue: Dialogue, ratings: Sequence[Rating]) -> Result:
         lengths = self._lengths(item, completion_text(dialogue.turns[-1]))
         caveats = {self.id: self.caveat} if self.caveat else None
-        parts = next(rewards_of(ratings, self.settings.recipe, lengths, caveats), None) or self._unrated(lengths)
+        packs = {self.id: self._book.pack}
+        rated = rewards_of(ratings, self.settings.recipe, lengths, caveats, packs)
+        parts = next(rated, None) or self.unrated(lengths)
         rationales = {rating.dimension: rating.rationale for rating in reversed(ratings) if rating.rationale}
         return Result(
             reward=parts.reward,
@@ -182,11 +184,13 @@ class Engine:
         )
 
     def _empty(self, item: Item) -> Result:
-        parts = self._unrated(self._lengths(item, item.reply))
+        parts = self.unrated(self._lengths(item, item.reply))
         return Result(reward=parts.reward_low, parts=parts, rationales={}, empty=True)
 
-    def _unrated(self, lengths: Lengths | None) -> Reward:
-        return unrated(self.settings.judge.name, self.id, self.settings.recipe, lengths, self.caveat)
+    def unrated(self, lengths: Lengths | None = None) -> Reward:
+        """Return what is known of a reply that was not judged."""
+        judge, recipe = self.settings.judge.name, self.settings.recipe
+        return unrated(judge, self.id, recipe, lengths, self.caveat, self._book.pack)
 
     def _lengths(self, item: Item, written: str) -> Lengths | None:
         if not self.settings.recipe.length_penalty:
@@ -380,8 +384,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def check_settings(settings: RewardSettings) -> None:
     """Raise `SettingsError`, `AssetError` or `RunError` for what an engine would find out at the first reward."""
-    _book_of(settings)
+    pack = _book_of(settings).pack
     try:
+        formula_of(pack, settings.recipe)
         _counter(settings.recipe)
     except SettingsError as error:
         raise SettingsError(in_settings(str(error))) from error
@@ -391,7 +396,7 @@ def check_settings(settings: RewardSettings) -> None:
 
 def _book_of(settings: RewardSettings) -> PromptBook:
     answer: Answer = "lines" if settings.judge.structured == "text" else "json"
-    return PromptBook(load_rubrics(settings.rubrics), settings.prompts, answer)
+    return open_book(settings.rubrics, settings.prompts, answer)
 
 
 def _counter(recipe: Recipe) -> Callable[[str], int] | None:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -67,7 +66,7 @@ class Keeper:
 
     def note(self, signs: Signs, step: int | None) -> None:
         """Add a line to the signs of all processes, in one write."""
-        line = {"step": step, "at": _now(), "worker": self._folder.path.name, **asdict(signs)}
+        line = {"step": step, "at": _now(), "worker": self._folder.path.name, **signs.record()}
         with (self._folder.path.parent / SIGNS).open("ab", buffering=0) as stream:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 

@@ -56,13 +56,7 @@ class Result:
     @property
     def scores(self) -> dict[str, float | None]:
         """Return the judge's score on each dimension, None where it is missing."""
-        parts = self.parts
-        return {
-            "resonation": parts.resonation,
-            "expression": parts.expression,
-            "reception": parts.reception,
-            "bystander": parts.bystander,
-        }
+        return dict(self.parts.scores)
 
 
 def dialogue_of(item: Item) -> Dialogue | None:

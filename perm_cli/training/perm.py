@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from perm_cli.rewards.reward import unrated
+from perm_cli.rewards.reward import Formula
 from perm_cli.text import ends_alone
 from perm_cli.training.engine import Engine, check_settings, close_engine, engine_of
 from perm_cli.training.items import Item, Result
@@ -65,9 +65,14 @@ class Perm:
     def stand_ins(self, items: Sequence[Item], why: str) -> list[Result]:
         """Return what `on_missing` puts in place of the rewards of items that could not be asked about at all."""
         engine = engine_of(self.settings)
-        parts = unrated(self.settings.judge.name, engine.id, self.settings.recipe, None, engine.caveat)
+        parts = engine.unrated()
         parts = replace(parts, missing=dict.fromkeys(parts.missing, why))
         return self._filled(engine, items, [Result(reward=None, parts=parts, rationales={}) for _ in items])
+
+    @property
+    def formula(self) -> Formula:
+        """Return how scores become a reward."""
+        return engine_of(self.settings).formula
 
     @property
     def signs(self) -> Signs | None:

@@ -24,8 +24,9 @@ from perm_cli.judges.budget import read_budget
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named_judge
 from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
+from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
-from perm_cli.rewards.reward import BOUNDS, Recipe, read_weights
+from perm_cli.rewards.reward import Recipe, read_coefficients, read_weights
 from perm_cli.text import begins_thinking, one_line
 from perm_cli.training.policy import generation_prompt
 from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Structured, Thinking
@@ -60,13 +61,13 @@ class Wishes:
     score: ScoreMode | None = None
     fusion: FusionName | None = None
     weights: str | None = None
-    bystander_coef: _NotNegative | None = None
+    coef: str | None = None
     length_penalty: _NotNegative | None = None
     length_limit: Annotated[int, Field(ge=0, le=MOST)] | None = None
     tokenizer: str | None = None
     thinking: str | None = None
     calibration: Path | None = None
-    rubrics: Path | None = None
+    rubrics: str | Path | None = None
     prompts: Path | None = None
     on_missing: OnMissing | None = None
     budget: str | None = None
@@ -77,8 +78,9 @@ _JUDGES = (
     "base_url", "api_key_env", "temperature", "max_tokens", "concurrency", "rpm", "tpm", "timeout_s", "patience_s",
     "structured",
 )  # fmt: skip
-_RECIPES = ("fusion", "bystander_coef", "length_penalty", "length_limit", "tokenizer", "score")
+_RECIPES = ("fusion", "length_penalty", "length_limit", "tokenizer", "score")
 _NAMES = tuple(each.name for each in fields(Wishes))
+_COEFFICIENT = re.compile(r"([a-z][a-z0-9_]*)_coef")
 _OPTION = re.compile(r"--([a-z][a-z-]+)")
 
 
@@ -95,7 +97,7 @@ class RewardSettings:
     judge: JudgeSettings
     recipe: Recipe
     rubrics: Path
-    prompts: Path
+    prompts: Path | None = None
     samples: int = 1
     reask: int = 1
     thinking: Thinking = "auto"
@@ -152,8 +154,8 @@ def reward_settings(
     return RewardSettings(
         judge=judge,
         recipe=_recipe(found),
-        rubrics=found.get("rubrics") or shipped("rubrics"),
-        prompts=found.get("prompts") or shipped("prompts"),
+        rubrics=pack_folder(str(found["rubrics"])) if "rubrics" in found else shipped("rubrics") / DEFAULT_PACK,
+        prompts=found.get("prompts"),
         samples=found.get("samples", 1),
         reask=found.get("reask", 1),
         thinking=_thinking(found.get("thinking", "auto"), found.get("tokenizer", "")),
@@ -166,13 +168,27 @@ def reward_settings(
 def _found(configuration: Configuration, wishes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was set: an argument counts before a variable, and a variable before the file."""
     _check_variables()
-    variables = {name: value for name in _NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
+    variables = {
+        name.removeprefix("PERM_").lower(): value.strip()
+        for name, value in os.environ.items()
+        if name.startswith("PERM_") and value.strip()
+    }
+    known = {name: value for name, value in variables.items() if name in _NAMES or _COEFFICIENT.fullmatch(name)}
     said = (
-        _checked(configuration.reward, f"{configuration.path}: reward."),
-        _checked(variables, "PERM_", upper=True),
-        _checked(wishes, ""),
+        _checked(_spelled(configuration.reward), f"{configuration.path}: reward."),
+        _checked(_spelled(known), "PERM_", upper=True),
+        _checked(_spelled(wishes), ""),
     )
     return {name: value for each in said for name in _NAMES if (value := getattr(each, name)) is not None}
+
+
+def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with `NAME_coef = NUMBER` written as `coef = "NAME=NUMBER"`."""
+    short = {found[1]: value for name, value in values.items() if (found := _COEFFICIENT.fullmatch(name))}
+    if not short:
+        return dict(values)
+    left = {name: value for name, value in values.items() if not _COEFFICIENT.fullmatch(name)}
+    return left | {"coef": ",".join(f"{name}={value}" for name, value in short.items())}
 
 
 def _check_means(found: Mapping[str, Any], judge: JudgeSettings) -> None:
@@ -221,11 +237,12 @@ def _recipe(found: Mapping[str, Any]) -> Recipe:
         if found.get("fusion") != "weighted-mean":
             raise SettingsError("weights: found without fusion weighted-mean, expected fusion weighted-mean")
         given["weights"] = read_weights(found["weights"])
+    if "coef" in found:
+        given["coefficients"] = read_coefficients(found["coef"])
     if "calibration" in found:
-        from perm_cli.rewards.calibration import check_bounds, read_calibration  # noqa: PLC0415 - for those who want it
+        from perm_cli.rewards.calibration import read_calibration  # noqa: PLC0415 - arrays, for those who want it
 
         given["calibration"] = read_calibration(found["calibration"])
-        check_bounds(given["calibration"], BOUNDS)
     return Recipe(**given)
 
 

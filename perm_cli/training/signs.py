@@ -8,15 +8,14 @@ ties within a group, or sits at the top of its scale, teaches nothing. All of it
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from perm_cli.comparing.table import known, mean_of
 from perm_cli.dialogues.features import NAMES, SAYS, Features, as_row
-from perm_cli.rewards.reward import BOUNDS
 from perm_cli.statistics.agreement import spearman
 from perm_cli.statistics.resampling import Floats
-from perm_cli.words import DIMENSIONS, EMPATHY
 
 _LEAST = 8  # replies that show anything
 _LED = 0.5
@@ -25,15 +24,21 @@ _SATURATED = 0.8
 _FAILING = 0.1
 _EMPTY = 0.1
 _SAME = 1e-9
+_BESIDE = frozenset({"step", "at", "worker"})  # what stands in a line besides the signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Hold what is looked at in one reply: its reward as judged, its scores, and what can be counted in it."""
+    """
+    What is looked at in one reply: its reward as judged, its scores, and what can be counted in it.
+
+    `topped` says of each score that is fused whether it is at the top of its scale.
+    """
 
     group: str
     reward: float | None
     scores: Mapping[str, float | None]
+    topped: Sequence[bool]
     features: Features
     empty: bool
     latency_s: float
@@ -44,11 +49,12 @@ class Seen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
     """
-    Hold what a number of replies show; None where it cannot be known.
+    What a number of replies show; None where it cannot be known.
 
-    `rho_…` is the rank correlation of the reward with what can be counted, within groups where there are any. Of the
+    `scores` has the mean score on each dimension. `rho_…` is the rank correlation of the reward with what can be
+    counted, within groups where there are any. Of the
     groups of two replies or more, `tied` is the share in which all have the same reward; `saturated` is the share of
-    empathy scores at the top of their scale, `failures` that of replies without a reward, `empty` that of replies that
+    fused scores at the top of their scale, `failures` that of replies without a reward, `empty` that of replies that
     say nothing to the seeker. `latency_s` is the median of their slowest ratings, `longest_wait_s` the longest that the
     trainer stood still for rewards, `retries` the calls that had to be made again: those two tell of an outage.
     """
@@ -56,10 +62,7 @@ class Signs:
     replies: int
     reward: float | None
     spread: float | None
-    resonation: float | None
-    expression: float | None
-    reception: float | None
-    bystander: float | None
+    scores: Mapping[str, float | None]
     rho_length: float | None
     rho_questions: float | None
     rho_sympathy: float | None
@@ -72,10 +75,28 @@ class Signs:
     longest_wait_s: float | None = None
     retries: int | None = None
 
+    def record(self) -> dict[str, float | None]:
+        """Return all of it as one line, with a column per dimension."""
+        line: dict[str, float | None] = {}
+        for name in self.__dataclass_fields__:
+            line |= self.scores if name == "scores" else {name: getattr(self, name)}
+        return line
+
     def metrics(self) -> dict[str, float]:
         """Return what is known as a trainer logs it, by name."""
-        named = {f"perm/{name}": getattr(self, name) for name in self.__dataclass_fields__ if name != "replies"}
-        return {name: float(value) for name, value in named.items() if value is not None}
+        known = {name: value for name, value in self.record().items() if value is not None and name != "replies"}
+        return {f"perm/{name}": float(value) for name, value in known.items()}
+
+
+def read_signs(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `Signs` in what `record` wrote; any other number is a score, in whatever release."""
+    names = Signs.__dataclass_fields__
+    scores = {
+        name: value
+        for name, value in line.items()
+        if name not in names and name not in _BESIDE and (value is None or isinstance(value, int | float))
+    }
+    return {name: line[name] for name in names if name in line} | {"scores": scores}
 
 
 def signs_of(seen: Sequence[Seen]) -> Signs:
@@ -84,23 +105,26 @@ def signs_of(seen: Sequence[Seen]) -> Signs:
     given = [each for each in judged if each.reward is not None]
     rewards = np.array([each.reward for each in given], dtype=float)
     groups = [each.group for each in given]
-    scores = {name: [score for each in judged if (score := each.scores[name]) is not None] for name in DIMENSIONS}
-    empathy = [score >= BOUNDS[name][1] - _SAME for name in EMPATHY for score in scores[name]]
+    names = list(dict.fromkeys(name for each in judged for name in each.scores))
     latencies = [each.latency_s for each in judged]
     return Signs(
         replies=len(seen),
         reward=mean_of(rewards.tolist()),
         spread=float(rewards.std(ddof=1)) if len(rewards) > 1 else None,
-        **{name: mean_of(scores[name]) for name in DIMENSIONS},
+        scores={name: mean_of(_on(name, judged)) for name in names},
         **_led_by(rewards, np.array([as_row(each.features) for each in given]), groups),
         tied=_tied(rewards, groups),
-        saturated=mean_of(empathy),
+        saturated=mean_of([topped for each in judged for topped in each.topped]),
         failures=1 - len(given) / len(judged) if judged else 0.0,
         empty=1 - len(judged) / len(seen) if seen else 0.0,
         latency_s=float(np.median(latencies)) if latencies else None,
         longest_wait_s=max((each.waited_s for each in seen), default=None),
         retries=sum(each.retries for each in seen) if seen else None,
     )
+
+
+def _on(dimension: str, judged: Sequence[Seen]) -> list[float]:
+    return [score for each in judged if (score := each.scores.get(dimension)) is not None]
 
 
 def warnings_of(signs: Signs) -> dict[str, str]:

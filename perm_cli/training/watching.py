@@ -4,17 +4,20 @@ import logging
 from collections.abc import Callable, Sequence
 
 from perm_cli.dialogues.features import features_of
+from perm_cli.rewards.reward import Formula
 from perm_cli.training.items import Item, Result, dialogue_of
 from perm_cli.training.signs import Seen, Signs, signs_of, warnings_of
 
 _log = logging.getLogger("perm_cli.reward")
+_ROUNDING = 1e-9
 _WINDOW = 256  # replies, where no step is known
 
 
 class Watch:
     """Gather the replies of a step, or of a window where there are none, and tell `keep` what they show."""
 
-    def __init__(self) -> None:
+    def __init__(self, formula: Formula) -> None:
+        self._formula = formula
         self.latest: Signs | None = None
         self.keep: Callable[[Signs, int | None], None] = lambda _, __: None
         self._seen: list[Seen] = []
@@ -26,7 +29,7 @@ class Watch:
         if step != self._step:
             self.tell()
         self._step = step
-        self._seen += map(seen, items, results)
+        self._seen += (seen(item, result, self._formula) for item, result in zip(items, results, strict=True))
         if step is None and len(self._seen) >= _WINDOW:
             self.tell()
 
@@ -44,7 +47,7 @@ class Watch:
         self._warned = set(said)
 
 
-def seen(item: Item, result: Result) -> Seen:
+def seen(item: Item, result: Result, formula: Formula) -> Seen:
     """Return what is looked at in a reply."""
     dialogue = dialogue_of(item)
     turns = dialogue.turns if dialogue else ()
@@ -54,6 +57,11 @@ def seen(item: Item, result: Result) -> Seen:
         group=item.group,
         reward=None if result.filled else result.reward,
         scores=result.scores,
+        topped=[
+            score >= formula.dimensions[name].bounds[1] - _ROUNDING
+            for name in formula.fused
+            if (score := result.scores[name]) is not None
+        ],
         features=features_of(reply, seeker),
         empty=result.empty,
         latency_s=result.latency_s,

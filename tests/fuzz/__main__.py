@@ -23,10 +23,11 @@ import atheris
 
 with atheris.instrument_imports(include=["perm_cli"]):
     from perm_cli.dialogues.files.reading import Reading
-    from perm_cli.words import DIMENSIONS, FormatName
+    from perm_cli.words import FormatName
     from tests.fuzz import claims
 from tests import test_fuzz, test_verdicts
 from tests.fuzz.mutations import TEXTS, json_line, mutated, spliced
+from tests.makers import DIMENSIONS
 
 ROOT = Path(__file__).parents[2]
 PIECES = [*test_verdicts.PIECES, *TEXTS]
