@@ -185,19 +185,36 @@ def test_ratings_stand_in_the_order_of_the_rubrics_with_their_scales(tmp_path: P
     assert shown["ratings"][-1]["items"] == list(items.items())
 
 
+def rubric(name: str, scale: str) -> str:
+    """Return the text of a dimension."""
+    about = "perspective: seeker\ntemplate: seeker.jinja\nsees: []\ntitle: T\nquestion: Q\nsources: [s]"
+    return f"name: {name}\n{about}\n{scale}"
+
+
 def test_a_run_s_own_rubrics_say_the_order_and_the_scale(tmp_path: Path) -> None:
-    """They may be another pack than the one that is shipped, or none that can be read."""
+    """They may be another pack than the one that is shipped."""
     dialogue = talk()
     run = written_run(tmp_path / "run", [dialogue], whole(dialogue))
     record = json.loads((run / "run.json").read_text())
-    texts = {"bystander": "items: {a: {}, b: {}, c: {}}", "reception": "levels: {1: bad, 7: good}", "expression": "{"}
-    record["settings"]["x"]["rubrics"] = texts
+    record["settings"]["x"] |= {
+        "pack": (
+            "name: p\ntitle: t\nnote: n\nsources: [s]\ndimensions: [bystander, reception, expression]\n"
+            "reward: {empathy: {of: [reception, expression]}}"
+        ),
+        "rubrics": {
+            "bystander": rubric(
+                "bystander", "items: {a: {W}, b: {W}, c: {W}}".replace("W", "question: q, low: l, high: h")
+            ),
+            "reception": rubric("reception", "levels: {1: a, 2: b, 3: c, 4: d, 5: e, 6: f, 7: g}"),
+            "expression": rubric("expression", "levels: {1: a, 2: b, 3: c, 4: d, 5: e}"),
+        },
+    }
     (run / "run.json").write_text(json.dumps(record))
 
     (shown,) = browsable(read_runs([run])).dialogues
 
     assert [(each["dimension"], each["top"]) for each in shown["ratings"]] == [
-        ("bystander", 60), ("reception", 7), ("expression", None), ("resonation", 5.0),
+        ("bystander", 60), ("reception", 7), ("expression", 5), ("resonation", None),
     ]  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_a_curve_has_a_mean_a_turn() -> None:
         ("a", "t", 2, "reception", "j", 1.0),
     )
 
-    chart = curve_chart(table)
+    chart = curve_chart(table, "reception")
 
     assert chart is not None
     assert chart.columns == ["system", "turn 2", "turn 4"]
@@ -94,7 +94,7 @@ def test_a_curve_ends_where_few_replies_are_left() -> None:
         *[(f"d{n}", "s", turn, "reception", "j", 3.0) for n in range(20) for turn in (2, 4, 6) if turn < 6 or n < 3]
     )
 
-    (line,) = drawn(curve_chart(table)).data
+    (line,) = drawn(curve_chart(table, "reception")).data
 
     assert (list(line.x), list(line.text)) == ([2, 4], ["20", "20"])
 
@@ -177,8 +177,8 @@ def test_systems_stand_best_first_with_their_intervals() -> None:
     [
         pytest.param(leaderboard_chart([]), id="no systems"),
         pytest.param(distribution_chart(judged([np.nan, np.nan]), "reception"), id="no scores"),
-        pytest.param(curve_chart(judged([1, 2])), id="one turn"),
-        pytest.param(curve_chart(judged([1, 2], dimension="reward")), id="no reception"),
+        pytest.param(curve_chart(judged([1, 2]), "reception"), id="one turn"),
+        pytest.param(curve_chart(judged([1, 2], dimension="reward"), "reception"), id="no reception"),
         pytest.param(length_chart(judged([1], dimension="reward"), "reward", np.ones(1)), id="one reply"),
         pytest.param(agreement_chart(judged([1, 2], dimension="reward"), "reward"), id="one judge"),
         pytest.param(people_chart({"j": np.ones(2)}, np.full(2, np.nan), "x"), id="no people"),

@@ -196,7 +196,11 @@ def test_an_unreadable_reply_is_counted_and_not_guessed(perm: Perm) -> None:
         pytest.param(["people.csv"], "people.csv: no judges found, only people, expected judges", id="people-only"),
         pytest.param(["empty"], "empty: no ratings found, expected some to compare", id="an-empty-run"),
         pytest.param(["bad.csv"], "bad.csv:3: gpt: 'good' found, expected a number or nothing", id="a-word"),
-        pytest.param(["run", "--weights", "a=1"], "--weights: 'a=1' found, expected resonation=", id="weights"),
+        pytest.param(
+            ["run", "--fusion", "weighted-mean", "--weights", "a=1"],
+            "--weights: 'a=1' found, expected resonation=",
+            id="weights",
+        ),
     ],
 )
 def test_mistakes_are_a_line_each(perm: Perm, arguments: list[str], said: str) -> None:

@@ -129,7 +129,7 @@ def test_a_run_of_an_earlier_release_is_held_against_all_its_dialogues(perm: Per
 
 def edited(folder: Path, kind: str) -> Path:
     """Return a copy of the shipped rubrics or templates with one word changed that one dimension is asked with."""
-    copy = Path(shutil.copytree(shipped(kind), folder / kind))
+    copy = Path(shutil.copytree(shipped(kind) / ("perm" if kind == "rubrics" else "en"), folder / kind))
     path = copy / ("reception.yaml" if kind == "rubrics" else "seeker.jinja")
     text = path.read_text()
     changed = text.replace("Hurt or shut out", "Hurt or left out") if kind == "rubrics" else text + "{# another #}"

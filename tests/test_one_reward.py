@@ -165,7 +165,7 @@ def test_the_parts_are_those_of_the_offline_reward(
     (result,) = Perm().score_now([Item(query=QUERY, reply=written_by_policy("analysed"), **ABOUT)])
 
     named = ("dialogue_id", "system")
-    parts = {name: getattr(result.parts, name) for name in offline}
+    parts = result.parts.record()
     assert {name: parts[name] for name in offline if name not in named} == {
         name: value for name, value in offline.items() if name not in named
     }

@@ -10,10 +10,10 @@ import pytest
 
 from perm_cli.errors import SettingsError
 from perm_cli.integrations import trl
-from perm_cli.integrations.trl import PARTS, make_parts, make_reward, part_of
+from perm_cli.integrations.trl import make_parts, make_reward, part_of, parts_of
 from perm_cli.reward import Item, Perm
-from perm_cli.rewards.reward import Recipe
 from tests.loopback import Loopback, loopback
+from tests.makers import FORMULA
 from tests.rewarding import DIMENSIONS, asking, garbled
 
 PROMPTS = ["I failed.", "I failed.", "I lost my dog."]
@@ -88,7 +88,7 @@ async def test_parts_share_one_judgement_and_are_logged_and_watched_once() -> No
         assert calls == len(server.requests) == 2 * DIMENSIONS
         assert perm.signs is not None
         assert perm.signs.replies == 3
-    assert [part.__name__ for part in parts] == [f"perm_{name}" for name in PARTS]
+    assert [part.__name__ for part in parts] == [f"perm_{name}" for name in parts_of(FORMULA)]
     assert [len(each) for each in found] == [3] * 5
     assert list(trainer.extras) == ["perm"]
 
@@ -112,7 +112,8 @@ async def test_parts_sum_to_the_reward_with_its_mean_of_three() -> None:
     with loopback() as server, asking(server, **settings) as perm:
         whole = await trl.perm_reward(PROMPTS, COMPLETIONS, perm=perm, **trainer.columns)
         columns = [
-            await trl.part_reward(PROMPTS, COMPLETIONS, part=part, perm=perm, **trainer.columns) for part in PARTS
+            await trl.part_reward(PROMPTS, COMPLETIONS, part=part, perm=perm, **trainer.columns)
+            for part in parts_of(FORMULA)
         ]
 
     for reward, *parts in zip(whole, *columns, strict=True):
@@ -124,7 +125,7 @@ async def test_parts_sum_to_the_reward_with_its_mean_of_three() -> None:
 async def test_a_reply_that_says_nothing_has_the_lowest_of_every_part() -> None:
     """So that their sum is the least that any reply can have: 3 times 0.2, and all of the bystander's half."""
     with loopback() as server, asking(server) as perm:
-        found = [(await trl.part_reward(["q"], [""], part=part, perm=perm))[0] for part in PARTS]
+        found = [(await trl.part_reward(["q"], [""], part=part, perm=perm))[0] for part in parts_of(FORMULA)]
 
     assert found == [0.2, 0.2, 0.2, -0.5, 0.0]
     assert sum(each or 0.0 for each in found) == pytest.approx(0.1)
@@ -135,7 +136,7 @@ async def test_a_missing_score_is_a_missing_part_and_no_other() -> None:
     """TRL leaves None out of its group; the parts that are known still teach."""
     with loopback(garbled) as server, asking(server, reask=0) as perm:
         whole = await trl.perm_reward(["q"], ["r"], perm=perm)
-        parts = {part: (await trl.part_reward(["q"], ["r"], part=part, perm=perm))[0] for part in PARTS}
+        parts = {part: (await trl.part_reward(["q"], ["r"], part=part, perm=perm))[0] for part in parts_of(FORMULA)}
 
     assert whole == [None]
     assert [name for name, value in parts.items() if value is None] == ["resonation"]
@@ -146,7 +147,7 @@ def test_a_bystander_that_does_not_count_takes_nothing() -> None:
     with loopback() as server, asking(server, bystander_coef=0.0) as perm:
         (result,) = perm.score_now([Item(reply="")])
 
-    assert part_of(result, "bystander_penalty", Recipe(coefficients={"bystander": 0.0})) == 0.0
+        assert part_of(result, "bystander_penalty", perm.formula) == 0.0
 
 
 FUNCTIONS = ["perm_reward", "resonation_reward", "expression_reward", "reception_reward", "bystander_penalty"]

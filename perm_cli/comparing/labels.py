@@ -137,7 +137,7 @@ def _beside(judged: Scores, labels: Scores) -> Scores:
         if name in labels.tables:
             tables[name][rows, judges:] = labels.tables[name]
     raters = [*judged.raters, *people]
-    return Scores(items=judged.items, raters=raters, tables=tables, people=judged.people | set(people))
+    return replace(judged, raters=raters, tables=tables, people=judged.people | set(people))
 
 
 def _at_levels(scores: Scores, by_turn: set[bool]) -> Scores:

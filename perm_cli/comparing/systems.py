@@ -204,11 +204,10 @@ def collapsed(scores: Scores) -> Scores:
     """Return the scores of whole dialogues: for each system and dialogue the mean over its turns."""
     keys, codes = numbered([f"{item.dialogue_id}\x00{item.system}" for item in scores.items])
     firsts = np.unique(codes, return_index=True)[1]
-    return Scores(
+    return replace(
+        scores,
         items=[scores.items[place]._replace(turn=0) for place in firsts],
-        raters=scores.raters,
         tables={name: means_by(codes, len(keys), table) for name, table in scores.tables.items()},
-        people=scores.people,
     )
 
 

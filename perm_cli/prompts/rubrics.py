@@ -333,7 +333,7 @@ class Wording:
     """
     What a dimension asked, as a run has kept its text; of a text that is no rubric, the text itself is the question.
 
-    `columns` and `rows` are the words of its scale; `top` is the highest score, None if it is not known.
+    `columns` and `rows` are the words of its scale.
     """
 
     title: str
@@ -341,7 +341,6 @@ class Wording:
     perspective: str = ""
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
-    top: float | None = None
 
 
 Wordings = Mapping[str, Wording]
@@ -360,7 +359,6 @@ def wording_of(name: str, text: str) -> Wording:
         perspective=found.perspective,
         columns=columns,
         rows=rows,
-        top=found.bounds[1],
     )
 
 

@@ -11,7 +11,7 @@ from perm_cli.comparing.from_runs import REWARD, RunScores
 from perm_cli.comparing.side_by_side import ranges_of
 from perm_cli.comparing.table import mean_of
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.prompts.rubrics import Wordings, wordings_of
+from perm_cli.prompts.rubrics import Pack, default_pack
 from perm_cli.ratings.rating import is_settled
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.quotes import quotes_in
@@ -91,7 +91,7 @@ def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_
     found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)
     for run in runs.runs:
         folder = RunFolder(run)
-        asked = wordings_of(folder.record["settings"])
+        packs = folder.packs()
         for row in folder.rows():
             place, rater = (row["dialogue_id"], row["system"]), runs.rater_of(row["judge"], row["settings"])
             if place not in places or rater is None:
@@ -99,14 +99,15 @@ def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_
             own = found[place]
             key = (row["turn"], rater, row["sample"], row["dimension"])
             if key not in own or _is_settled(row) or not _is_settled(own[key]):
-                own[key] = row | {"rater": rater, "raw": ""} | _scale(row["dimension"], asked.get(row["settings"], {}))
+                own[key] = row | {"rater": rater, "raw": ""} | _scale(row["dimension"], packs.get(row["settings"]))
     return {place: list(own.values()) for place, own in found.items()}
 
 
-def _scale(dimension: str, wordings: Wordings) -> dict[str, Any]:
-    order = list(wordings)
-    top = wordings[dimension].top if dimension in wordings else None
-    return {"rank": order.index(dimension) if dimension in order else len(order), "top": top}
+def _scale(dimension: str, pack: Pack | None) -> dict[str, Any]:
+    dimensions = (pack or default_pack()).dimensions
+    known = dimensions.get(dimension)
+    rank = list(dimensions).index(dimension) if known else len(dimensions)
+    return {"rank": rank, "top": known.bounds[1] if known else None}
 
 
 def _is_settled(row: _Row) -> bool:

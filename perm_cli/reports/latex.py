@@ -14,8 +14,7 @@ from perm_cli.comparing.from_runs import RunScores
 from perm_cli.comparing.side_by_side import Comparison
 from perm_cli.comparing.systems import Leaderboard
 from perm_cli.errors import SettingsError
-from perm_cli.prompts.rubrics import load_rubrics
-from perm_cli.prompts.shipped import shipped
+from perm_cli.prompts.rubrics import default_pack
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.compared import agreement_table, board_table, pair_table
 from perm_cli.reports.figures import counted
@@ -179,7 +178,7 @@ def judged_by(runs: RunScores | None) -> dict[str, str]:
     records: dict[str, Mapping[str, Any]] = {}
     for run in runs.runs if runs else ():
         records |= RunFolder(run).record["settings"]
-    ours = load_rubrics(shipped("rubrics")).digest
+    ours = default_pack().digest
     return {
         each.rater: "; ".join(filter(None, (_rubrics(records.get(each.settings, {}), ours), each.caveat)))
         for each in (runs.health if runs else ())

@@ -175,9 +175,9 @@ def _found(configuration: Configuration, wishes: Mapping[str, Any]) -> dict[str,
     }
     known = {name: value for name, value in variables.items() if name in _NAMES or _COEFFICIENT.fullmatch(name)}
     said = (
-        _checked(_spelled(configuration.reward), f"{configuration.path}: reward."),
-        _checked(_spelled(known), "PERM_", upper=True),
-        _checked(_spelled(wishes), ""),
+        _checked(configuration.reward, f"{configuration.path}: reward."),
+        _checked(known, "PERM_", upper=True),
+        _checked(wishes, ""),
     )
     return {name: value for each in said for name in _NAMES if (value := getattr(each, name)) is not None}
 
@@ -257,12 +257,12 @@ def _check_variables() -> None:
 def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> Wishes:
     for name, value in values.items():
         where = f"{place}{name.upper() if upper else one_line(name, 60)}"
-        if name not in _NAMES:
+        if name not in _NAMES and not _COEFFICIENT.fullmatch(name):
             raise SettingsError(f"{where}: no such setting, expected {expected_name(name, _NAMES)}")
         if isinstance(value, bool):  # which would be read as 1 or 0
             raise SettingsError(f"{where}: {str(value).lower()} found, expected a number or text")
     try:
-        return TypeAdapter(Wishes).validate_python(dict(values))
+        return TypeAdapter(Wishes).validate_python(_spelled(values))
     except ValidationError as error:
         name, said = finding_of(error.errors(include_url=False)[0])
         raise SettingsError(f"{place}{name.upper() if upper else name}: {said}") from error
