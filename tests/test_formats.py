@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from perm_cli.dialogues.check import Census, check_dialogues, read_dialogues
 from perm_cli.dialogues.dialogue import Dialogue, Turn, judged_turns
-from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.roles import ROLE_NAMES, read_roles
 from perm_cli.dialogues.files.sources import MAX_LINE_BYTES, Source, forget, source_of, stem_of, told_apart
-from perm_cli.dialogues.files.talk import ROLE_NAMES
 from perm_cli.errors import InputError, PermError, SettingsError
 
 ASKS = {"role": "seeker", "text": "I lost my job."}

@@ -8,9 +8,9 @@ import pytest
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.columns import Columns, read_columns
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import MAX_GROUP
 from perm_cli.dialogues.files.sources import Source
-from perm_cli.dialogues.formats.tabular import ROLES
+from perm_cli.dialogues.files.steps import MAX_GROUP
+from perm_cli.dialogues.formats.csv import ROLES
 from perm_cli.errors import SettingsError
 from tests.test_formats import OTHER_NAMES, census_of, lines, native, read, refusal, saved, told
 from tests.test_formats_containers import parquet
@@ -270,7 +270,7 @@ def test_what_is_wrong_with_the_columns_is_named(source: Any, reading: Reading, 
 
 def test_a_dialogue_without_end_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wrong column of ids makes all rows one dialogue."""
-    monkeypatch.setattr("perm_cli.dialogues.files.records.MAX_GROUP", 3)
+    monkeypatch.setattr("perm_cli.dialogues.files.steps.MAX_GROUP", 3)
     rows = [said("assistant", TOLD, conv=conv) for conv in ("a", *"bbbbb", "c")]
 
     assert MAX_GROUP > 1000

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
-from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, source_of
 from tests.test_formats import ALL_NAMES, NO_WORD, OTHER_NAMES, census_of, lines, read, refusal, saved, told
 

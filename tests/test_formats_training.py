@@ -9,7 +9,8 @@ import pytest
 
 from perm_cli.dialogues.check import read_dialogues
 from perm_cli.dialogues.dialogue import Dialogue, Turn
-from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, source_of, told_apart
 from tests.test_formats import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
 

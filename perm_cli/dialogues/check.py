@@ -9,12 +9,12 @@ from sqlite3 import Connection
 from perm_cli.dialogues.dialogue import Dialogue, judged_turns
 from perm_cli.dialogues.files.containers import kind_of
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Found, Made
-from perm_cli.dialogues.files.rows import shown
 from perm_cli.dialogues.files.sources import Remark, Source
-from perm_cli.dialogues.formats.registry import batches, read_made
+from perm_cli.dialogues.files.steps import Found, Made
+from perm_cli.dialogues.recognition import batches, read_made
 from perm_cli.disk import scratch
 from perm_cli.errors import SHOWN_PROBLEMS, InputChanged, InputError, Problem
+from perm_cli.findings import shown
 
 _NUMBER = re.compile(r"\d+")
 _HOLDS = {

@@ -15,7 +15,7 @@ import orjson
 
 from perm_cli.dialogues.files.bounds import excess_of, most_unpacked
 from perm_cli.dialogues.files.documents import loads
-from perm_cli.dialogues.files.records import Item, Row
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import Source
 from perm_cli.errors import Problem
 from perm_cli.text import one_line
@@ -32,7 +32,7 @@ class _MemberError(ValueError):
     """Say what is wrong with a member."""
 
 
-def rows_of_log(source: Source) -> Iterator[Item]:
+def rows_of_log(source: Source) -> Iterator[Record]:
     """Yield a log for each sample that holds only this sample, as if it were one of the unzipped logs."""
     with source.path.open("rb") as stream:
         try:
@@ -44,7 +44,7 @@ def rows_of_log(source: Source) -> Iterator[Item]:
             yield from _rows(source, stream, archive)
 
 
-def _rows(source: Source, stream: BinaryIO, archive: ZipFile) -> Iterator[Item]:
+def _rows(source: Source, stream: BinaryIO, archive: ZipFile) -> Iterator[Record]:
     # Of two members of one name the later counts: a log grows at its end.
     members = {member.filename: member for member in archive.infolist()}
     header = next((members[name] for name in _HEADERS if name in members), None)

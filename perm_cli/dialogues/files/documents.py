@@ -8,8 +8,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from perm_cli.dialogues.files.bounds import excess_of, most_unpacked
-from perm_cli.dialogues.files.records import Item, Row
-from perm_cli.dialogues.files.rows import shown
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import (
     BOM,
     MAX_LINE_BYTES,
@@ -21,12 +20,13 @@ from perm_cli.dialogues.files.sources import (
     wrong_byte,
 )
 from perm_cli.errors import Problem
+from perm_cli.findings import shown
 from perm_cli.text import one_line
 
 MAX_DOCUMENT_BYTES = 2**30
 
 
-def rows_of_lines(source: Source, stream: BinaryIO) -> Iterator[Item]:
+def rows_of_lines(source: Source, stream: BinaryIO) -> Iterator[Record]:
     """Yield a row a line."""
     for item in lines_of(source, stream):
         yield _row(item, source) if isinstance(item, Line) else item
@@ -46,7 +46,7 @@ def is_document(stream: BinaryIO) -> bool:
         return goes_on or not any(line.strip() for line in iter(lambda: stream.readline(MAX_LINE_BYTES), b""))
 
 
-def rows_of_document(source: Source, stream: BinaryIO) -> Iterator[Item]:
+def rows_of_document(source: Source, stream: BinaryIO) -> Iterator[Record]:
     """Yield the objects of a list, or the one object that the document is; all of it is in memory meanwhile."""
     most = most_unpacked(source.path.stat().st_size, MAX_DOCUMENT_BYTES)
     text = stream.read(most + 1)
@@ -86,7 +86,7 @@ def loads(text: bytes) -> Any:
         raise error from None
 
 
-def _rows(source: Source, document: object) -> Iterator[Item]:
+def _rows(source: Source, document: object) -> Iterator[Record]:
     if isinstance(document, dict):
         yield Row(source.name, 1, document, is_line=False)
         return
@@ -125,7 +125,7 @@ def _row(line: Line, source: Source) -> Row | Problem:
     return Row(source.name, line.number, fields)
 
 
-def rows_of_text(source: Source, stream: BinaryIO) -> Iterator[Item]:
+def rows_of_text(source: Source, stream: BinaryIO) -> Iterator[Record]:
     """Yield the row that a transcript is."""
     text = stream.read(MAX_LINE_BYTES + 1)
     if len(text) > MAX_LINE_BYTES:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from perm_cli.dialogues.files.bounds import OutOfProportion, most_unpacked
-from perm_cli.dialogues.files.records import Item, Row
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import Source
 from perm_cli.errors import Problem
 from perm_cli.text import one_line
@@ -17,7 +17,7 @@ JSON_COLUMNS = ("labels", "meta")
 _ROWS = 64  # in memory at a time, each of which may hold a long text
 
 
-def rows_of_parquet(source: Source) -> Iterator[Item]:
+def rows_of_parquet(source: Source) -> Iterator[Record]:
     """Yield the rows of a Parquet file; what is missing in a row is null in a table."""
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra

@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from perm_cli.dialogues.files.records import Item, Row
-from perm_cli.dialogues.files.rows import shown
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import (
     MAX_LINE_BYTES,
     Line,
@@ -19,6 +18,7 @@ from perm_cli.dialogues.files.sources import (
     wrong_byte,
 )
 from perm_cli.errors import Problem
+from perm_cli.findings import shown
 from perm_cli.text import one_line
 
 # EmpatheticDialogues writes its commas as `_comma_` and quotes nothing; some of its lines go on behind the last column.
@@ -65,7 +65,7 @@ class _Lines:
             line = self._next()
 
 
-def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Item]:
+def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Record]:
     """Yield the rows below the header, all cells as text."""
     lines = _Lines(source, stream)
     is_quoted = not lines.first.startswith(_UNQUOTED) or _quotes(source, lines.first.count(",") + 1)
@@ -113,7 +113,7 @@ def _records(lines: _Lines, *, is_quoted: bool) -> Iterator[list[str] | str]:
         yield one_line(str(error).partition(" - ")[0])
 
 
-def _row(source: Source, number: int, header: Sequence[str], cells: Sequence[str], *, is_quoted: bool) -> Item:
+def _row(source: Source, number: int, header: Sequence[str], cells: Sequence[str], *, is_quoted: bool) -> Record:
     if len(cells) != len(header) and (is_quoted or len(cells) < len(header)):
         return Problem(source.name, number, "", f"{len(cells)} cells found, expected {len(header)}, as in the header")
     return Row(source.name, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})

@@ -7,115 +7,67 @@ Everything is a stream. What is no row is passed through at its place, so that n
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.dialogues.files.packing import bare_name
-from perm_cli.dialogues.files.rows import RoleMap, RowError
-from perm_cli.dialogues.files.sources import Remark, stem_of
+from perm_cli.dialogues.files.roles import RoleMap
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.sources import Remark
 from perm_cli.dialogues.files.talk import Said
 from perm_cli.errors import Problem
-from perm_cli.text import one_line
 
 MAX_GROUP = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """
-    One object of a file: it `is_line` `number`, or record `number` of a document, found there at `path`.
-
-    The dialogue of a row that `is_whole` is all that its file holds.
-    """
-
-    source: str
-    number: int
-    fields: Mapping[str, Any]
-    path: str = ""
-    is_line: bool = True
-    is_whole: bool = False
-
-    @property
-    def own_id(self) -> str:
-        """Return what a dialogue is called that has no id: after its file and line."""
-        return f"{bare_name(self.source)}:{self.number}"
-
-    @property
-    def stem(self) -> str:
-        """Return the name of the file without folder and endings."""
-        return stem_of(self.source)
-
-    @property
-    def place(self) -> str:
-        """Return where the row stands, for messages."""
-        return ": ".join(filter(None, (f"{self.source}:{self.number}" if self.is_line else self.source, self.path)))
-
-    def part(self, path: str, fields: Mapping[str, Any]) -> "Row":
-        """Return a part of this row as one of its own."""
-        return replace(self, fields=fields, path=self._below(one_line(path, 100)))
-
-    def problem(self, field: str, message: str) -> Problem:
-        """Return a problem at this row."""
-        return Problem(self.source, self.number if self.is_line else 0, self._below(one_line(field)), message)
-
-    def problems(self, error: RowError) -> Iterator[Problem]:
-        """Yield what is wrong with this row."""
-        return (self.problem(field, message) for field, message in error.findings)
-
-    def _below(self, field: str) -> str:
-        return f"{self.path}{'.' * bool(self.path and field and not field.startswith('['))}{field}"
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
-    """Hold a dialogue and the row that it comes from, the first if there are several."""
+    """A dialogue, and the row that it comes from, the first if there are several."""
 
     dialogue: Dialogue
     row: Row
 
 
-Item = Row | Problem | Remark
 Made = Found | Problem | Remark
 
 
 class NothingToJudge(ValueError):  # noqa: N818 - nothing is wrong with the file
-    """Say why a record is passed over: the file is as it should be, but nobody answers anybody there."""
+    """The reason why a record is passed over: the file is as it should be, but nobody answers anybody there."""
 
 
 def one_a_row(
-    items: Iterable[Item], to_dialogue: Callable[[Mapping[str, Any], RoleMap, str], Dialogue], roles: RoleMap
+    records: Iterable[Record], to_dialogue: Callable[[Mapping[str, Any], RoleMap, str], Dialogue], roles: RoleMap
 ) -> Iterator[Made]:
     """Yield a dialogue a row, by a function that knows of fields, role names and an id to fall back on."""
-    return each_row(items, lambda row: to_dialogue(row.fields, roles, row.own_id))
+    return each_row(records, lambda row: to_dialogue(row.fields, roles, row.own_id))
 
 
-def each_row(items: Iterable[Item], to_dialogue: Callable[[Row], Dialogue]) -> Iterator[Made]:
+def each_row(records: Iterable[Record], to_dialogue: Callable[[Row], Dialogue]) -> Iterator[Made]:
     """Yield a dialogue a row; rows with nothing to judge are counted, and that is said at the end."""
     passed = Passed()
-    for item in items:
-        if isinstance(item, Row):
-            yield from passed.made(item, partial(to_dialogue, item))
+    for record in records:
+        if isinstance(record, Row):
+            yield from passed.made(record, partial(to_dialogue, record))
         else:
-            yield item
+            yield record
     yield from passed.told()
 
 
-def split(items: Iterable[Item], parts: Callable[[Row], Iterable[Row]]) -> Iterator[Item]:
+def split(records: Iterable[Record], parts: Callable[[Row], Iterable[Row]]) -> Iterator[Record]:
     """Yield the parts of rows that hold several dialogues."""
-    for item in items:
-        if not isinstance(item, Row):
-            yield item
+    for record in records:
+        if not isinstance(record, Row):
+            yield record
             continue
         try:
-            yield from parts(item)
+            yield from parts(record)
         except RowError as error:
-            yield from item.problems(error)
+            yield from record.problems(error)
 
 
 def each_group(
-    items: Iterable[Item],
+    records: Iterable[Record],
     key: Callable[[Row], Hashable],
     said: Callable[[Row], Said | None],
     to_dialogue: Callable[[Sequence[Row], Sequence[Said | None]], Dialogue],
@@ -126,7 +78,7 @@ def each_group(
     A dialogue with a wrong row is not made, and all its wrong rows are named.
     """
     passed = Passed()
-    for group in _groups(items, key):
+    for group in _groups(records, key):
         if not isinstance(group, list):
             yield group
             continue
@@ -138,22 +90,22 @@ def each_group(
     yield from passed.told()
 
 
-def _groups(items: Iterable[Item], key: Callable[[Row], Hashable]) -> Iterator[list[Row] | Problem | Remark]:
+def _groups(records: Iterable[Record], key: Callable[[Row], Hashable]) -> Iterator[list[Row] | Problem | Remark]:
     group: list[Row] = []
     current: Hashable = None
     count = 0
-    for item in items:
-        own = _key(item, key) if isinstance(item, Row) else item
+    for record in records:
+        own = _key(record, key) if isinstance(record, Row) else record
         if isinstance(own, list):
             yield from own
-        elif not isinstance(item, Row):
-            yield item
+        elif not isinstance(record, Row):
+            yield record
         else:
             if group and own != current:
                 yield _group(group, count)
                 group, count = [], 0
             current, count = own, count + 1
-            group += [item] * (count <= MAX_GROUP)
+            group += [record] * (count <= MAX_GROUP)
     if group:
         yield _group(group, count)
 
