@@ -123,11 +123,11 @@ def text_of_part(part: object) -> str | None:
     """Return the words in one part of a message, none for thinking and tool traffic, None if it is no text."""
     if isinstance(part, str):
         return part
-    kind = part.get("type") if isinstance(part, Mapping) else None
-    text = part.get(_WORDS.get(str(kind), "")) if isinstance(part, Mapping) else None
-    if isinstance(text, str):
-        return text
-    return "" if isinstance(kind, str) and kind in _UNSAID else None
+    if not isinstance(part, Mapping):
+        return None
+    kind = str(part.get("type", "text"))
+    text = part.get(_WORDS.get(kind, ""))
+    return text if isinstance(text, str) else "" if kind in _UNSAID else None
 
 
 def is_tool_traffic(value: object) -> bool:
