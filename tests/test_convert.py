@@ -261,5 +261,5 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
     """It is an extra."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
-    with pytest.raises(PermError, match="pip install pyarrow"):
+    with pytest.raises(PermError, match=r"pip install 'perm-cli\[parquet\]'"):
         written("out.parquet", read(saved(lines(native()))))

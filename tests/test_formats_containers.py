@@ -326,7 +326,7 @@ def test_without_its_package_zstandard_is_no_traceback(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "backports", None)
 
     assert refusal(saved(b"", "d.jsonl.zst")) == told(
-        "d.jsonl.zst: a .zst file found, expected backports.zstd to unpack it: pip install 'perm-cli[zstd]'"
+        "d.jsonl.zst: backports.zstd not found, expected it for .zst files: pip install 'perm-cli[zstd]'"
     )
 
 
@@ -607,7 +607,7 @@ def test_without_pyarrow_its_name_is_said(name: str, monkeypatch: pytest.MonkeyP
     content = zstandard_member(b"{}") if name == "d.eval" else b"PAR1"
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
-    assert "pip install pyarrow" in refusal(saved(content, name))
+    assert "pip install 'perm-cli[parquet]'" in refusal(saved(content, name))
 
 
 @pytest.mark.parametrize(

@@ -267,6 +267,6 @@ def is_ratings_file(path: Path) -> bool:
     source = source_of(str(path)) if path.is_file() else None
     if not source or kind_of(source) != "table":
         return False
-    with suppress(OSError, ImportError, UnicodeDecodeError, *broken()):  # what reads the dialogues says it
+    with suppress(OSError, SettingsError, UnicodeDecodeError, *broken()):  # what reads the dialogues says it
         return not {name.lower() for name in header_of(source)} & _TEXTS
     return False

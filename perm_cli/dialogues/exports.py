@@ -14,6 +14,7 @@ import orjson
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import HEADER, guarded
+from perm_cli.dialogues.files.parquet import JSON_COLUMNS, arrow
 from perm_cli.disk import rewriting
 from perm_cli.errors import SettingsError
 from perm_cli.text import one_line
@@ -37,7 +38,7 @@ def write_rows(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
 
 def write_rows_parquet(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
     """Write rows as Parquet; they are held in memory, since a column's type is known at the end only."""
-    pa, pq = _arrow()
+    pa, pq = arrow()
     pq.write_table(pa.Table.from_pylist(list(rows)), stream, compression="zstd")
 
 
@@ -65,7 +66,7 @@ def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
 
 def write_parquet(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
     """Write a dialogue a row; labels and meta, which have no type for all rows, go in as JSON."""
-    pa, pq = _arrow()
+    pa, pq = arrow()
     text = pa.string()
     turns = pa.list_(pa.struct([("role", text), ("text", text), ("analysis", text)]))
     names = ("id", "system", "scenario", "persona", "turns", "labels", "meta")
@@ -97,15 +98,6 @@ def writer_of(path: Path) -> Callable[[Iterable[Dialogue], BinaryIO], None]:
         raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}, or -") from None
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
-    except ImportError as error:
-        raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
-    return pa, pq
-
-
 @contextmanager
 def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     """Open a file to write it, as `files.rewriting` does; raise `SettingsError` if it is there and not by `force`."""
@@ -135,7 +127,7 @@ def _json(value: Mapping[str, Any]) -> str:
 
 def _columns(dialogue: Dialogue) -> dict[str, Any]:
     row: dict[str, Any] = orjson.loads(orjson.dumps(dialogue))
-    return row | {name: orjson.dumps(row[name]).decode() for name in ("labels", "meta")}
+    return row | {name: orjson.dumps(row[name]).decode() for name in JSON_COLUMNS}
 
 
 def _parts(dialogue: Dialogue) -> Iterator[str]:

@@ -15,6 +15,7 @@ import orjson
 
 from perm_cli.dialogues.files.bounds import excess_of, most_unpacked
 from perm_cli.dialogues.files.documents import loads
+from perm_cli.dialogues.files.parquet import arrow
 from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import Source
 from perm_cli.errors import Problem
@@ -29,7 +30,7 @@ _LOCAL_HEADER_BYTES = 30
 
 
 class _MemberError(ValueError):
-    """Say what is wrong with a member."""
+    """What is wrong with a member."""
 
 
 def rows_of_log(source: Source) -> Iterator[Record]:
@@ -105,10 +106,7 @@ def _content(stream: BinaryIO, archive: ZipFile, member: ZipInfo) -> bytes:
 
 
 def _zstandard(stream: BinaryIO, member: ZipInfo, most: int) -> bytes:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise _MemberError("Zstandard compression found, expected pyarrow to unpack it: pip install pyarrow") from error
+    pa, _ = arrow()
     stream.seek(member.header_offset)
     local = stream.read(_LOCAL_HEADER_BYTES)
     lengths = local[_NAME_LENGTHS]

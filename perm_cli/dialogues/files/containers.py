@@ -10,7 +10,7 @@ from perm_cli.dialogues.files.parquet import rows_of_parquet
 from perm_cli.dialogues.files.rows import Record
 from perm_cli.dialogues.files.sources import BOM, Source, opened
 from perm_cli.dialogues.files.tables import rows_of_table
-from perm_cli.errors import Problem
+from perm_cli.errors import Problem, SettingsError
 from perm_cli.text import one_line
 
 Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
@@ -58,9 +58,8 @@ def read_rows(source: Source, otherwise: Kind = "lines") -> Iterator[Record]:
         yield Problem(source.name, 0, "", f"no such file found, expected a {noun} file")
     except IsADirectoryError:
         yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
-    except ImportError:
-        what = "a .zst file found, expected backports.zstd to unpack it: pip install 'perm-cli[zstd]'"
-        yield Problem(source.name, 0, "", what)
+    except SettingsError as error:  # a library is missing
+        yield Problem(source.name, 0, "", str(error))
     except UnicodeDecodeError as error:
         yield Problem(source.name, 0, "", f"broken UTF-16 found ({error.reason}), expected whole characters")
     except broken() as error:
