@@ -21,7 +21,7 @@ from perm_cli.dialogues.files.cells import guarded, unguarded
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.sources import BOM, source_of
 from perm_cli.errors import PermError
-from tests.test_formats import lines, messages, native, read, saved
+from tests.dialogue_files import lines, messages, native, read, saved
 
 ROWS = [
     native(

@@ -12,9 +12,22 @@ from perm_cli.dialogues.files.sources import Source
 from perm_cli.dialogues.files.steps import MAX_GROUP
 from perm_cli.dialogues.formats.csv import ROLES
 from perm_cli.errors import SettingsError
-from tests.test_formats import OTHER_NAMES, census_of, lines, native, read, refusal, saved, told
-from tests.test_formats_containers import parquet
-from tests.test_formats_foreign import ASKED, TOLD, seeker, supporter, table
+from tests.dialogue_files import (
+    ASKED,
+    OTHER_NAMES,
+    TOLD,
+    census_of,
+    lines,
+    native,
+    parquet,
+    read,
+    refusal,
+    saved,
+    seeker,
+    supporter,
+    table,
+    told,
+)
 
 
 def by(columns: str, **reading: Any) -> Reading:

@@ -12,7 +12,7 @@ from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, source_of, told_apart
-from tests.test_formats import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
+from tests.dialogue_files import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD, MORE, THEN = "The bread burned.", "That smell stays for days.", "It does.", "Open a window."
 USER, BOT = {"role": "user", "content": ASKED}, {"role": "assistant", "content": TOLD}
