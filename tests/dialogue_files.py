@@ -75,8 +75,8 @@ def census_of(*sources: Source, reading: Reading | None = None) -> list[Census]:
 
 ALL_NAMES = ", ".join(ROLE_NAMES)
 OTHER_NAMES = "(other names: --roles seeker=…,supporter=…)"
-NO_WORD = "d.jsonl: 1 record passed over, the first at line 1: no reply with a word in it found, expected one to judge"
-UTF_8 = "expected UTF-8 (text of Windows: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8)"
+NO_WORD = "d.jsonl: 1 record passed over, the first at line 1: only empty replies found, expected at least one to judge"
+UTF_8 = "expected UTF-8 (Windows text: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8)"
 BOM = b"\xef\xbb\xbf"
 OWN = "id,role,text\n"
 PAIR = f"{OWN}d,seeker,I lost my job.\nd,supporter,That hurts.\n".encode()

@@ -13,7 +13,7 @@ from perm_cli.dialogues.files import archives
 from tests.dialogue_files import ids, read, refusal, saved, told
 from tests.published import log, sample
 
-NO_SAMPLES = "d.eval: samples: none found in a log of status None, expected at least one with a reply"
+NO_SAMPLES = "d.eval: samples: none found in a log with status None, expected at least one with a reply"
 
 
 def packed(*members: tuple[str, object], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -89,12 +89,12 @@ def test_a_log_in_zstandard_is_read() -> None:
         ),
         pytest.param(
             packed(EVAL[0]),
-            "d.eval: samples: none found in a log of status None, expected at least one with a reply",
+            "d.eval: samples: none found in a log with status None, expected at least one with a reply",
             id="no samples",
         ),
         pytest.param(
             packed(("header.json", b"{")),
-            "d.eval: header.json: wrong JSON found, expected one JSON object",
+            "d.eval: header.json: invalid JSON found, expected one JSON object",
             id="header",
         ),
         pytest.param(

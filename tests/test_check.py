@@ -63,7 +63,7 @@ def test_an_id_twice_for_one_system_names_both_places() -> None:
     rows = [native(system="gpt"), native(), native(system="gpt")]
 
     assert refusal(saved(lines(*rows))) == told(
-        "d.jsonl:3: id: 'd' found again (first at d.jsonl:1), expected an id once a system"
+        "d.jsonl:3: id: 'd' found again (first at d.jsonl:1), expected each id once per system"
     )
 
 
@@ -73,7 +73,7 @@ def test_an_id_twice_is_found_across_files() -> None:
     sources = [saved(lines(*rows), "a.jsonl"), saved(lines(rows[1]), "b.jsonl")]
 
     assert refusal(*sources) == told(
-        "b.jsonl:1: id: 'd' found again (first at a.jsonl:2), expected an id once a system"
+        "b.jsonl:1: id: 'd' found again (first at a.jsonl:2), expected each id once per system"
     )
 
 
@@ -113,8 +113,8 @@ def test_problems_of_all_files_are_told_at_once() -> None:
 
     assert refusal(*sources) == told(
         "a.jsonl:1: a list of 0 found, expected a JSON object",
-        "none.jsonl: no such file found, expected a JSONL file",
-        "c.jsonl: an empty file found, expected one JSON object a line",
+        "none.jsonl: no such file, expected a JSONL file",
+        "c.jsonl: an empty file found, expected one JSON object per line",
     )
 
 

@@ -202,7 +202,7 @@ def test_a_file_that_is_there_is_kept_unless_it_may_go() -> None:
     kept = Path("out.jsonl").read_text()
     convert("d.jsonl", out="out.jsonl", force=True)
 
-    assert str(raised.value) == "--out out.jsonl: a file found, expected a new name, or --force to write over it"
+    assert str(raised.value) == "--out out.jsonl: the file exists; use a new name, or --force to overwrite it"
     assert kept == "mine"
     assert read(source_of("out.jsonl")) == read(source_of("d.jsonl"))
 
@@ -223,13 +223,13 @@ def test_a_file_may_be_converted_in_its_place() -> None:
         pytest.param(
             lines(native()),
             "no/out.csv",
-            "--out no/out.csv: No such file or directory found, expected a file",
+            "--out no/out.csv: cannot be written: No such file or directory",
             id="folder",
         ),
         pytest.param(
             lines(native()),
             "out.xlsx",
-            "--out out.xlsx: expected a name that ends in .jsonl, .csv, .parquet, .md",
+            "--out out.xlsx: expected a file name that ends in .jsonl, .csv, .parquet, .md",
             id="end",
         ),
     ],

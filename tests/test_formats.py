@@ -184,13 +184,13 @@ def test_other_role_names_are_mapped(row: dict[str, Any], roles: str) -> None:
 
 
 FORMATS = (
-    "expected one of the formats native (one object a line with id and turns); messages (one object a line with "
-    "messages); paper (one object a line with persona.identity, scenario, dialogue and the model's output); or "
+    "expected one of the formats native (one object per line with id and turns); messages (one object per line with "
+    "messages); paper (one object per line with persona.identity, scenario, dialogue and the model's output); or "
     "mtbench, deepeval, sharegpt, eqbench3, esconv, empathetic, epitome, annomi, ieval, sage, inspect, promptfoo, "
     "batch, alpaca, completion, transcript, csv"
 )
-EMPTY = "d.jsonl: an empty file found, expected one JSON object a line"
-ONE_OBJECT = "expected one JSON object a line"
+EMPTY = "d.jsonl: an empty file found, expected one JSON object per line"
+ONE_OBJECT = "expected one JSON object per line"
 OUTPUTS = "expected the model's output in one of: output, completion, response"
 
 
@@ -198,16 +198,18 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
     ("content", "problems"),
     [
         pytest.param(
-            b'{"id":\n', [f"d.jsonl:1: wrong JSON found at column 7, near '{{\"id\":': {ONE_OBJECT}"], id="wrong JSON"
+            b'{"id":\n',
+            [f"d.jsonl:1: invalid JSON found at column 7, near '{{\"id\":': {ONE_OBJECT}"],
+            id="invalid JSON",
         ),
         pytest.param(
             b'{"id": NaN}',
-            [f"d.jsonl:1: wrong JSON found at column 8, near '{{\"id\": NaN}}' (NaN is not JSON): {ONE_OBJECT}"],
+            [f"d.jsonl:1: invalid JSON found at column 8, near '{{\"id\": NaN}}' (NaN is not JSON): {ONE_OBJECT}"],
             id="NaN",
         ),
         pytest.param(
             b'{"id": "\\ud800"}',
-            [f'd.jsonl:1: wrong JSON found at column 9, near \'{{"id": "\\\\ud800"}}\': {ONE_OBJECT}'],
+            [f'd.jsonl:1: invalid JSON found at column 9, near \'{{"id": "\\\\ud800"}}\': {ONE_OBJECT}'],
             id="lone surrogate escape",
         ),
         pytest.param(b'{"id": "a\xff"}', [f"d.jsonl:1: byte 0xff found at column 10, {UTF_8}"], id="not UTF-8"),
@@ -358,12 +360,12 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         ),
         pytest.param(
             b'   {"id":\n',
-            [f"d.jsonl:1: wrong JSON found at column 10, near '   {{\"id\":': {ONE_OBJECT}"],
+            [f"d.jsonl:1: invalid JSON found at column 10, near '   {{\"id\":': {ONE_OBJECT}"],
             id="indented JSON",
         ),
         pytest.param(
             b'{"id": "To Infinity",\n',
-            [f"d.jsonl:1: wrong JSON found at column 22, near 'Infinity\",': {ONE_OBJECT}"],
+            [f"d.jsonl:1: invalid JSON found at column 22, near 'Infinity\",': {ONE_OBJECT}"],
             id="a word of the text",
         ),
     ],

@@ -164,7 +164,7 @@ def test_turns_in_a_table_with_a_column_that_may_be_an_id_are_not_one_dialogue()
     """All conversations would be judged as one."""
     rows = [{"talk": str(n), "role": "user", "text": ASKED} for n in range(2)]
 
-    assert "expected one with the id (--columns id=…) (and 1 more like it)" in refusal(table(*rows))
+    assert "name the one that holds the id: --columns id=… (and 1 more like it)" in refusal(table(*rows))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,9 @@ def test_a_wrong_map_of_columns_names_the_pair(text: str, found: str) -> None:
 
 def test_columns_go_with_tables_only() -> None:
     """Another format knows its own fields."""
-    with pytest.raises(SettingsError, match="--columns: found with --format esconv, expected --format csv or none"):
+    with pytest.raises(
+        SettingsError, match="--columns cannot be used with --format esconv; leave --format out or pass csv"
+    ):
         by("id=a", format="esconv")
 
 
@@ -211,8 +213,8 @@ def test_columns_go_with_tables_only() -> None:
             lambda: table(said("assistant", TOLD)),
             by(f"{CONV},system=model,label.warmth=w"),
             [
-                "d.csv:2: no column 'model' found in any row, expected it (--columns system=…)",
-                "d.csv:2: no column 'w' found in any row, expected it (--columns label.warmth=…)",
+                "d.csv:2: no row has a column 'model' (--columns system=…)",
+                "d.csv:2: no row has a column 'w' (--columns label.warmth=…)",
             ],
             id="columns that are nowhere",
         ),
@@ -220,7 +222,7 @@ def test_columns_go_with_tables_only() -> None:
             lambda: table(said("assistant", TOLD)),
             by("id=conv,role=who"),
             [
-                f"d.csv:2: text: no such column found among {OURS}: expected one with the text (--columns text=…)",
+                f"d.csv:2: text: no such column among {OURS}; name the one that holds the text: --columns text=…",
             ],
             id="no column of text",
         ),
@@ -252,7 +254,7 @@ def test_columns_go_with_tables_only() -> None:
             by(CONV),
             [
                 "d.csv:4: who: no supporter turn found, expected at least one to judge",
-                "d.csv:5: id: 'a' found again (first at d.csv:2), expected an id once a system",
+                "d.csv:5: id: 'a' found again (first at d.csv:2), expected each id once per system",
             ],
             id="rows apart",
         ),
@@ -288,7 +290,7 @@ def test_a_dialogue_without_end_is_not_held_in_memory(monkeypatch: pytest.Monkey
 
     assert MAX_GROUP > 1000
     assert refusal(table(*rows), reading=by(CONV)) == told(
-        "d.csv:3: a dialogue of 5 rows found, expected at most 3: is the column of ids the right one?"
+        "d.csv:3: a dialogue of 5 rows found, expected at most 3: is the id column the right one?"
     )
 
 

@@ -114,12 +114,12 @@ from tests.published import (
         ),
         pytest.param(
             lambda: document(log() | {"status": "error", "samples": []}),
-            "d.json: samples: none found in a log of status 'error', expected at least one with a reply",
+            "d.json: samples: none found in a log with status 'error', expected at least one with a reply",
             id="inspect: no samples",
         ),
         pytest.param(
             lambda: document({"eval": {}, "status": "started"}),
-            "d.json: samples: none found in a log of status 'started', expected at least one with a reply",
+            "d.json: samples: none found in a log with status 'started', expected at least one with a reply",
             id="inspect: a header only",
         ),
         pytest.param(

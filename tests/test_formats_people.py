@@ -88,8 +88,8 @@ def test_cells_behind_the_last_column_are_left_out_with_a_remark() -> None:
     (census,) = census_of(write_empathetic())
 
     (remark,) = map(str, census.remarks)
-    assert remark.startswith("test.csv: 1 row with more cells than the header found, the first at line 3; ")
-    assert remark.endswith("the cells behind the last column are left out")
+    assert remark.startswith("test.csv: 1 row has more cells than the header, the first at line 3; ")
+    assert remark.endswith("the extra cells are ignored")
 
 
 @pytest.mark.parametrize("name", ["ed_original.csv", "ed_resaved.csv"])

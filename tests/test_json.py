@@ -75,15 +75,15 @@ def test_a_document_on_one_endless_line_is_read() -> None:
     ("content", "problem"),
     [
         pytest.param(
-            b"[1,\n2", "d.json:2: wrong JSON found at column 2, near '[1,\\n2': expected one JSON document", id="cut"
+            b"[1,\n2", "d.json:2: invalid JSON found at column 2, near '[1,\\n2': expected one JSON document", id="cut"
         ),
         pytest.param(b'[\n"a\xff"]', f"d.json:2: byte 0xff found at column 3, {UTF_8}", id="not UTF-8"),
-        pytest.param(b"", "d.json: an empty file found, expected a list of objects, or one", id="empty"),
-        pytest.param(b"[]", "d.json: an empty file found, expected a list of objects, or one", id="empty list"),
+        pytest.param(b"", "d.json: an empty file found, expected a list of objects, or one object", id="empty"),
+        pytest.param(b"[]", "d.json: an empty file found, expected a list of objects, or one object", id="empty list"),
         pytest.param(b"5", "d.json: 5 found, expected a list or an object", id="a number"),
         pytest.param(
             b'[\n{"id": "\\ud800"}]',
-            'd.json:2: wrong JSON found at column 9, near \'\\n{"id": "\\\\ud800"}]\': expected one JSON document',
+            'd.json:2: invalid JSON found at column 9, near \'\\n{"id": "\\\\ud800"}]\': expected one JSON document',
             id="half a character",
         ),
     ],
@@ -136,5 +136,5 @@ def test_a_large_document_of_what_people_say_is_loaded(said: str) -> None:
 def test_a_place_in_a_document_is_named_when_its_id_comes_again() -> None:
     """There are no lines to lead to."""
     assert refusal(saved(json.dumps([native(), native()]).encode(), "d.json")) == told(
-        "d.json: [1].id: 'd' found again (first at d.json: [0]), expected an id once a system"
+        "d.json: [1].id: 'd' found again (first at d.json: [0]), expected each id once per system"
     )

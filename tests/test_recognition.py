@@ -91,7 +91,7 @@ def test_a_table_on_standard_input_is_read_where_it_is_said_to_be_one(first: byt
     """Lines of text that are no JSON could be anything."""
     source = saved(first or PAIR, "stdin")
 
-    assert "wrong JSON" in refusal(source)
+    assert "invalid JSON" in refusal(source)
     if not first:
         assert [each.id for each in read(source, reading=Reading(format="csv"))] == ["d"]
 

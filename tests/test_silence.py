@@ -31,7 +31,7 @@ from tests.dialogue_files import (
 )
 from tests.published import ED_HEADER, annomi, epitome, eqbench3, esconv, ieval, log, sage, sample, sharegpt, task
 
-PASSED = "1 empty reply passed over, the first at {}: turn 2 says nothing to the seeker (--strict refuses it)"
+PASSED = "1 empty reply passed over, the first at {}: turn 2 has no text for the seeker (--strict refuses it)"
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_file_of_nothing_but_empty_replies_is_refused() -> None:
     """A run over it would come to nothing."""
     message = refusal(saved(lines(messages(USER, ASSISTANT | {"content": ""}))))
 
-    reason = "no reply with a word in it found, expected one to judge"
+    reason = "only empty replies found, expected at least one to judge"
     assert message == told(f"d.jsonl: 1 record passed over, the first at line 1: {reason}")
 
 

@@ -51,7 +51,7 @@ def test_a_problem_on_standard_input_is_named_so(monkeypatch: pytest.MonkeyPatch
     message = refusal(source)
     forget(source)
 
-    assert message == told("stdin: an empty file found, expected one JSON object a line")
+    assert message == told("stdin: an empty file found, expected one JSON object per line")
 
 
 def test_a_file_is_never_forgotten() -> None:
@@ -76,7 +76,7 @@ def test_blank_lines_count_as_lines_and_as_nothing_else() -> None:
     """An editor must lead to the line that a message names."""
     source = saved(b"\n" + lines(messages()) + b"  \n\n" + lines(messages()) + b"{")
 
-    assert refusal(source).startswith("d.jsonl:6: wrong JSON")
+    assert refusal(source).startswith("d.jsonl:6: invalid JSON")
 
 
 def test_a_last_line_without_an_end_is_read() -> None:
@@ -89,7 +89,7 @@ def test_a_byte_order_mark_is_read_with_a_remark() -> None:
     (census,) = census_of(saved(b"\xef\xbb\xbf" + lines(native())))
 
     assert census.dialogues == 1
-    assert list(map(str, census.remarks)) == ["d.jsonl:1: byte-order mark found, expected plain UTF-8; read without it"]
+    assert list(map(str, census.remarks)) == ["d.jsonl:1: byte-order mark found, expected plain UTF-8; ignored"]
 
 
 def test_windows_line_ends_are_read_with_one_remark() -> None:
@@ -99,7 +99,7 @@ def test_windows_line_ends_are_read_with_one_remark() -> None:
     (census,) = census_of(saved(rows.replace(b"\n", b"\r\n").replace(b"\r\n", b"\n", 1)))
 
     assert census.dialogues == 3
-    assert list(map(str, census.remarks)) == ["d.jsonl:2: CRLF line end found, expected LF; read all the same"]
+    assert list(map(str, census.remarks)) == ["d.jsonl:2: CRLF line ends found, expected LF; read anyway"]
 
 
 def test_remarks_do_not_come_between_dialogues() -> None:
@@ -207,11 +207,9 @@ GZIP = "expected a complete .gz file"
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        pytest.param(make_nothing, "none.jsonl: no such file found, expected a JSONL file", id="missing"),
+        pytest.param(make_nothing, "none.jsonl: no such file, expected a JSONL file", id="missing"),
         pytest.param(make_directory, "data: a directory found, expected a JSONL file", id="directory"),
-        pytest.param(
-            make_file_as_folder, "d.jsonl/d.jsonl: Not a directory found, expected a readable file", id="below a file"
-        ),
+        pytest.param(make_file_as_folder, "d.jsonl/d.jsonl: cannot be read: Not a directory", id="below a file"),
         pytest.param(
             make_cut_gzip,
             "d.gz: broken .gz data found (Compressed file ended before the end-of-stream marker was reached), " + GZIP,
@@ -246,7 +244,7 @@ def test_a_utf_16_table_is_read_with_a_remark(name: str, order: str) -> None:
     source = saved(gzip.compress(text) if name.lower().endswith("gz") else text, name)
 
     assert [str(each).partition(": ")[2] for each in census_of(source)[0].remarks] == [
-        "byte-order mark found, expected plain UTF-8; read without it"
+        "byte-order mark found, expected plain UTF-8; ignored"
     ]
     assert read(source)[0].turns[0].text == f"Öl, 🥖 {'é' * 9000}"
 
@@ -301,4 +299,4 @@ def test_a_file_that_is_not_there_is_named_by_its_kind(name: str, noun: str) -> 
     """The message fits what was asked for."""
     pytest.importorskip("pyarrow")
 
-    assert refusal(Source(name=name, path=Path(name))) == told(f"{name}: no such file found, expected a {noun} file")
+    assert refusal(Source(name=name, path=Path(name))) == told(f"{name}: no such file, expected a {noun} file")

@@ -104,7 +104,7 @@ def _kept(made: Made) -> Made:
     try:
         orjson.dumps([made.dialogue.labels, made.dialogue.meta])
     except orjson.JSONEncodeError:
-        return made.row.problem("", "objects or lists nested too deep found, expected a few levels")
+        return made.row.problem("", "objects or lists nested too deeply found, expected a few levels")
     return made
 
 

@@ -53,7 +53,7 @@ def without_silence(made: Iterable[Made], reading: Reading) -> Iterator[Made]:
             yield from (each.row.problem(f"turn {place}", reason) for place in silent)
             continue
         for place in silent:
-            replies.note(each.row, f"turn {place} says nothing to the seeker (--strict refuses it)")
+            replies.note(each.row, f"turn {place} has no text for the seeker (--strict refuses it)")
         yield from passed.made(each.row, partial(_spoken, dialogue))
     yield from replies.told()
     yield from passed.told()
@@ -76,7 +76,7 @@ def _spoken(dialogue: Dialogue) -> Dialogue:
     if len(turns) == len(dialogue.turns):
         return dialogue
     if all(turn.role == "seeker" for turn in turns):
-        raise NothingToJudge("no reply with a word in it found, expected one to judge")
+        raise NothingToJudge("only empty replies found, expected at least one to judge")
     notes = dialogue.labels.get("turns")
     moved = {"turns": _moved(notes, kept)} if isinstance(notes, Mapping) else {}
     return replace(dialogue, turns=turns, labels={**dialogue.labels, **moved})

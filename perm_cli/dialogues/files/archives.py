@@ -81,7 +81,7 @@ def _object(content: bytes) -> Mapping[str, Any]:
     try:
         value = loads(content)
     except orjson.JSONDecodeError as error:
-        raise _MemberError("wrong JSON found, expected one JSON object") from error
+        raise _MemberError("invalid JSON found, expected one JSON object") from error
     if not isinstance(value, dict):
         raise _MemberError("no object found, expected one JSON object")
     return value

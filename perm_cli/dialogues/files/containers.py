@@ -55,7 +55,7 @@ def read_rows(source: Source, otherwise: Kind = "lines") -> Iterator[Record]:
         with opened(source) as stream:
             yield from _STREAMED[kind](source, stream)
     except FileNotFoundError:
-        yield Problem(source.name, 0, "", f"no such file found, expected a {noun} file")
+        yield Problem(source.name, 0, "", f"no such file, expected a {noun} file")
     except IsADirectoryError:
         yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
     except SettingsError as error:  # a library is missing
@@ -67,7 +67,7 @@ def read_rows(source: Source, otherwise: Kind = "lines") -> Iterator[Record]:
         what = f"broken {packed} data found ({one_line(str(error))}), expected a complete {packed} file"
         yield Problem(source.name, 0, "", what)
     except OSError as error:
-        yield Problem(source.name, 0, "", f"{error.strerror or one_line(str(error))} found, expected a readable file")
+        yield Problem(source.name, 0, "", f"cannot be read: {error.strerror or one_line(str(error))}")
 
 
 _WHOLE: Mapping[Kind, Callable[[Source], Iterator[Record]]] = {"parquet": rows_of_parquet, "log": rows_of_log}

@@ -1,4 +1,4 @@
-"""JSON: a row a line, or one document that holds all rows."""
+"""JSON: one row per line, or one document that holds all rows."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -27,13 +27,13 @@ MAX_DOCUMENT_BYTES = 2**30
 
 
 def rows_of_lines(source: Source, stream: BinaryIO) -> Iterator[Record]:
-    """Yield a row a line."""
+    """Yield one row per line."""
     for item in lines_of(source, stream):
         yield _row(item, source) if isinstance(item, Line) else item
 
 
 def is_document(stream: BinaryIO) -> bool:
-    """Tell one JSON document from lines of it; a document that is an object on one line is as good as a line."""
+    """Return whether this is one JSON document and no lines of it; an object on one line counts as a line."""
     first = b""
     while not first and (line := stream.readline(MAX_LINE_BYTES)):
         first = line.removeprefix(BOM).strip()
@@ -118,7 +118,7 @@ def _row(line: Line, source: Source) -> Row | Problem:
     try:
         value = orjson.loads(line.text)
     except orjson.JSONDecodeError as error:
-        return Problem(source.name, line.number, "", _why_not_json(line.text, error, "one JSON object a line"))
+        return Problem(source.name, line.number, "", _why_not_json(line.text, error, "one JSON object per line"))
     fields = _fields(value)
     if fields is None:
         return Problem(source.name, line.number, "", f"{shown(value)} found, expected a JSON object")
@@ -145,4 +145,4 @@ def _why_not_json(text: bytes, error: orjson.JSONDecodeError, expected: str) -> 
     near = one_line(error.doc[max(error.pos - 10, 0) : error.pos + 10], 40) if error.doc else ""
     found = error.doc[error.pos :].lstrip("-")
     hint = next((f" ({word} is not JSON)" for word in ("NaN", "Infinity") if found.startswith(word)), "")
-    return f"wrong JSON found at column {error.colno}, near {near!r}{hint}: expected {expected}"
+    return f"invalid JSON found at column {error.colno}, near {near!r}{hint}: expected {expected}"

@@ -17,7 +17,7 @@ def each_answer(
     is_question: Callable[[Row], bool],
     to_dialogue: Callable[[Row, Row], Dialogue],
 ) -> Iterator[Made]:
-    """Yield a dialogue an answer, by a function that knows of its question and of the answer."""
+    """Yield one dialogue per answer, made by a function of the question and the answer."""
     questions: dict[Hashable, Row] = {}
     answers: list[tuple[Hashable, Row]] = []
     for record in records:
@@ -39,10 +39,10 @@ def each_answer(
 def _one_sided(questions: dict[Hashable, Row], answers: list[tuple[Hashable, Row]]) -> list[Problem]:
     """Return what is wrong where one of the two files is missing."""
     if questions and not answers:
-        what = "questions without answers found, expected the file of answers in the same command"
+        what = "questions without answers found; pass the file of answers in the same command"
         return [Problem(next(iter(questions.values())).source, 0, "", what)]
     if answers and not questions:
-        what = "answers without questions found, expected the file of what was asked in the same command"
+        what = "answers without questions found; pass the file of questions in the same command"
         return [Problem(answers[0][1].source, 0, "", what)]
     return []
 

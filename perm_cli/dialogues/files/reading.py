@@ -26,4 +26,4 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.columns and self.format not in {"auto", "csv"}:
-            raise SettingsError(f"--columns: found with --format {self.format}, expected --format csv or none")
+            raise SettingsError(f"--columns cannot be used with --format {self.format}; leave --format out or pass csv")

@@ -47,6 +47,6 @@ def read_roles(text: str) -> RoleMap:
         if ours.strip() not in {"seeker", "supporter"} or not theirs.strip():
             raise SettingsError(f"--roles: {pair!r} found, expected seeker=NAME,supporter=NAME")
         if theirs.strip() in roles:
-            raise SettingsError(f"--roles: {theirs.strip()!r} found for both, expected two names")
+            raise SettingsError(f"--roles: {theirs.strip()!r} given for both sides, expected two different names")
         roles[theirs.strip()] = "seeker" if ours.strip() == "seeker" else "supporter"
     return roles

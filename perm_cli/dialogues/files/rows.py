@@ -12,7 +12,7 @@ from perm_cli.text import one_line
 
 
 class RowError(ValueError):
-    """Carry what is wrong with one row: pairs of a field and a message."""
+    """What is wrong with one row: pairs of a field and a message."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         super().__init__("; ".join(f"{field}: {message}" for field, message in findings))
@@ -22,7 +22,7 @@ class RowError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    One object of a file: it `is_line` `number`, or record `number` of a document, found there at `path`.
+    One object of a file: it `is_line` `number`, or object `number` of a document, found there at `path`.
 
     The dialogue of a row that `is_whole` is all that its file holds.
     """

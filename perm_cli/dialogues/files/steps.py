@@ -39,12 +39,12 @@ class NothingToJudge(ValueError):  # noqa: N818 - nothing is wrong with the file
 def one_a_row(
     records: Iterable[Record], to_dialogue: Callable[[Mapping[str, Any], RoleMap, str], Dialogue], roles: RoleMap
 ) -> Iterator[Made]:
-    """Yield a dialogue a row, by a function that knows of fields, role names and an id to fall back on."""
+    """Yield one dialogue per row, made by a function of its fields, the role names and an id to fall back on."""
     return each_row(records, lambda row: to_dialogue(row.fields, roles, row.own_id))
 
 
 def each_row(records: Iterable[Record], to_dialogue: Callable[[Row], Dialogue]) -> Iterator[Made]:
-    """Yield a dialogue a row; rows with nothing to judge are counted, and that is said at the end."""
+    """Yield one dialogue per row; rows with nothing to judge are counted, and one remark at the end says so."""
     passed = Passed()
     for record in records:
         if isinstance(record, Row):
@@ -118,7 +118,7 @@ def _key(row: Row, key: Callable[[Row], Hashable]) -> Hashable | list[Problem]:
 
 
 def _group(rows: list[Row], count: int) -> list[Row] | Problem:
-    what = f"a dialogue of {count:,} rows found, expected at most {MAX_GROUP:,}: is the column of ids the right one?"
+    what = f"a dialogue of {count:,} rows found, expected at most {MAX_GROUP:,}: is the id column the right one?"
     return rows if count <= MAX_GROUP else rows[0].problem("", what)
 
 
@@ -160,7 +160,7 @@ class Passed:
         self.first = self.first or (row, reason)
 
     def told(self) -> Iterator[Problem | Remark]:
-        """Say what was passed over; it is a problem where nothing else was found."""
+        """Yield what was passed over, as a remark, or as a problem where nothing else was found."""
         if self.first:
             row, reason = self.first
             records = f"1 {self._one}" if self.count == 1 else f"{self.count:,} {self._many}"

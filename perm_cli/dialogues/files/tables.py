@@ -1,4 +1,4 @@
-"""Tables of text, CSV or TSV: a row of cells a line, or over several lines where a cell is quoted."""
+"""Tables of text, CSV or TSV: one row of cells per line, or over several lines where a cell is quoted."""
 
 import csv
 import re
@@ -27,7 +27,7 @@ _SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # what Excel takes fo
 
 
 class _Lines:
-    """Give the CSV reader lines of text, and keep what was wrong with them until the row is there."""
+    """Lines of text for the CSV reader; what was wrong with them is set `aside` until their row is there."""
 
     def __init__(self, source: Source, stream: BinaryIO) -> None:
         self._source = source
@@ -135,6 +135,6 @@ def _quotes_rightly(line: str, width: int) -> bool:
 
 
 def _beyond(source: Source, count: int, first: int) -> Remark:
-    rows = "1 row" if count == 1 else f"{count:,} rows"
-    what = f"{rows} with more cells than the header found, the first at line {first}"
-    return Remark(source.name, 0, f"{what}; the cells behind the last column are left out")
+    rows = "1 row has" if count == 1 else f"{count:,} rows have"
+    what = f"{rows} more cells than the header, the first at line {first}"
+    return Remark(source.name, 0, f"{what}; the extra cells are ignored")

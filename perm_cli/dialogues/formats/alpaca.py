@@ -30,7 +30,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a reply."""
+    """Yield one dialogue per reply."""
     roles = reading.roles or ROLES
     return each_row(split(records, _replies), lambda row: _dialogue(row, roles))
 
@@ -70,7 +70,7 @@ def _history(value: object, roles: RoleMap) -> Iterator[Turn]:
     for place, pair in enumerate(value or ()):
         field = f"history[{place}]"
         if not isinstance(pair, list) or len(pair) != _EXCHANGE:
-            raise RowError([(field, f"{shown(pair)} found, expected what was asked and answered")])
+            raise RowError([(field, f"{shown(pair)} found, expected a pair of a question and its answer")])
         yield from turns_said("seeker", pair[0], f"{field}[0]", roles)
         yield from turns_said("supporter", pair[1], f"{field}[1]", roles)
 

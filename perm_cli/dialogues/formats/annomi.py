@@ -1,4 +1,4 @@
-"""AnnoMI: transcripts of counselling, a row an utterance, and a row an annotator of it in the full edition."""
+"""AnnoMI: transcripts of counselling, one row per utterance, in the full edition one per utterance and annotator."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue for all rows of a transcript, which stand together."""
+    """Yield one dialogue per transcript, whose rows stand together."""
     roles = reading.roles or ROLES
     return each_group(records, _transcript, lambda row: _said(row, roles), _dialogue)
 

@@ -29,7 +29,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue an answer."""
+    """Yield one dialogue per answer."""
     roles = reading.roles or ROLES
     return each_answer(records, _id, _is_request, lambda asked, answer: _dialogue(asked, answer, roles))
 

@@ -32,7 +32,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a reply."""
+    """Yield one dialogue per reply."""
     roles = reading.roles or ROLES
     return each_row(split(records, _replies), lambda row: _dialogue(row, roles))
 

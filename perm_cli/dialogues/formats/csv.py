@@ -1,5 +1,5 @@
 """
-Tables of anybody's making, by the names of their columns: a row a turn, or a row a dialogue of two turns.
+Tables of any making, read by the names of their columns: one row per turn, or one per dialogue of two turns.
 
 `--columns` says which column holds what; a table with columns of our own names needs none.
 """
@@ -73,7 +73,7 @@ def _prepared(records: Iterable[Record], columns: Columns) -> Iterator[Record]:
     if row:
         for name, column in unseen.items():
             option = f"--columns {one_line(name, 60)}=…"
-            yield row.problem("", f"no column {shown(column)} found in any row, expected it ({option})")
+            yield row.problem("", f"no row has a column {shown(column)} ({option})")
 
 
 def _as_meant(row: Row, columns: Columns) -> Row:
@@ -206,7 +206,7 @@ def _cell(row: Row, columns: Columns, name: str) -> object:
     if not _has(row, column):
         known = one_line(", ".join(row.fields), 100)
         raise RowError(
-            [(column, f"no such column found among {known}: expected one with the {name} (--columns {name}=…)")]
+            [(column, f"no such column among {known}; name the one that holds the {name}: --columns {name}=…")]
         )
     return _value(row, column)
 

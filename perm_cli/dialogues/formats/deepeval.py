@@ -25,7 +25,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
+    """Yield one dialogue per row."""
     return one_a_row(records, to_dialogue, reading.roles or ROLES)
 
 
@@ -43,4 +43,4 @@ def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> 
     return checked_dialogue(dialogue, "turns")
 
 
-FORMAT = Format(says="one object a line with turns of role and content", recognises=recognises, read=read)
+FORMAT = Format(says="one object per line with turns of role and content", recognises=recognises, read=read)

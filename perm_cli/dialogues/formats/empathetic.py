@@ -1,4 +1,4 @@
-"""EmpatheticDialogues: a row an utterance, of a speaker with something to tell and a listener, in turns."""
+"""EmpatheticDialogues: one row per utterance, by a speaker with something to tell and a listener in turn."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue for all rows of a conversation, which stand together."""
+    """Yield one dialogue per conversation, whose rows stand together."""
     roles = reading.roles or ROLES
     return each_group(records, _conversation, lambda row: _said(row, roles), _dialogue)
 

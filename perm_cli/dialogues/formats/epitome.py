@@ -1,5 +1,5 @@
 """
-EPITOME: a seeker's post and one response from a forum, and how much empathy the response shows, in a file a mechanism.
+EPITOME: a seeker's post in a forum, one response, and how much empathy this shows, in one file per mechanism.
 
 The three files hold the same pairs; those that are given together are joined, and held in memory for it.
 """
@@ -25,7 +25,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the columns say who speaks
-    """Yield a dialogue a pair of posts, with the labels of all rows that are about it."""
+    """Yield one dialogue per pair of posts, with the labels of all rows that are about it."""
     pairs: dict[tuple[str, str], _Pair] = {}
     for record in records:
         if not isinstance(record, Row):

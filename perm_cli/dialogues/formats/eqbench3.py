@@ -37,7 +37,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a finished task."""
+    """Yield one dialogue per finished task."""
     roles = reading.roles or CHAT_ROLES
     return each_row(split(records, _tasks), lambda row: _dialogue(row, roles))
 

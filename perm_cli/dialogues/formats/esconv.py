@@ -34,7 +34,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
+    """Yield one dialogue per row."""
     return one_a_row(records, to_dialogue, reading.roles or ROLES)
 
 

@@ -79,5 +79,7 @@ def _said(role: Role, text: str, field: str) -> Said:
 
 
 FORMAT = Format(
-    says="a list of objects with positive and negative, each with a chat_log a bot", recognises=recognises, read=read
+    says="a list of objects with positive and negative, each with one chat_log per bot",
+    recognises=recognises,
+    read=read,
 )

@@ -23,7 +23,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a sample and epoch."""
+    """Yield one dialogue per sample and epoch."""
     roles = reading.roles or CHAT_ROLES
     return each_row(split(records, _samples), lambda row: _dialogue(row, roles))
 
@@ -32,7 +32,7 @@ def _samples(row: Row) -> Iterator[Row]:
     about = object_in(row.fields.get("eval"), "eval")
     if not row.fields.get("samples"):
         status = shown(row.fields.get("status"))
-        raise RowError([("samples", f"none found in a log of status {status}, expected at least one with a reply")])
+        raise RowError([("samples", f"none found in a log with status {status}, expected at least one with a reply")])
     samples = list_in(row.fields["samples"], "samples")
     for place, sample in enumerate(samples):
         field = f"samples[{place}]"

@@ -38,7 +38,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
+    """Yield one dialogue per row."""
     return one_a_row(records, to_dialogue, reading.roles or ROLES)
 
 
@@ -56,4 +56,4 @@ def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> 
     return checked_dialogue(dialogue, "messages")
 
 
-FORMAT = Format(says="one object a line with messages", recognises=recognises, read=read)
+FORMAT = Format(says="one object per line with messages", recognises=recognises, read=read)

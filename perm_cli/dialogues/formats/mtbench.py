@@ -19,7 +19,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the place says who speaks
-    """Yield a dialogue an answer, by the first of its choices."""
+    """Yield one dialogue per answer, by the first of its choices."""
     return each_answer(records, _id, lambda row: "choices" not in row.fields, _dialogue)
 
 

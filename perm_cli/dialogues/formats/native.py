@@ -47,7 +47,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
+    """Yield one dialogue per row."""
     return one_a_row(records, to_dialogue, reading.roles or ROLES)
 
 
@@ -77,4 +77,4 @@ def _turn(row: _TurnFields, place: int, roles: RoleMap) -> Turn:
     return Turn(role=role, text=row.text, analysis=analysis)
 
 
-FORMAT = Format(says="one object a line with id and turns", recognises=recognises, read=read)
+FORMAT = Format(says="one object per line with id and turns", recognises=recognises, read=read)

@@ -49,7 +49,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the place says who speaks
-    """Yield a dialogue a row."""
+    """Yield one dialogue per row."""
     return one_a_row(records, to_dialogue, {})
 
 
@@ -81,7 +81,7 @@ def _output(fields: Mapping[str, Any]) -> str:
 
 
 FORMAT = Format(
-    says="one object a line with persona.identity, scenario, dialogue and the model's output",
+    says="one object per line with persona.identity, scenario, dialogue and the model's output",
     recognises=recognises,
     read=read,
 )

@@ -1,5 +1,5 @@
 """
-Results of promptfoo: what each provider has answered to a prompt, in one document or a line each.
+Results of promptfoo: what each provider answered to a prompt, in one document or one line per result.
 
 The system is the provider, with the number of the prompt where there are several; the id is that of the test.
 """
@@ -30,7 +30,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a result."""
+    """Yield one dialogue per result."""
     roles = reading.roles or ROLES
     return each_row(split(records, _results), lambda row: _dialogue(row, roles))
 
@@ -49,7 +49,7 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
     fields = row.fields
     response = object_in(fields.get("response"), "response")
     if response.get("output") is None:
-        error = response.get("error") or fields.get("error") or "nothing said why"
+        error = response.get("error") or fields.get("error") or "no reason given"
         raise NothingToJudge(f"no output found ({one_line(str(error), 100)}), expected a reply to judge")
     scores = object_in(fields.get("namedScores"), "namedScores")
     test = fields.get("testIdx")

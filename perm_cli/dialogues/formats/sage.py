@@ -1,4 +1,4 @@
-"""Conversations of the Sentient Agent benchmark (SAGE), a file a model; a simulated seeker says how it feels."""
+"""Conversations of the Sentient Agent benchmark (SAGE), one file per model; a simulated seeker says how it feels."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row; no row says which model answered, so that the file's name does."""
+    """Yield one dialogue per row; no row names the model that answered, so the file's name does."""
     roles = reading.roles or CHAT_ROLES
     return each_row(records, lambda row: _dialogue(row, roles))
 
@@ -55,4 +55,4 @@ def _said(entry: object, field: str, roles: RoleMap) -> Said | None:
     return said_by(role, said.get("content"), f"{field}.content", notes)
 
 
-FORMAT = Format(says="one object a line with history and emo_point", recognises=recognises, read=read)
+FORMAT = Format(says="one object per line with history and emo_point", recognises=recognises, read=read)

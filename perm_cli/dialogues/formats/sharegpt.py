@@ -23,7 +23,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
+    """Yield one dialogue per row."""
     return one_a_row(records, to_dialogue, reading.roles or ROLES)
 
 
@@ -62,4 +62,4 @@ def _said(who: object, what: object, field: str, roles: RoleMap) -> Said | None:
     return None if role is None else said_by(role, what, field)
 
 
-FORMAT = Format(says="one object a line with conversations of from and value", recognises=recognises, read=read)
+FORMAT = Format(says="one object per line with conversations of from and value", recognises=recognises, read=read)

@@ -27,7 +27,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a transcript."""
+    """Yield one dialogue per transcript."""
     roles = reading.roles or ROLES
     return each_row(records, lambda row: _dialogue(row, roles))
 
