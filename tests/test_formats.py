@@ -26,26 +26,38 @@ from tests.dialogue_files import (
     told,
 )
 
+SAID = (Turn(role="seeker", text="I lost my job."), Turn(role="supporter", text="That hurts."))
+THOUGHT = (SAID[0], Turn(role="supporter", text="That hurts.", analysis="He is ashamed."))
+AROUND: dict[str, Any] = {"scenario": "S", "persona": "P", "system": "gpt", "labels": {"x": 1}}
+PAPER = paper(id="d", system="gpt", labels={"x": 1})
 
-def test_a_native_row_is_read_with_all_its_fields() -> None:
-    """Nothing that the format can hold may be lost on the way to judge and report."""
-    turns = [ASKS, ANSWERS | {"analysis": "He is ashamed."}]
-    row = native(turns=turns, scenario="S", persona="P", system="gpt", labels={"x": 1}, meta={"y": [2]})
 
-    (dialogue,) = read(saved(lines(row)))
-
-    assert dialogue == Dialogue(
-        id="d",
-        turns=(
-            Turn(role="seeker", text="I lost my job."),
-            Turn(role="supporter", text="That hurts.", analysis="He is ashamed."),
+@pytest.mark.parametrize(
+    ("row", "turns", "around"),
+    [
+        pytest.param(
+            native(turns=[ASKS, ANSWERS | {"analysis": "He is ashamed."}], meta={"y": [2]}, **AROUND),
+            THOUGHT,
+            AROUND | {"meta": {"y": [2]}},
+            id="native",
         ),
-        scenario="S",
-        persona="P",
-        system="gpt",
-        labels={"x": 1},
-        meta={"y": [2]},
-    )
+        pytest.param(messages(id="d", temperature=0.7, **AROUND), SAID, AROUND, id="messages"),
+        *(
+            pytest.param(
+                {key: value for key, value in PAPER.items() if key != "output"} | {name: PAPER["output"]},
+                THOUGHT,
+                AROUND | {"scenario": "Fired.", "persona": "A cook."},
+                id=f"the PERM authors' {name}",
+            )
+            for name in ("output", "completion", "response")
+        ),
+    ],
+)
+def test_a_row_is_read_with_all_its_fields(
+    row: dict[str, Any], turns: tuple[Turn, ...], around: dict[str, Any]
+) -> None:
+    """Nothing that a format can hold may be lost on the way to judge and report; analyses are kept from the seeker."""
+    assert read(saved(lines(row))) == [Dialogue(id="d", turns=turns, **around)]
 
 
 @pytest.mark.parametrize(
@@ -67,27 +79,6 @@ def test_a_blank_analysis_is_none(analysis: str | None) -> None:
     assert [turn.analysis for turn in dialogue.turns] == [None, None]
 
 
-@pytest.mark.parametrize("output", ["output", "completion", "response"])
-def test_a_row_of_the_perm_authors_becomes_two_turns(output: str) -> None:
-    """Their released data can be scored as it is, with the analysis kept from the seeker."""
-    row = paper()
-    row[output] = row.pop("output")
-
-    (dialogue,) = read(saved(lines(row | {"system": "perm-7b", "id": "p1", "labels": {"x": 1}})))
-
-    assert dialogue == Dialogue(
-        id="p1",
-        turns=(
-            Turn(role="seeker", text="I lost my job."),
-            Turn(role="supporter", text="That hurts.", analysis="He is ashamed."),
-        ),
-        scenario="Fired.",
-        persona="A cook.",
-        system="perm-7b",
-        labels={"x": 1},
-    )
-
-
 def test_only_the_first_query_of_a_row_of_the_perm_authors_is_read() -> None:
     """Their training code does the same; later queries were answered by nobody."""
     (dialogue,) = read(saved(lines(paper(dialogue=["I lost my job.", "What now?"]))))
@@ -95,49 +86,27 @@ def test_only_the_first_query_of_a_row_of_the_perm_authors_is_read() -> None:
     assert [turn.text for turn in dialogue.turns] == ["I lost my job.", "That hurts."]
 
 
-def test_messages_become_turns() -> None:
-    """Chat logs of any system can be scored as they are."""
-    row = messages(id="m", system="gpt", scenario="S", persona="P", labels={"x": 1}, temperature=0.7)
-
-    (dialogue,) = read(saved(lines(row)))
-
-    assert dialogue == Dialogue(
-        id="m",
-        turns=(Turn(role="seeker", text="I lost my job."), Turn(role="supporter", text="That hurts.")),
-        scenario="S",
-        persona="P",
-        system="gpt",
-        labels={"x": 1},
-    )
+CALLS = [{"id": "c", "type": "function"}]
 
 
-@pytest.mark.parametrize("role", ["system", "developer", "tool", "function"])
-def test_instructions_and_tool_results_are_nobodys_turn(role: str) -> None:
-    """Neither side said them."""
-    silent = {"role": role, "content": "You are helpful."}
-
+@pytest.mark.parametrize(
+    "silent",
+    [
+        *({"role": role, "content": "You are helpful."} for role in ("system", "developer", "tool", "function")),
+        {"role": "assistant", "content": None, "tool_calls": CALLS},
+        {"role": "assistant", "content": "", "tool_calls": CALLS},  # as many servers write it
+        {"role": "assistant", "tool_calls": CALLS},
+    ],
+    ids=["system", "developer", "tool", "function", "call", "call with empty content", "call without content"],
+)
+def test_instructions_and_tool_traffic_are_nobodys_turn(silent: dict[str, Any]) -> None:
+    """Neither side said it, and the seeker never saw it."""
     (dialogue,) = read(saved(lines(messages(silent, USER, silent, ASSISTANT))))
 
-    assert [turn.role for turn in dialogue.turns] == ["seeker", "supporter"]
-
-
-def test_a_message_that_only_calls_a_tool_is_nobodys_turn() -> None:
-    """The seeker never saw it."""
-    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function"}]}
-    bare = {"role": "assistant", "tool_calls": [{"id": "c", "type": "function"}]}
-
-    (dialogue,) = read(saved(lines(messages(USER, call, bare, ASSISTANT))))
-
-    assert [turn.text for turn in dialogue.turns] == ["I lost my job.", "That hurts."]
-
-
-def test_a_message_that_calls_a_tool_may_have_empty_content() -> None:
-    """Many servers write an empty string beside `tool_calls`."""
-    call = {"role": "assistant", "content": "", "tool_calls": [{"id": "c", "type": "function"}]}
-
-    (dialogue,) = read(saved(lines(messages(USER, call, ASSISTANT))))
-
-    assert [turn.text for turn in dialogue.turns] == ["I lost my job.", "That hurts."]
+    assert [(turn.role, turn.text) for turn in dialogue.turns] == [
+        ("seeker", "I lost my job."),
+        ("supporter", "That hurts."),
+    ]
 
 
 def test_content_parts_are_one_text() -> None:

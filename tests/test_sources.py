@@ -54,18 +54,10 @@ def test_a_problem_on_standard_input_is_named_so(monkeypatch: pytest.MonkeyPatch
     assert message == told("stdin: an empty file found, expected one JSON object per line")
 
 
-def test_a_file_is_never_forgotten() -> None:
-    """It is the user's."""
-    source = saved(lines(native()))
-
-    forget(source)
-
-    assert source.path.exists()
-
-
-def test_a_file_called_stdin_is_never_forgotten() -> None:
-    """It is the user's, too."""
-    source = saved(lines(native()), "stdin")
+@pytest.mark.parametrize("name", ["d.jsonl", "stdin"])
+def test_a_file_is_never_forgotten(name: str) -> None:
+    """It is the user's, whatever it is called."""
+    source = saved(lines(native()), name)
 
     forget(source)
 
@@ -164,75 +156,39 @@ def test_files_of_one_name_are_told_apart(names: list[str], systems: list[str]) 
     assert [source.system for source in told_apart([source_of(name) for name in names])] == systems
 
 
-def make_nothing() -> str:
-    """Name a file that is not there."""
-    return "none.jsonl"
-
-
-def make_directory() -> str:
-    """Make a directory."""
-    Path("data").mkdir()
-    return "data"
-
-
-def make_file_as_folder() -> str:
-    """Name a file below a file."""
-    saved(b"")
-    return "d.jsonl/d.jsonl"
-
-
-def make_cut_gzip() -> str:
-    """Write a gzipped file that was not copied to its end."""
-    return saved(gzip.compress(lines(native()))[:-9], "d.gz").name
-
-
-def make_plain_gzip() -> str:
-    """Write a plain file with the wrong ending."""
-    return saved(lines(native()), "d.gz").name
-
-
-def make_mixed_gzip() -> str:
-    """Write a gzipped file with something behind its end."""
-    return saved(gzip.compress(lines(native())) + b"junk", "d.gz").name
-
-
-def make_broken_gzip() -> str:
-    """Write a gzipped file whose first block is of no known type."""
-    return saved(gzip.compress(b"")[:10] + b"\xff" * 20, "d.gz").name
-
-
-GZIP = "expected a complete .gz file"
+WHOLE = gzip.compress(lines(native()))
 
 
 @pytest.mark.parametrize(
-    ("make", "problem"),
+    ("content", "problem"),
     [
-        pytest.param(make_nothing, "none.jsonl: no such file, expected a JSONL file", id="missing"),
-        pytest.param(make_directory, "data: a directory found, expected a JSONL file", id="directory"),
-        pytest.param(make_file_as_folder, "d.jsonl/d.jsonl: cannot be read: Not a directory", id="below a file"),
+        pytest.param(WHOLE[:-9], "Compressed file ended before the end-of-stream marker was reached", id="cut"),
+        pytest.param(lines(native()), "Not a gzipped file (b'{\"')", id="not gzip"),
+        pytest.param(WHOLE + b"junk", "Not a gzipped file (b'ju')", id="junk behind it"),
         pytest.param(
-            make_cut_gzip,
-            "d.gz: broken .gz data found (Compressed file ended before the end-of-stream marker was reached), " + GZIP,
-            id="cut gzip",
-        ),
-        pytest.param(
-            make_plain_gzip, f"d.gz: broken .gz data found (Not a gzipped file (b'{{\"')), {GZIP}", id="not gzip"
-        ),
-        pytest.param(
-            make_mixed_gzip, f"d.gz: broken .gz data found (Not a gzipped file (b'ju')), {GZIP}", id="junk behind gzip"
-        ),
-        pytest.param(
-            make_broken_gzip,
-            f"d.gz: broken .gz data found (Error -3 while decompressing data: invalid block type), {GZIP}",
-            id="broken gzip",
+            gzip.compress(b"")[:10] + b"\xff" * 20,
+            "Error -3 while decompressing data: invalid block type",
+            id="a block of no known type",
         ),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(make: Callable[[], str], problem: str) -> None:
-    """A wrong path or a broken download is the user's to mend."""
-    name = make()
+def test_a_broken_gzip_file_is_named(content: bytes, problem: str) -> None:
+    """A broken download is the user's to mend."""
+    message = refusal(saved(content, "d.gz"))
 
-    assert refusal(source_of(name)) == told(problem)
+    assert message == told(f"d.gz: broken .gz data found ({problem}), expected a complete .gz file")
+
+
+def test_a_path_that_leads_to_no_file_is_named() -> None:
+    """A wrong path is the user's to mend."""
+    Path("data").mkdir()
+    saved(b"")
+
+    assert refusal(*map(source_of, ("none.jsonl", "data", "d.jsonl/d.jsonl"))) == told(
+        "none.jsonl: no such file, expected a JSONL file",
+        "data: a directory found, expected a JSONL file",
+        "d.jsonl/d.jsonl: cannot be read: Not a directory",
+    )
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
