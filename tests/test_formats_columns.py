@@ -8,9 +8,9 @@ import pytest
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.columns import Columns, read_columns
 from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.roles import ROLE_NAMES
 from perm_cli.dialogues.files.sources import Source
 from perm_cli.dialogues.files.steps import MAX_GROUP
-from perm_cli.dialogues.formats.csv import ROLES
 from perm_cli.errors import SettingsError
 from tests.dialogue_files import (
     ASKED,
@@ -231,7 +231,7 @@ def test_columns_go_with_tables_only() -> None:
             by(CONV),
             [
                 "d.csv:2: said: '' found, expected some text",
-                f"d.csv:3: who: role 'nurse' found, expected one of: {', '.join(ROLES)} {OTHER_NAMES}",
+                f"d.csv:3: who: role 'nurse' found, expected one of: {', '.join(ROLE_NAMES)} {OTHER_NAMES}",
             ],
             id="no text and no role",
         ),

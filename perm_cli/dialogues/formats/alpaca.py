@@ -19,7 +19,6 @@ from perm_cli.dialogues.format import Format
 from perm_cli.dialogues.formats.completion import PAIR
 from perm_cli.findings import shown
 
-ROLES = ROLE_NAMES
 _OUTPUTS = ("output", "response", "completion")
 _EXCHANGE = 2
 
@@ -31,7 +30,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per reply."""
-    roles = reading.roles or ROLES
+    roles = reading.roles or ROLE_NAMES
     return each_row(split(records, _replies), lambda row: _dialogue(row, roles))
 
 

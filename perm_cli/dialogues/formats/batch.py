@@ -18,7 +18,6 @@ from perm_cli.dialogues.files.talk import turns_in_messages, turns_said
 from perm_cli.dialogues.format import Format
 from perm_cli.text import one_line
 
-ROLES = ROLE_NAMES
 _REQUESTS = ("body", "params")
 _DONE = 200
 
@@ -30,7 +29,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per answer."""
-    roles = reading.roles or ROLES
+    roles = reading.roles or ROLE_NAMES
     return each_answer(records, _id, _is_request, lambda asked, answer: _dialogue(asked, answer, roles))
 
 

@@ -18,7 +18,6 @@ from perm_cli.dialogues.files.talk import turns_in_messages, turns_said
 from perm_cli.dialogues.format import Format
 from perm_cli.dialogues.formats.transcript import turns_in_text
 
-ROLES = ROLE_NAMES
 PAIR = ("chosen", "rejected")
 _REPLIES = ("completion", "response", "answer", "output")
 _OPENAI = {"preferred_output": "chosen", "non_preferred_output": "rejected"}
@@ -33,7 +32,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per reply."""
-    roles = reading.roles or ROLES
+    roles = reading.roles or ROLE_NAMES
     return each_row(split(records, _replies), lambda row: _dialogue(row, roles))
 
 

@@ -34,7 +34,6 @@ from perm_cli.findings import shown
 from perm_cli.text import one_line
 from perm_cli.words import Role
 
-ROLES = ROLE_NAMES
 _LABEL = "label."
 _NOWHERE = object()
 _OF_MESSAGES = {*HEADER[1:], "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "timestamp"}
@@ -50,7 +49,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield a dialogue for all rows of one id and system, which stand together, or for each pair."""
     columns = reading.columns or Columns()
-    roles = reading.roles or ROLES
+    roles = reading.roles or ROLE_NAMES
     return each_group(
         _prepared(records, columns),
         partial(_key, columns=columns),

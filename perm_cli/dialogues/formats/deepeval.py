@@ -12,7 +12,6 @@ from perm_cli.dialogues.files.steps import Made, one_a_row
 from perm_cli.dialogues.files.talk import turns_in_messages
 from perm_cli.dialogues.format import Format
 
-ROLES = ROLE_NAMES
 _PERSONAS = ("user_description", "userDescription")
 _META = ("expected_outcome", "expectedOutcome", "chatbot_role", "chatbotRole", "comments")
 
@@ -26,7 +25,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, reading.roles or ROLES)
+    return one_a_row(records, to_dialogue, reading.roles or ROLE_NAMES)
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:

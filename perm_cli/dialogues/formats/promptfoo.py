@@ -19,8 +19,6 @@ from perm_cli.dialogues.files.talk import turns_said
 from perm_cli.dialogues.format import Format
 from perm_cli.text import one_line
 
-ROLES = ROLE_NAMES
-
 
 def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
@@ -31,7 +29,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per result."""
-    roles = reading.roles or ROLES
+    roles = reading.roles or ROLE_NAMES
     return each_row(split(records, _results), lambda row: _dialogue(row, roles))
 
 

@@ -13,7 +13,6 @@ from perm_cli.dialogues.files.talk import Said, said_by, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.findings import shown
 
-ROLES = ROLE_NAMES
 _NAMES = (("from", "value"), ("role", "content"))
 
 
@@ -24,7 +23,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, reading.roles or ROLES)
+    return one_a_row(records, to_dialogue, reading.roles or ROLE_NAMES)
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:

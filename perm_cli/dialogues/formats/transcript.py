@@ -18,8 +18,6 @@ from perm_cli.dialogues.files.talk import Said, said_by, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.findings import shown
 
-ROLES = ROLE_NAMES
-
 
 def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
@@ -28,7 +26,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per transcript."""
-    roles = reading.roles or ROLES
+    roles = reading.roles or ROLE_NAMES
     return each_row(records, lambda row: _dialogue(row, roles))
 
 
