@@ -17,10 +17,10 @@ import numpy as np
 from perm_cli.comparing.systems import collapsed
 from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.dialogues.files.containers import kind_of, read_rows
+from perm_cli.dialogues.files.containers import read_rows
 from perm_cli.dialogues.files.packing import broken
 from perm_cli.dialogues.files.rows import Row
-from perm_cli.dialogues.files.sources import source_of
+from perm_cli.dialogues.files.sources import kind_of, source_of
 from perm_cli.dialogues.files.tables import header_of
 from perm_cli.errors import Problem, SettingsError
 from perm_cli.findings import shown

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from sqlite3 import Connection
 
 from perm_cli.dialogues.dialogue import Dialogue, judged_turns
-from perm_cli.dialogues.files.containers import kind_of
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.sources import Remark, Source
+from perm_cli.dialogues.files.sources import Remark, Source, kind_of
 from perm_cli.dialogues.files.steps import Found, Made
 from perm_cli.dialogues.recognition import batches, read_made
 from perm_cli.disk import scratch

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perm_cli.dialogues.files.containers import Kind
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.rows import Record
+from perm_cli.dialogues.files.sources import Kind
 from perm_cli.dialogues.files.steps import Made
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from perm_cli.dialogues.files.containers import kind_of, read_rows
+from perm_cli.dialogues.files.containers import read_rows
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.rows import Record, Row
-from perm_cli.dialogues.files.sources import Source
+from perm_cli.dialogues.files.sources import Source, kind_of
 from perm_cli.dialogues.files.steps import Found, Made
 from perm_cli.dialogues.formats.registry import FORMATS, JOINED, TABLES
 from perm_cli.dialogues.silence import answered, without_silence

@@ -1,38 +1,20 @@
 """What a file is: JSON Lines, a JSON document, a table, Parquet or a zipped log; each gives rows."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from perm_cli.dialogues.files.archives import rows_of_log
 from perm_cli.dialogues.files.documents import is_document, rows_of_document, rows_of_lines, rows_of_text
-from perm_cli.dialogues.files.packing import bare_name, broken, packing_of
+from perm_cli.dialogues.files.packing import broken, packing_of
 from perm_cli.dialogues.files.parquet import rows_of_parquet
 from perm_cli.dialogues.files.rows import Record
-from perm_cli.dialogues.files.sources import BOM, Source, opened
+from perm_cli.dialogues.files.sources import BOM, Kind, Source, kind_of, opened
 from perm_cli.dialogues.files.tables import rows_of_table
 from perm_cli.errors import Problem, SettingsError
 from perm_cli.text import one_line
 
-Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
-
-_ENDINGS: Mapping[str, Kind] = {
-    ".jsonl": "lines",
-    ".ndjson": "lines",
-    ".json": "json",
-    ".csv": "table",
-    ".tsv": "table",
-    ".parquet": "parquet",
-    ".eval": "log",
-    ".txt": "text",
-}
 _MAGIC: Mapping[bytes, Kind] = {b"PAR1": "parquet", b"PK\x03\x04": "log"}
 _NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log", "text": "text"}
-
-
-def kind_of(source: Source) -> Kind:
-    """Return what a file is by its name."""
-    name = bare_name(source.name).lower()
-    return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "unknown")
 
 
 def read_rows(source: Source, otherwise: Kind = "lines") -> Iterator[Record]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from perm_cli.dialogues.files.packing import bare_name, unpacked
 from perm_cli.errors import Problem
@@ -17,7 +17,18 @@ from perm_cli.text import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 BOM = b"\xef\xbb\xbf"
-ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".eval", ".txt")
+Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
+_KINDS: Mapping[str, Kind] = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "parquet",
+    ".eval": "log",
+    ".txt": "text",
+}
+ENDINGS = tuple(_KINDS)
 """What files of dialogues end in, below the ending of what they are packed with."""
 _REMEDY = "Windows text: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8"
 
@@ -79,6 +90,12 @@ class Remark:
     def __str__(self) -> str:
         place = f"{self.source}:{self.line}" if self.line else self.source
         return f"{place}: {self.message}"
+
+
+def kind_of(source: Source) -> Kind:
+    """Return what a file is by its name."""
+    name = bare_name(source.name).lower()
+    return next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), "unknown")
 
 
 def stem_of(name: str) -> str:

@@ -9,16 +9,16 @@ Everything is a stream. What is no row is passed through at its place, so that n
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.roles import RoleMap
 from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.sources import Remark
-from perm_cli.dialogues.files.talk import Said
 from perm_cli.errors import Problem
 
 MAX_GROUP = 100_000
+SaidT = TypeVar("SaidT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def split(records: Iterable[Record], parts: Callable[[Row], Iterable[Row]]) -> I
 def each_group(
     records: Iterable[Record],
     key: Callable[[Row], Hashable],
-    said: Callable[[Row], Said | None],
-    to_dialogue: Callable[[Sequence[Row], Sequence[Said | None]], Dialogue],
+    said: Callable[[Row], SaidT],
+    to_dialogue: Callable[[Sequence[Row], Sequence[SaidT]], Dialogue],
 ) -> Iterator[Made]:
     """
     Yield a dialogue for rows in a row that have one key, by what is said in each of them.
@@ -122,8 +122,8 @@ def _group(rows: list[Row], count: int) -> list[Row] | Problem:
     return rows if count <= MAX_GROUP else rows[0].problem("", what)
 
 
-def _spoken(rows: Sequence[Row], said: Callable[[Row], Said | None]) -> tuple[list[Said | None], list[Problem]]:
-    spoken: list[Said | None] = []
+def _spoken(rows: Sequence[Row], said: Callable[[Row], SaidT]) -> tuple[list[SaidT], list[Problem]]:
+    spoken: list[SaidT] = []
     wrong: list[Problem] = []
     for row in rows:
         try:
