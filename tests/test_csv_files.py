@@ -54,9 +54,7 @@ def test_a_table_with_a_byte_order_mark_is_read_with_a_remark() -> None:
     ("content", "problems"),
     [
         pytest.param(
-            PAIR + b"d,seeker,caf\xe9\n",
-            [f"d.csv:4: byte 0xe9 found at column 13, {UTF_8}"],
-            id="another encoding",
+            PAIR + b"d,seeker,caf\xe9\n", [f"d.csv:4: byte 0xe9 found at column 13, {UTF_8}"], id="another encoding"
         ),
         pytest.param(
             PAIR + b"d,seeker,a\x00b\n", ["d.csv:4: a NUL byte found at column 11, expected text in UTF-8"], id="NUL"

@@ -61,8 +61,7 @@ def test_a_row_is_read_with_all_its_fields(
 
 
 @pytest.mark.parametrize(
-    "field",
-    [pytest.param(name, id=name) for name in ("scenario", "persona", "system", "labels", "meta")],
+    "field", [pytest.param(name, id=name) for name in ("scenario", "persona", "system", "labels", "meta")]
 )
 def test_null_stands_for_an_absent_field(field: str) -> None:
     """Exports from data frames write null where there is nothing."""
@@ -220,16 +219,10 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         ),
         pytest.param(
             lines(native(turns=[ASKS, ANSWERS | {"role": "bot"}])),
-            [
-                f"d.jsonl:1: turns[1].role: role 'bot' found, expected one of: seeker, supporter {OTHER_NAMES}",
-            ],
+            [f"d.jsonl:1: turns[1].role: role 'bot' found, expected one of: seeker, supporter {OTHER_NAMES}"],
             id="unknown role",
         ),
-        pytest.param(
-            lines(native(turns=[ASKS, ANSWERS | {"text": " \n"}])),
-            [NO_WORD],
-            id="empty text",
-        ),
+        pytest.param(lines(native(turns=[ASKS, ANSWERS | {"text": " \n"}])), [NO_WORD], id="empty text"),
         pytest.param(
             lines(native(id=" ", turns=[])),
             [
@@ -262,21 +255,13 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
             ["d.jsonl:1: turns[0].analysis: an analysis found on a seeker turn, expected none"],
             id="analysis on a seeker turn",
         ),
+        pytest.param(lines(messages({"role": "assistant"})), [NO_WORD], id="messages without a reply"),
         pytest.param(
-            lines(messages({"role": "assistant"})),
-            [NO_WORD],
-            id="messages without a reply",
-        ),
-        pytest.param(
-            lines({"messages": []}),
-            ["d.jsonl:1: messages: a list of 0 found, expected at least 1"],
-            id="no messages",
+            lines({"messages": []}), ["d.jsonl:1: messages: a list of 0 found, expected at least 1"], id="no messages"
         ),
         pytest.param(
             lines(messages(USER | {"role": "nurse"}, ASSISTANT)),
-            [
-                f"d.jsonl:1: messages[0].role: role 'nurse' found, expected one of: {ALL_NAMES} {OTHER_NAMES}",
-            ],
+            [f"d.jsonl:1: messages[0].role: role 'nurse' found, expected one of: {ALL_NAMES} {OTHER_NAMES}"],
             id="unknown role of a message",
         ),
         pytest.param(
@@ -317,16 +302,10 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         ),
         pytest.param(
             lines(paper(response="x")),
-            [
-                f"d.jsonl:1: output: output and response found, {OUTPUTS}",
-            ],
+            [f"d.jsonl:1: output: output and response found, {OUTPUTS}"],
             id="paper: two outputs",
         ),
-        pytest.param(
-            lines(paper(output="# Analysis\nHm.")),
-            [NO_WORD],
-            id="paper: all analysis",
-        ),
+        pytest.param(lines(paper(output="# Analysis\nHm.")), [NO_WORD], id="paper: all analysis"),
         pytest.param(
             b'   {"id":\n',
             [f"d.jsonl:1: invalid JSON found at column 10, near '   {{\"id\":': {ONE_OBJECT}"],

@@ -8,19 +8,7 @@ import pytest
 from perm_cli.dialogues.files import documents
 from perm_cli.dialogues.files.bounds import excess_of
 from perm_cli.dialogues.files.sources import MAX_LINE_BYTES
-from tests.dialogue_files import (
-    BOM,
-    UTF_8,
-    census_of,
-    ids,
-    lines,
-    messages,
-    native,
-    read,
-    refusal,
-    saved,
-    told,
-)
+from tests.dialogue_files import BOM, UTF_8, census_of, ids, lines, messages, native, read, refusal, saved, told
 
 
 @pytest.mark.parametrize(
@@ -96,6 +84,28 @@ def test_what_is_wrong_with_a_document_is_named(content: bytes, problem: str) ->
     assert message.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "name", "problem"),
+    [
+        pytest.param(
+            gzip.compress(b"[" + b" " * 20_000_000 + b"]"),  # half a megabyte could stand for the memory of the machine
+            "d.json.gz",
+            "a document of more than 16,777,216 bytes found",
+            id="packs too well",
+        ),
+        pytest.param(
+            b"[" + b"{}," * 5_000_000 + b"{}]",  # in memory some fifty times as much as on disk
+            "d.json",
+            "15,000,004 bytes of JSON found that would take about 0.6 GiB of memory",
+            id="empty objects",
+        ),
+    ],
+)
+def test_a_document_out_of_all_proportion_is_not_loaded(content: bytes, name: str, problem: str) -> None:
+    """A small file must not take the memory of the machine."""
+    assert refusal(saved(content, name)) == told(f"{name}: {problem}, expected JSON Lines at that size")
+
+
 def test_a_document_too_large_for_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few megabytes of gzip unpack to as much as one likes."""
     monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 1000)
@@ -103,25 +113,6 @@ def test_a_document_too_large_for_memory_is_refused(monkeypatch: pytest.MonkeyPa
     message = refusal(saved(gzip.compress(b"[" + b" " * 5000 + b"]"), "d.json.gz"))
 
     assert message == told("d.json.gz: a document of more than 1,000 bytes found, expected JSON Lines at that size")
-
-
-def test_a_document_that_packs_too_well_is_not_unpacked_whole() -> None:
-    """Half a megabyte of gzip can stand for the memory of the machine."""
-    message = refusal(saved(gzip.compress(b"[" + b" " * 20_000_000 + b"]"), "d.json.gz"))
-
-    assert message == told(
-        "d.json.gz: a document of more than 16,777,216 bytes found, expected JSON Lines at that size"
-    )
-
-
-def test_a_document_of_empty_objects_is_not_loaded() -> None:
-    """In memory they would take some fifty times as much as on disk."""
-    content = b"[" + b"{}," * 5_000_000 + b"{}]"
-
-    message = refusal(saved(content, "d.json"))
-
-    what = "15,000,004 bytes of JSON found that would take about 0.6 GiB of memory, expected JSON Lines at that size"
-    assert message == told(f"d.json: {what}")
 
 
 @pytest.mark.parametrize("said", ["a word", "x" * 150])

@@ -24,7 +24,7 @@ class ParquetError(Exception):
 def arrow() -> tuple[Any, Any]:
     """Return pyarrow and its module for Parquet; raise `SettingsError` with what installs them."""
     try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra, and half a second
+        import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet as pq  # noqa: PLC0415 - the same
     except ImportError as error:
         what = "pyarrow not found, expected it for Parquet and for the logs of inspect_ai"
