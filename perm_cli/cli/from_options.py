@@ -8,7 +8,8 @@ from perm_cli.cli.console import messages, say
 from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
 from perm_cli.dialogues.files.columns import read_columns
-from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, forget, source_of, told_apart
 from perm_cli.errors import SettingsError
 from perm_cli.judges.routes import detour_of, named_judge

@@ -92,15 +92,16 @@ JudgeName = Annotated[
 class ReadingOptions:
     """Say how files become dialogues."""
 
-    format: Annotated[FormatName, Option(help="What the rows look like.")] = "auto"
+    format: Annotated[FormatName, Option(help="Format of the files.")] = "auto"
     roles: Annotated[
         str | None,
-        Option(help="Role names of the files, as in seeker=user,supporter=assistant.", show_default=False),
+        Option(help="Role names in the files, as in seeker=user,supporter=assistant.", show_default=False),
     ] = None
     columns: Annotated[
         str | None,
         Option(
-            help="Columns or fields of JSON, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False
+            help="Columns that hold the fields, as in id=conv,role=speaker,text=said,label.mood=m.",
+            show_default=False,
         ),
     ] = None
     strict: Annotated[bool, Option("--strict", help="Refuse empty replies instead of passing them over.")] = False
