@@ -23,7 +23,7 @@ from tenacity import (
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.budget import Use
 from perm_cli.judges.dialects import Dialect, guessed, opening_dialect, payload_of, softened
-from perm_cli.judges.headers import standings_of
+from perm_cli.judges.headers import allowances_of
 from perm_cli.judges.judge import Answer, Reply, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
@@ -177,22 +177,22 @@ class ChatJudge:
     async def _try(self, payload: dict[str, Any], attempt: int) -> Reply:
         """Make one call when its turn comes, and let the limiter know what came of it."""
         worst = self._worst(payload)
-        turn = await self._limiter.turn(worst)
+        permit = await self._limiter.permit(worst)
         begun = self._limiter.clock()
         try:
             body, headers = await self._transport.send(payload)
             reply = read_reply(body, self._price, attempt, self._transport.redact)
         except CallFailed as failure:
             if failure.kind == "rate_limited":
-                turn.refused(failure.retry_after_s)
+                permit.refused(failure.retry_after_s)
                 self._look_at_wait(failure)
             else:
-                turn.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
+                permit.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
                 if failure.transient:
                     self._outage.failed(begun, self._limiter.clock(), failure)
             raise
         except BaseException:  # a call that is cancelled holds a place in the queue too
-            turn.failed(billed=True)
+            permit.failed(billed=True)
             raise
         self._fallen = 0
         self._answers += 1
@@ -200,7 +200,7 @@ class ChatJudge:
             self._limiter.wake()
         tokens = reply.tokens_in + reply.tokens_out
         used = Use(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0) if tokens else worst  # where no usage is named
-        turn.answered(used, standings_of(headers))
+        permit.answered(used, allowances_of(headers))
         return reply
 
     def _look_at_wait(self, failure: CallFailed) -> None:

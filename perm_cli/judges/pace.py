@@ -47,8 +47,8 @@ _TOKEN_BURST_S = 3.0  # of tokens, whose calls differ in size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Hold what the headers of an answer say is left; `reset_s` is when it will be full again."""
+class Allowance:
+    """What the headers of an answer say is left of a limit; it is full again in `reset_s`."""
 
     remaining: float
     reset_s: float
@@ -107,14 +107,14 @@ class Pace:
         self._probing = False
         self._epoch_at = math.nan
         self._taken = 0
-        self._standings: dict[str, tuple[float, float]] = {}
+        self._allowances: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, now: float, tokens: float) -> float:
         """Return how long the next call must wait; infinity means until another one ends."""
         if self.in_flight >= max(int(self.window), 1) or self._probing:
             return math.inf
         waits = [0.0, self._held_until - now]
-        if self.rate is None and not (self._requests or self._tokens or self._standings):  # as with most
+        if self.rate is None and not (self._requests or self._tokens or self._allowances):  # as with most
             return max(waits)
         if self.rate is not None:
             waits.append(self._next_at - now)
@@ -122,7 +122,7 @@ class Pace:
             waits.append(self._requests.wait_s(now, 1))
         if self._tokens:
             waits.append(self._tokens.wait_s(now, tokens))
-        for left, reset_at in self._standings.values():
+        for left, reset_at in self._allowances.values():
             if left < 1 and reset_at > now:
                 waits.append(math.inf if self.in_flight else reset_at - now)
         return max(waits)
@@ -143,8 +143,8 @@ class Pace:
             self._requests.add(now, 1)
         if self._tokens:
             self._tokens.add(now, tokens)
-        if self._standings:
-            self._standings = {name: (left - 1, at) for name, (left, at) in self._standings.items()}
+        if self._allowances:
+            self._allowances = {name: (left - 1, at) for name, (left, at) in self._allowances.items()}
 
     def answered(self, now: float, begun: float, tokens: float = 0.0) -> None:
         """Take note of an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
@@ -189,11 +189,11 @@ class Pace:
         if slow:
             self._timed(now, begun)
 
-    def told(self, now: float, standings: Mapping[str, Standing]) -> None:
+    def told(self, now: float, allowances: Mapping[str, Allowance]) -> None:
         """Take note of what headers said is left; the calls in flight may or may not be counted in it."""
-        self._standings = {
-            name: (standing.remaining - self.in_flight, now + min(standing.reset_s, MINUTE_S))
-            for name, standing in standings.items()
+        self._allowances = {
+            name: (allowance.remaining - self.in_flight, now + min(allowance.reset_s, MINUTE_S))
+            for name, allowance in allowances.items()
         }
 
     def _ended(self, begun: float) -> None:
