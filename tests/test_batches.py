@@ -27,7 +27,9 @@ from typer.main import get_command
 
 from perm_cli import cli
 from perm_cli.disk import rewriting
-from perm_cli.judges.batch_api import AnthropicBatches, OpenAIBatches, _lines
+from perm_cli.judges.batches_anthropic import AnthropicBatches
+from perm_cli.judges.batches_openai import OpenAIBatches
+from perm_cli.judges.batches_shared import lines_of
 from perm_cli.prompts.book import PromptBook
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.ratings.run_folder import RunFolder
@@ -1328,4 +1330,4 @@ def dying(monkeypatch: pytest.MonkeyPatch, steps: int, *more: Callable[..., Any]
 def test_a_line_without_an_end_is_no_answer() -> None:
     """It must not fill the memory before anybody looks at it."""
     with pytest.raises(ValueError, match="a line of more than 32 MB"):
-        list(_lines(b" " * 2**20 for _ in range(99)))
+        list(lines_of(b" " * 2**20 for _ in range(99)))

@@ -47,8 +47,8 @@ def submit(
     console = messages()
     with opened_sources(files) as sources, ExitStack() as stack:
         order = order_of(sources, dialogues, judge)
-        check_batchable(order.judge, export_only=export_only)
         api = None if export_only else stack.enter_context(closing(api_of(order.judge)))
+        check_batchable(order.judge, api)
         job = prepare(order)
         announce(job.censuses, console)
         with open_run(out) as folder:

@@ -19,15 +19,14 @@ from perm_cli.words import MOST, FormatName, FusionName, PanelName, PolicyStyle,
 
 def judge_names(context: Context, incomplete: str) -> list[str]:
     """Return the judges that may be meant by the beginning of a name: those of the settings file, and perm's own."""
-    from perm_cli.judges.settings import load_configuration  # noqa: PLC0415 - only when a shell completes a name
+    from perm_cli.judges.routes import OWN_NAMES  # noqa: PLC0415 - only when a shell completes a name
+    from perm_cli.judges.settings import load_configuration  # noqa: PLC0415 - the same
 
     config = context.params.get("config")
     configured: Iterable[str] = ()
     with suppress(PermError):  # a mistake in the file is said when a command is run
         configured = load_configuration(Path(config) if config else None).judges
-    return [
-        name for name in (*configured, "local", "baseline") if name.startswith(incomplete) and harmless(name) == name
-    ]
+    return [name for name in (*configured, *OWN_NAMES) if name.startswith(incomplete) and harmless(name) == name]
 
 
 Files = Annotated[

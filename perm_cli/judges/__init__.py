@@ -1,1 +1,1 @@
-"""Models that answer prompts, behind one interface: `judge.Judge`. How each is reached is a route."""
+"""Models that answer prompts, behind one interface: `judge.Judge`. A kind of judge is a `route.Route`, listed in `routes`."""

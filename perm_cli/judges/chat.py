@@ -6,7 +6,8 @@ within limits on attempts and time, as late as `Retry-After` asks, and only what
 its turn at the limiter; how fast an endpoint that says "too many" is asked again is the limiter's to say.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
@@ -27,7 +28,9 @@ from perm_cli.judges.headers import allowances_of
 from perm_cli.judges.judge import Answer, Reply, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
+from perm_cli.judges.pace import Pace
 from perm_cli.judges.replies import read_reply
+from perm_cli.judges.route import Terms
 from perm_cli.judges.settings import JudgeSettings, Price
 
 ATTEMPTS = 8
@@ -47,7 +50,7 @@ _FRAME_BYTES = 256  # of a chat template around the messages
 
 class Transport(Protocol):
     """
-    Carry one payload to an endpoint and its OpenAI-shaped answer back.
+    A connection to an endpoint: a payload goes there, and an OpenAI-shaped answer comes back.
 
     `where` names the endpoint in messages, `dropped` the parameters it was never sent.
     """
@@ -62,9 +65,22 @@ class Transport(Protocol):
     async def send(self, payload: dict[str, Any]) -> Answer:
         """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
 
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+@asynccontextmanager
+async def chatting(settings: JudgeSettings, transport: Transport, terms: Terms) -> AsyncIterator["ChatJudge"]:
+    """Open a judge over a transport, and close both at the end of the `with` block."""
+    limiter = Limiter(Pace(terms.concurrency, settings.rpm, settings.tpm), terms.budget)
+    try:
+        yield ChatJudge(settings, transport, limiter, terms.price, lasting=terms.lasting)
+    finally:
+        await transport.close()
+
 
 class ChatJudge:
-    """Ask a chat completion endpoint for verdicts."""
+    """A judge at a chat completion endpoint."""
 
     def __init__(
         self,

@@ -21,8 +21,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from perm_cli.errors import SettingsError
 from perm_cli.findings import expected_name, finding_of, misspelt
 from perm_cli.judges.budget import read_budget
-from perm_cli.judges.prices import price_of
-from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named_judge
+from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named_judge, price_of
 from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
 from perm_cli.prompts.shipped import shipped
 from perm_cli.rewards.reward import BOUNDS, Recipe, read_weights
