@@ -9,11 +9,12 @@ from perm_cli.cli.console import output, say
 from perm_cli.cli.from_options import announce_detour
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import CallFailed, JudgeUnusable
+from perm_cli.judges.configuration import load_configuration
 from perm_cli.judges.dialects import Dialect
 from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.prices import retirement_note
 from perm_cli.judges.routes import OWN_NAMES, caveat_of, missing, named_judge, open_judge, route_of
-from perm_cli.judges.settings import JudgeSettings, load_configuration
+from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import PromptBook
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.prompts.shipped import shipped

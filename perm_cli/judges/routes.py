@@ -8,8 +8,9 @@ from typing import Any
 from perm_cli.errors import SettingsError
 from perm_cli.findings import nearest
 from perm_cli.judges.budget import Budget
+from perm_cli.judges.configuration import Configuration, judge_settings
 from perm_cli.judges.route import OpenJudge, Route, Terms
-from perm_cli.judges.settings import Configuration, JudgeSettings, Price, judge_settings
+from perm_cli.judges.settings import JudgeSettings, Price
 from perm_cli.litellm_files import price_list
 from perm_cli.text import one_line
 

@@ -22,11 +22,12 @@ from pydantic import TypeAdapter, ValidationError
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked, RunError, SettingsError
 from perm_cli.judges.batch_api import BatchApi, BatchGone, BatchStanding, Row, failure_of
 from perm_cli.judges.batches_openai import OpenAIBatches, openai_request, read_row
+from perm_cli.judges.configuration import Configuration
 from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of
 from perm_cli.judges.judge import Judge, Request
 from perm_cli.judges.replies import read_reply
 from perm_cli.judges.routes import missing, named_judge, open_judge, price_of, route_of
-from perm_cli.judges.settings import Configuration, JudgeSettings, Price
+from perm_cli.judges.settings import JudgeSettings, Price
 from perm_cli.prompts.rubrics import Dimension, Pack, load_rubrics
 from perm_cli.ratings.rating import (
     Call,
