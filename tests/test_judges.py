@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
-from perm_cli.judges.chat import ATTEMPTS, FEW_ATTEMPTS, ChatJudge
+from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.headers import retry_after_s
 from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.pace import Pace
+from perm_cli.judges.retrying import RetryPolicy, retrying
 from perm_cli.judges.route_compatible import HttpTransport, endpoint_of, is_loopback
 from perm_cli.judges.route_embedded import TOO_SMALL, missing_parts, weights_of
 from perm_cli.judges.routes import default_concurrency, gives_logprobs, identity_of, missing, open_judge, route_of
@@ -252,7 +253,7 @@ def test_attempts_have_a_limit(request_: Request) -> None:
     with loopback(lambda _: refusal(500, "fell over")) as server, pytest.raises(CallFailed) as raised:
         ask(server, request_)
 
-    assert raised.value.attempts == len(server.requests) == ATTEMPTS
+    assert raised.value.attempts == len(server.requests) == RetryPolicy().attempts
 
 
 @pytest.mark.parametrize(
@@ -497,13 +498,13 @@ class TestLiteLLM:
         """Expectations are refused before they are paid for."""
         assert gives_logprobs(JudgeSettings(name="j", model=model)) is gives
 
-    def test_one_layer_retries(self, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_layer_retries(self, request_: Request) -> None:
         """LiteLLM's own retries would multiply ours."""
-        monkeypatch.setattr("perm_cli.judges.chat.ATTEMPTS", 1)
         body = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
         with (
             loopback(lambda _: Answer(status=529, body=json.dumps(body).encode())) as server,
+            retrying(RetryPolicy(attempts=1)),
             pytest.raises(CallFailed) as raised,
         ):
             anthropic(server, request_)
@@ -701,7 +702,7 @@ def test_empty_answers_to_some_never_make_a_judge_dead(request_: Request) -> Non
         replies, _ = ask_all(server, [request_] * 9)
 
     assert [type(reply) for reply in replies] == [CallFailed] * 9
-    assert len(server.requests) == 9 * FEW_ATTEMPTS
+    assert len(server.requests) == 9 * RetryPolicy().few_attempts
 
 
 def test_calls_that_fail_while_others_are_answered_never_make_a_judge_dead(request_: Request) -> None:

@@ -1,9 +1,8 @@
 """
 A judge behind a chat completion API, over any transport.
 
-`ChatJudge` finds the dialect the endpoint accepts, and is the one place that retries: exponentially with jitter,
-within limits on attempts and time, as late as `Retry-After` asks, and only what may pass. Every attempt waits for
-its turn at the limiter; how fast an endpoint that says "too many" is asked again is the limiter's to say.
+`ChatJudge` finds the dialect the endpoint accepts, and is the one place that retries: by a `RetryPolicy`, within the
+user's patience, and only what may pass. Every attempt waits for a permit of the limiter.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,14 +11,7 @@ from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
 import orjson
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_random_exponential,
-)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
 
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.budget import Use
@@ -30,18 +22,10 @@ from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.replies import read_reply
+from perm_cli.judges.retrying import UNREACHED, USUAL, RetryPolicy, usual_policy
 from perm_cli.judges.route import Terms
 from perm_cli.judges.settings import JudgeSettings, Price
 
-ATTEMPTS = 8
-FEW_ATTEMPTS = 3  # before anything ever answered, the address is the likelier mistake
-REJECTED_MOST = 2  # dialogues that are refused without a reason, before anything ever answered
-DEAD_AFTER = 8  # calls in a row that came to nothing, each after all its attempts
-_BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
-_PROBE_S = 5.0  # at most, between two tries in an outage that is to be outlived
-_UNREACHED = frozenset({"connection", "not_json"})
-_ODD = frozenset({"malformed"})  # answers in form and empty in substance: filters and overloaded routers give them
-_FREE = frozenset({"connection", "rate_limited"})
 _UNBILLED = frozenset(
     {"rate_limited", "rejected", "too_long", "server"}
 )  # the endpoint said itself that it did nothing
@@ -74,7 +58,7 @@ async def chatting(settings: JudgeSettings, transport: Transport, terms: Terms) 
     """Open a judge over a transport, and close both at the end of the `with` block."""
     limiter = Limiter(Pace(terms.concurrency, settings.rpm, settings.tpm), terms.budget)
     try:
-        yield ChatJudge(settings, transport, limiter, terms.price, lasting=terms.lasting)
+        yield ChatJudge(settings, transport, limiter, terms.price, lasting=terms.lasting, retry=usual_policy())
     finally:
         await transport.close()
 
@@ -90,6 +74,7 @@ class ChatJudge:
         price: Price | None = None,
         *,
         lasting: Callable[[str], None] | None = None,
+        retry: RetryPolicy = USUAL,
     ) -> None:
         self.settings = settings
         self.dialect = opening_dialect(settings)
@@ -97,6 +82,7 @@ class ChatJudge:
         self._limiter = limiter
         self._price = price
         self._lasting = lasting
+        self._retry = retry
         self._outage = Outage(transport.where, settings.patience_s, lasting)
         self._answered = False
         self._answers = 0
@@ -160,7 +146,7 @@ class ChatJudge:
         """Fail the call, or the judge if it has refused another dialogue too and never answered."""
         if not self._answered:
             self._rejected.add(request.prompt.case)
-        if self._answered or len(self._rejected) < REJECTED_MOST:
+        if self._answered or len(self._rejected) < self._retry.rejected_most:
             raise failure
         raise JudgeUnusable(f"{self._transport.where} refuses the request: {failure.message}") from failure
 
@@ -184,14 +170,14 @@ class ChatJudge:
             return await self._retrying.copy()(again)  # it holds the state of one call
         except CallFailed as failure:
             failure.attempts = attempts
-            if failure.kind in _UNREACHED and not self._answered:
+            if failure.kind in UNREACHED and not self._answered:
                 raise JudgeUnusable(f"{self._transport.where}: {failure.message}") from failure
             if self._answers == before:  # else it is this call that is in trouble, and not the judge
                 self._fall(failure)
             raise
 
     async def _try(self, payload: dict[str, Any], attempt: int) -> Reply:
-        """Make one call when its turn comes, and let the limiter know what came of it."""
+        """Make one call when the limiter permits it, and report to the limiter what came of it."""
         worst = self._worst(payload)
         permit = await self._limiter.permit(worst)
         begun = self._limiter.clock()
@@ -242,8 +228,8 @@ class ChatJudge:
 
     def _fall(self, failure: CallFailed) -> None:
         """Give the judge up when call after call came to nothing, though each was tried as often as may be."""
-        self._fallen += failure.transient and failure.kind not in _ODD
-        if not self._lasting and self._fallen >= min(DEAD_AFTER, self._limiter.pace.ceiling):
+        self._fallen += self._retry.counts(failure)
+        if not self._lasting and self._fallen >= min(self._retry.dead_after, self._limiter.pace.ceiling):
             error = JudgeUnusable(
                 f"{self._transport.where} answers no more: {failure.message}; "
                 "what is rated so far is kept, and the same command goes on from there"
@@ -252,24 +238,20 @@ class ChatJudge:
             raise error from failure
 
     def _gives_up(self, state: RetryCallState) -> bool:
-        failure = _failure(state)
         if stop_before_delay(self.settings.patience_s)(state):
             return True
-        if failure.kind in _ODD or (failure.kind in _UNREACHED and not self._answered):
-            return stop_after_attempt(FEW_ATTEMPTS)(state)
-        if self._lasting and self._outage.lasts:
-            return False
-        # Refusals and connections that fail cost nothing: a server may take minutes to start again.
-        return failure.kind not in _FREE and stop_after_attempt(ATTEMPTS)(state)
+        failure = _failure(state)
+        return state.attempt_number >= self._retry.attempts_at(
+            failure, answered=self._answered, outlasting=self._outlasting
+        )
 
     def _wait_s(self, state: RetryCallState) -> float:
-        failure = _failure(state)
-        if failure.kind == "rate_limited":
-            return 0.0
-        wait_s = _BACKOFF(state)
-        if self._lasting and self._outage.lasts:
-            wait_s = min(wait_s, _PROBE_S)
-        return max(failure.retry_after_s or 0.0, wait_s)
+        return self._retry.wait_s(_failure(state), state, outlasting=self._outlasting)
+
+    @property
+    def _outlasting(self) -> bool:
+        """Tell whether there is an outage that is to be outlived."""
+        return self._lasting is not None and self._outage.lasts
 
 
 _ONE_CALL = Use(calls=1)

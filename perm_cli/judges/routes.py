@@ -59,7 +59,7 @@ def _nearest(model: str, configured: list[str]) -> list[str]:
     if not slash:
         listed = [each for each in price_list() if "/" not in each]
         return nearest(model, [*configured, *OWN_NAMES, *listed], 3)
-    providers = {each for route in _routes(_PROVIDERS) for each in route.providers()} - {provider}
+    providers = {each for route in _routes((*_OWN.values(), *_PROVIDERS)) for each in route.providers()} - {provider}
     meant = nearest(provider, providers, 2) if rest else []
     return [*nearest(model, configured, 2), *(f"{each}/{rest}" for each in meant)]
 
