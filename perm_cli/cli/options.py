@@ -106,7 +106,7 @@ Asked = Annotated[Mapping[str, Any], _JUDGE_OPTIONS]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
-    """Say how files become dialogues."""
+    """How files become dialogues."""
 
     format: Annotated[FormatName, Option(help="What the rows look like.")] = "auto"
     roles: Annotated[
@@ -127,7 +127,7 @@ MinCoverage = Annotated[float, Option(min=0, max=1, help="Exit with 3 if fewer o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueOptions(ReadingOptions):
-    """Say how dialogues are read, and what is asked about them."""
+    """How dialogues are read, and what is asked about them."""
 
     turns: Annotated[Turns, Option(help="Which supporter turns to judge, each with the talk up to it.")] = "all"
     rubrics: Annotated[
@@ -164,7 +164,7 @@ class AccessOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardOptions:
-    """Say how scores become a reward."""
+    """How scores become a reward."""
 
     fusion: Annotated[FusionName, Option(help="How the three empathy scores are fused.")] = "harmonic"
     bystander_coef: Annotated[float, Option(min=0, max=100, help="Weight of the bystander term.")] = 0.5
@@ -184,7 +184,7 @@ class RewardOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelOptions:
-    """Say what people have said, and what it is about."""
+    """What people have said, and what it is about."""
 
     labels: Annotated[
         Path | None,
@@ -201,7 +201,7 @@ class LabelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendingOptions:
-    """Say what may be paid for, and what need not be."""
+    """What may be paid for, and what need not be."""
 
     budget: Annotated[
         str | None,
@@ -216,7 +216,7 @@ _ADDRESS = re.compile(r"auto|local|\[?[\w.:-]*\w\]?:\d+")
 
 
 class OptionalAddress(TyperCommand):
-    """Take `--ray` with an address or without one, which means this machine."""
+    """A command whose `--ray` takes an address or none, which means this machine."""
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         """Spell out the address where it is left out."""

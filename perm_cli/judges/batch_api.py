@@ -34,7 +34,7 @@ class BatchStanding:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing more will come."""
+        """Return whether nothing more will come."""
         return self.status in _ENDED
 
 
@@ -84,7 +84,7 @@ class BatchApi(Protocol):
         """Yield what a batch that is over has come to."""
 
     def cancel(self, batch: str) -> None:
-        """Ask for an end; what is done stays done."""
+        """Request cancellation; what is done stays done."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -93,7 +93,7 @@ class AnthropicBatches(BatchProvider):
             yield from self._rows(response.iter_bytes(), _from_anthropic)
 
     def cancel(self, batch: str) -> None:
-        """Ask for an end."""
+        """Request cancellation."""
         with self._guarded():
             self._ask("POST", f"{_MESSAGE_BATCHES}/{batch}/cancel")
 
@@ -108,7 +108,7 @@ class AnthropicBatches(BatchProvider):
         reraise=True,
     )
     def _tried(self, path: str, **more: Any) -> Any:
-        """Ask what may be asked twice."""
+        """Send a request that may be sent twice."""
         return self._ask("GET", path, **more)
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:

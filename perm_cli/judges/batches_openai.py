@@ -108,7 +108,7 @@ class OpenAIBatches(BatchProvider):
                     yield from self._rows(content.iter_bytes(), read_row)
 
     def cancel(self, batch: str) -> None:
-        """Ask for an end."""
+        """Request cancellation."""
         with self._guarded():
             self._client.batches.cancel(batch)
 

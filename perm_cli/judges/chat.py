@@ -107,11 +107,11 @@ class ChatJudge:
         }
 
     def stop(self, reason: Exception) -> None:
-        """Ask nothing more: calls that wait raise `reason`, calls in flight are finished."""
+        """Begin no further call: calls that wait raise `reason`, calls in flight are finished."""
         self._limiter.end(reason)
 
     async def ask(self, request: Request) -> Reply:
-        """Return the reply, after as many tries as the dialect and the weather need; raise `NotAsked` if stopped."""
+        """Return the reply, once dialect and transient failures let it through; raise `NotAsked` if stopped."""
         refused = 0
         dialect, is_own = self.dialect, True
         while True:
@@ -250,7 +250,7 @@ class ChatJudge:
 
     @property
     def _outlasting(self) -> bool:
-        """Tell whether there is an outage that is to be outlived."""
+        """Return whether there is an outage that is to be outlived."""
         return self._lasting is not None and self._outage.lasts
 
 

@@ -1,5 +1,5 @@
 """
-How one endpoint wants to be spoken to: found out by trying, remembered for the run.
+How one endpoint takes requests: found out by trying, remembered for the run.
 
 A dialect starts with all that is wanted. When the endpoint refuses a request, `softened` gives up the part it
 complains of: the JSON schema for JSON mode, JSON mode for plain text, or one parameter.
@@ -23,7 +23,7 @@ _FEWER_LOGPROBS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """Hold what an endpoint accepts, as far as it is known."""
+    """What an endpoint accepts, as far as that is known."""
 
     form: Form
     token_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105 - no password

@@ -70,7 +70,7 @@ class Bucket:
         return max(over, 0.0) / self._drain
 
     def add(self, now: float, amount: float) -> None:
-        """Take an amount, or give one back."""
+        """Use an amount, or give one back."""
         if amount > max(self._room, 1):  # it goes alone, and must not be too much for the minute that it ends
             self._drain = min(self._drain, max(self._per_minute - amount, _LEAST_DRAIN * self._per_minute) / MINUTE_S)
         self._level = max(self._now(now) + amount, 0.0)
@@ -81,7 +81,7 @@ class Bucket:
 
 
 class Pace:
-    """Steer the window and the rate of one judge."""
+    """The window and the rate of one judge, steered by what comes of its calls."""
 
     def __init__(self, ceiling: int, rpm: float | None = None, tpm: float | None = None) -> None:
         self.in_flight = 0
@@ -128,7 +128,7 @@ class Pace:
         return max(waits)
 
     def begin(self, now: float, tokens: float) -> None:
-        """Take note of a call that begins."""
+        """Record a call that begins."""
         self.in_flight += 1
         self._epoch_at = now if math.isnan(self._epoch_at) else self._epoch_at
         self._probing = self._strikes > 0
@@ -147,7 +147,7 @@ class Pace:
             self._allowances = {name: (left - 1, at) for name, (left, at) in self._allowances.items()}
 
     def answered(self, now: float, begun: float, tokens: float = 0.0) -> None:
-        """Take note of an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
+        """Record an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
         self._ended(begun)
         self._taken += 1
         self._in_vain = 0
@@ -162,7 +162,7 @@ class Pace:
         self._timed(now, begun)
 
     def refused(self, now: float, begun: float, retry_after_s: float | None) -> None:
-        """Take note of a 429."""
+        """Record a 429."""
         self._ended(begun)
         if begun <= self._refused_at:  # it began before the refusal that is being waited for
             self._held_until = max(self._held_until, now + (retry_after_s or 0.0))
@@ -184,13 +184,13 @@ class Pace:
         self._held_until = max(now + wait_s, math.nextafter(now, math.inf))
 
     def failed(self, now: float, begun: float, *, slow: bool = False) -> None:
-        """Take note of a call that came to nothing for another reason; a timeout is `slow`."""
+        """Record a call that failed for another reason; a timeout is `slow`."""
         self._ended(begun)
         if slow:
             self._timed(now, begun)
 
     def told(self, now: float, allowances: Mapping[str, Allowance]) -> None:
-        """Take note of what headers said is left; the calls in flight may or may not be counted in it."""
+        """Record what headers say is left; the calls in flight may or may not be counted in it."""
         self._allowances = {
             name: (allowance.remaining - self.in_flight, now + min(allowance.reset_s, MINUTE_S))
             for name, allowance in allowances.items()

@@ -53,7 +53,7 @@ class RetryPolicy:
         return max(failure.retry_after_s or 0.0, wait_s)
 
     def counts(self, failure: CallFailed) -> bool:
-        """Tell whether a call that failed for good is a sign of a dead judge."""
+        """Return whether a call that failed for good is a sign of a dead judge."""
         return failure.transient and failure.kind not in _ODD
 
 

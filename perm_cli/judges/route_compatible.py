@@ -115,7 +115,7 @@ def endpoint_of(judge: JudgeSettings) -> Endpoint:
 
 class HttpTransport:
     """
-    Send payloads to `<base_url>/chat/completions`, over connections that stay open.
+    A client of `<base_url>/chat/completions`, over connections that stay open.
 
     Redirects are not followed: the key goes to the host it was meant for and to no other. The proxy settings of
     the environment hold, except for this machine's own addresses.
@@ -201,7 +201,7 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL names this machine itself."""
+    """Return whether a URL names this machine itself."""
     host = ""
     try:
         host = urlsplit(url).hostname or ""
@@ -226,7 +226,7 @@ def _json(raw: bytes) -> dict[str, Any] | None:
 
 
 def _takes(judge: JudgeSettings) -> bool:
-    """Any name of a model may be that of a server at an address of one's own."""
+    """Return whether a judge goes this way; at an address of one's own, any name may be that of a model."""
     if judge.base_url:
         return judge.provider not in OWN_LANGUAGE
     return judge.provider in _PROVIDERS and bool(judge.model.partition("/")[2])

@@ -76,7 +76,7 @@ def weights_of(model: str) -> Weights:
 
 
 class EngineTransport(HttpTransport):
-    """Speak to the embedded engine, which must be kept from talking on: a small model may never come to an end."""
+    """A client of the embedded engine, with a bound on the rationale: a small model may never come to an end."""
 
     async def send(self, payload: dict[str, Any]) -> Answer:
         """Return the answer; raise `CallFailed` or `JudgeUnusable`."""

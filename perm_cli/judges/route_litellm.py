@@ -40,7 +40,7 @@ _LOOKED_AT = 20_000  # characters of an error: what follows is never shown
 
 
 class LiteLLMTransport:
-    """Send payloads through LiteLLM; `dropped` names parameters the provider has no word for."""
+    """A client of LiteLLM; `dropped` names parameters the provider has no word for."""
 
     def __init__(self, model: str, base_url: str | None, key: str | None, timeout_s: float) -> None:
         self.where = base_url or model
@@ -139,7 +139,7 @@ def _providers() -> frozenset[str]:
 
 
 def _is_known(judge: JudgeSettings) -> bool:
-    """Tell whether LiteLLM lists the model, or knows the provider before its slash."""
+    """Return whether LiteLLM lists the model, or knows the provider before its slash."""
     if judge.model.startswith(_TUNED) or judge.model in litellm_files.price_list():
         return True
     provider, _, model = judge.model.partition("/")
@@ -157,13 +157,13 @@ def _missing(judge: JudgeSettings) -> list[str]:
 
 
 def _gives_logprobs(judge: JudgeSettings) -> bool:
-    """Tell whether LiteLLM asks the model's provider for log-probabilities, or does not know."""
+    """Return whether LiteLLM asks the model's provider for log-probabilities, or does not know."""
     known = _imported().get_supported_openai_params(model=judge.model)
     return not known or "logprobs" in known
 
 
 def _variables(judge: JudgeSettings) -> frozenset[str]:
-    """LiteLLM reads names of its own, all of which begin with the provider's."""
+    """Return the variables that LiteLLM may read, all of which begin with the provider's name."""
     return frozenset(name for name in os.environ if name.startswith(f"{judge.provider.upper()}_"))
 
 

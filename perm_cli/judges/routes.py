@@ -139,7 +139,7 @@ async def open_judge(
     check_judge(judge)
     route = route_of(judge)
     terms = Terms(
-        concurrency=judge.concurrency or route.concurrency,
+        concurrency=default_concurrency(judge),
         timeout_s=judge.timeout_s or route.timeout_s,
         price=price_of(judge),
         budget=budget,

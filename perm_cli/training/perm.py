@@ -22,8 +22,8 @@ class Perm:
     """
     Score replies.
 
-    Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; the fields of
-    `settings.NAMES` are their names. Raise `SettingsError`, `AssetError` or `RunError` for what cannot be used: before
+    Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; `settings.NAMES`
+    are their names. Raise `SettingsError`, `AssetError` or `RunError` for what cannot be used: before
     a policy is loaded.
     """
 

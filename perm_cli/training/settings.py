@@ -33,7 +33,7 @@ from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Thinking
 POLICY_TOKENS = "policy"
 """As a tokeniser: the trainer has counted what the policy wrote."""
 
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=MOST)]
 _Whole = Annotated[int, Field(ge=0, le=MOST)]
 
@@ -46,8 +46,8 @@ _KINDS: dict[str, Any] = {
     "score": ScoreMode,
     "fusion": FusionName,
     "weights": str,
-    "bystander_coef": _NotNegative,
-    "length_penalty": _NotNegative,
+    "bystander_coef": _Weight,
+    "length_penalty": _Weight,
     "length_limit": _Whole,
     "tokenizer": str,
     "thinking": str,
@@ -66,7 +66,7 @@ _OPTION = re.compile(r"--([a-z][a-z-]+)")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
     """
-    Say how a reward is made.
+    How a reward is made.
 
     With a `run`, every rating is kept in a folder below it, one for each process, that all commands of perm read, and
     the signs that `perm watch` shows beside them. `budget` is the most that one process may spend, as in `perm score`.
