@@ -12,8 +12,9 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, forget, source_of, told_apart
 from perm_cli.errors import SettingsError
+from perm_cli.judges.configuration import Configuration, load_configuration
 from perm_cli.judges.routes import detour_of, named_judge
-from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
+from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import Answer, PromptBook
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.prompts.shipped import shipped
@@ -67,16 +68,7 @@ def settings_of(options: JudgeOptions) -> JudgeSettings:
     judge = named_judge(
         options.judge,
         configuration,
-        base_url=options.base_url,
-        api_key_env=options.api_key_env,
-        temperature=options.temperature,
-        max_tokens=options.max_tokens,
-        concurrency=options.concurrency,
-        rpm=options.rpm,
-        tpm=options.tpm,
-        timeout_s=options.timeout,
-        patience_s=options.patience,
-        structured=options.structured,
+        **options.asked,
         logprobs=options.score == "expected" or None,
     )
     announce_detour(judge, configuration)

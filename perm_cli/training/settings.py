@@ -10,82 +10,63 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import orjson
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
 from perm_cli.findings import expected_name, finding_of, misspelt
 from perm_cli.judges.budget import read_budget
-from perm_cli.judges.prices import price_of
-from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named_judge
-from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
+from perm_cli.judges.configuration import Configuration, load_configuration
+from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named_judge, price_of
+from perm_cli.judges.settings import OPTIONS, JudgeSettings
 from perm_cli.prompts.shipped import shipped
 from perm_cli.rewards.reward import BOUNDS, Recipe, read_weights
 from perm_cli.text import begins_thinking, one_line
 from perm_cli.training.policy import generation_prompt
-from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Structured, Thinking
+from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Thinking
 
 POLICY_TOKENS = "policy"
 """As a tokeniser: the trainer has counted what the policy wrote."""
 
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Count = Annotated[int, Field(gt=0, le=MOST)]
+_Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1, le=MOST)]
+_Whole = Annotated[int, Field(ge=0, le=MOST)]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """Hold what may be said about a reward; None where nothing is."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    judge: str | None = None
-    base_url: str | None = None
-    api_key_env: str | None = None
-    temperature: _NotNegative | None = None
-    max_tokens: _Count | None = None
-    concurrency: _Count | None = None
-    rpm: _Positive | None = None
-    tpm: _Positive | None = None
-    timeout_s: _Positive | None = None
-    patience_s: _Positive | None = None
-    structured: Structured | None = None
-    samples: _Count | None = None
-    reask: Annotated[int, Field(ge=0, le=MOST)] | None = None
-    score: ScoreMode | None = None
-    fusion: FusionName | None = None
-    weights: str | None = None
-    bystander_coef: _NotNegative | None = None
-    length_penalty: _NotNegative | None = None
-    length_limit: Annotated[int, Field(ge=0, le=MOST)] | None = None
-    tokenizer: str | None = None
-    thinking: str | None = None
-    calibration: Path | None = None
-    rubrics: Path | None = None
-    prompts: Path | None = None
-    on_missing: OnMissing | None = None
-    budget: str | None = None
-    run: Path | None = None
-
-
-_JUDGES = (
-    "base_url", "api_key_env", "temperature", "max_tokens", "concurrency", "rpm", "tpm", "timeout_s", "patience_s",
-    "structured",
-)  # fmt: skip
+# Everything that may be said about a reward, with its type: the options of its judge, and these.
+_KINDS: dict[str, Any] = {
+    "judge": str,
+    **{name: kind for name, (kind, _) in OPTIONS.items()},
+    "samples": _Count,
+    "reask": _Whole,
+    "score": ScoreMode,
+    "fusion": FusionName,
+    "weights": str,
+    "bystander_coef": _Weight,
+    "length_penalty": _Weight,
+    "length_limit": _Whole,
+    "tokenizer": str,
+    "thinking": str,
+    "calibration": Path,
+    "rubrics": Path,
+    "prompts": Path,
+    "on_missing": OnMissing,
+    "budget": str,
+    "run": Path,
+}
+NAMES = tuple(_KINDS)
 _RECIPES = ("fusion", "bystander_coef", "length_penalty", "length_limit", "tokenizer", "score")
-_NAMES = tuple(each.name for each in fields(Wishes))
 _OPTION = re.compile(r"--([a-z][a-z-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
     """
-    Say how a reward is made.
+    How a reward is made.
 
     With a `run`, every rating is kept in a folder below it, one for each process, that all commands of perm read, and
     the signs that `perm watch` shows beside them. `budget` is the most that one process may spend, as in `perm score`.
@@ -122,14 +103,14 @@ def in_settings(message: str) -> str:
 
     def setting(option: re.Match[str]) -> str:
         name = option[1].replace("-", "_")
-        return next((each for each in (name, f"{name}_s") if each in _NAMES), option[0])
+        return next((each for each in (name, f"{name}_s") if each in NAMES), option[0])
 
     return _OPTION.sub(setting, message)
 
 
 @_saying_settings()
 def reward_settings(
-    config: Path | str | None = None, *, otherwise: OnMissing = "none", **wishes: Any
+    config: Path | str | None = None, *, otherwise: OnMissing = "none", **options: Any
 ) -> RewardSettings:
     """
     Return the settings that arguments, environment and `perm.toml` come to.
@@ -139,11 +120,11 @@ def reward_settings(
     """
     chosen = config or os.environ.get("PERM_CONFIG")
     configuration = load_configuration(Path(chosen) if chosen else None)
-    found = _found(configuration, wishes)
+    found = _found(configuration, options)
     judge = named_judge(
         found.get("judge"),
         configuration,
-        **{name: found.get(name) for name in _JUDGES},
+        **{name: found.get(name) for name in OPTIONS},
         logprobs=found.get("score") == "expected" or None,
     )
     _check_means(found, judge)
@@ -163,16 +144,15 @@ def reward_settings(
     )
 
 
-def _found(configuration: Configuration, wishes: Mapping[str, Any]) -> dict[str, Any]:
+def _found(configuration: Configuration, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was set: an argument counts before a variable, and a variable before the file."""
     _check_variables()
-    variables = {name: value for name in _NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
-    said = (
-        _checked(configuration.reward, f"{configuration.path}: reward."),
-        _checked(variables, "PERM_", upper=True),
-        _checked(wishes, ""),
-    )
-    return {name: value for each in said for name in _NAMES if (value := getattr(each, name)) is not None}
+    variables = {name: value for name in NAMES if (value := os.environ.get(f"PERM_{name.upper()}", "").strip())}
+    return {
+        **_checked(configuration.reward, f"{configuration.path}: reward."),
+        **_checked(variables, "PERM_", upper=True),
+        **_checked(options, ""),
+    }
 
 
 def _check_means(found: Mapping[str, Any], judge: JudgeSettings) -> None:
@@ -233,19 +213,27 @@ def _check_variables() -> None:
     """Raise `SettingsError` for a variable that is surely meant for a setting and misspelt; others may be anybody's."""
     for name in os.environ:
         said = name.removeprefix("PERM_").lower()
-        if name.startswith("PERM_") and os.environ[name].strip() and (meant := misspelt(said, (*_NAMES, "config"))):
+        if name.startswith("PERM_") and os.environ[name].strip() and (meant := misspelt(said, (*NAMES, "config"))):
             raise SettingsError(f"{one_line(name, 60)}: no such variable, expected PERM_{meant.upper()}")
 
 
-def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> Wishes:
+def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> dict[str, Any]:
+    """Return what was set at a place; None says nothing."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         where = f"{place}{name.upper() if upper else one_line(name, 60)}"
-        if name not in _NAMES:
-            raise SettingsError(f"{where}: no such setting, expected {expected_name(name, _NAMES)}")
+        if name not in _KINDS:
+            raise SettingsError(f"{where}: no such setting, expected {expected_name(name, NAMES)}")
         if isinstance(value, bool):  # which would be read as 1 or 0
             raise SettingsError(f"{where}: {str(value).lower()} found, expected a number or text")
+        if value is not None:
+            found[name] = _valid(name, value, where)
+    return found
+
+
+def _valid(name: str, value: object, where: str) -> Any:
     try:
-        return TypeAdapter(Wishes).validate_python(dict(values))
+        return TypeAdapter(_KINDS[name]).validate_python(value)
     except ValidationError as error:
-        name, said = finding_of(error.errors(include_url=False)[0])
-        raise SettingsError(f"{place}{name.upper() if upper else name}: {said}") from error
+        _, said = finding_of(error.errors(include_url=False)[0])
+        raise SettingsError(f"{where}: {said}") from error
