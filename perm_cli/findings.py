@@ -121,10 +121,15 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str:
 _TYPO = 0.85  # of two names that are one but for a slip
 
 
+def nearest(name: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """Return the known names that may have been meant, the likeliest first."""
+    return get_close_matches(name, list(known), most)
+
+
 def expected_name(name: str, known: Iterable[str]) -> str:
     """Return the known name that is nearest, or all of them where none is near."""
     names = list(known)
-    near = get_close_matches(name.lower(), names, 1)
+    near = nearest(name.lower(), names)
     return near[0] if near else f"one of {', '.join(names)}"
 
 

@@ -15,8 +15,11 @@ Thinking = Literal["auto", "opened", "unopened"]
 OnMissing = Literal["none", "floor", "mean", "raise"]
 FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
 Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
+# Each but `auto` is a module of `dialogues/formats`; in this order they are asked whether a row is theirs.
 FormatName = Literal[
     "auto",
+    "mtbench",
+    "deepeval",
     "native",
     "messages",
     "paper",
@@ -30,9 +33,7 @@ FormatName = Literal[
     "sage",
     "inspect",
     "promptfoo",
-    "deepeval",
     "batch",
-    "mtbench",
     "alpaca",
     "completion",
     "transcript",

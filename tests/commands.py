@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from perm_cli.cli import main
+from perm_cli.judges.retrying import RetryPolicy
 from perm_cli.ratings.rating import rating_line
 from tests.loopback import Answer, Loopback, refusal
 from tests.makers import rating, row, written
@@ -31,6 +32,9 @@ class Result(NamedTuple):
 
 
 Perm = Callable[..., Result]
+
+AT_ONCE = RetryPolicy(backoff=lambda _: 0.0)
+"""Failed calls are tried again as often as usual, and waited for never."""
 
 
 def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Perm:

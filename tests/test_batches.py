@@ -27,12 +27,16 @@ from typer.main import get_command
 
 from perm_cli import cli
 from perm_cli.disk import rewriting
-from perm_cli.judges.batch_api import AnthropicBatches, OpenAIBatches, _lines
+from perm_cli.judges.batches_anthropic import AnthropicBatches
+from perm_cli.judges.batches_openai import OpenAIBatches
+from perm_cli.judges.batches_shared import lines_of
+from perm_cli.judges.retrying import retrying
 from perm_cli.prompts.book import PromptBook
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.statistics.means import bootstrap_means
 from tests.batch_loopback import BatchLoopback, Fault, Outcome, batch_loopback
+from tests.commands import AT_ONCE
 from tests.loopback import Answer, refusal, verdict
 from tests.makers import row, written
 
@@ -513,12 +517,12 @@ class TestMistakes:
         assert_whole()
 
     @at(of_openai())
-    def test_a_judge_that_does_not_answer_is_sent_nothing(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_judge_that_does_not_answer_is_sent_nothing(self, desk: Desk) -> None:
         """Nothing is known of what it takes: all requests could be refused, and fail for good."""
-        monkeypatch.setattr("perm_cli.judges.chat._BACKOFF", lambda _: 0.0)
         desk.server.answering = lambda _: refusal(503, "overloaded")
 
-        assert_one_line(desk.submit(), "overloaded")
+        with retrying(AT_ONCE):
+            assert_one_line(desk.submit(), "overloaded")
         assert desk.keys() == []
 
     @at(of_openai())
@@ -1328,4 +1332,4 @@ def dying(monkeypatch: pytest.MonkeyPatch, steps: int, *more: Callable[..., Any]
 def test_a_line_without_an_end_is_no_answer() -> None:
     """It must not fill the memory before anybody looks at it."""
     with pytest.raises(ValueError, match="a line of more than 32 MB"):
-        list(_lines(b" " * 2**20 for _ in range(99)))
+        list(lines_of(b" " * 2**20 for _ in range(99)))

@@ -7,13 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from perm_cli.judges.retrying import retrying
 from perm_cli.prompts.shipped import shipped
-from tests.commands import Perm, runner
+from tests.commands import AT_ONCE, Perm, runner
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.makers import bystander_term, empathy_of, row, written
 
@@ -634,9 +636,10 @@ MORE_IS_NEEDED = "is reached: what is left is skipped. To go on: the same comman
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient() -> Iterator[None]:
     """Let failed calls be tried again at once."""
-    monkeypatch.setattr("perm_cli.judges.chat._BACKOFF", lambda _: 0.0)
+    with retrying(AT_ONCE):
+        yield
 
 
 def falling_over(every: int) -> Answering:

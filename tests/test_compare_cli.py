@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from perm_cli.judges.retrying import retrying
 from perm_cli.reports.compared import CLOSING
 from perm_cli.rewards.lengths import token_counter
-from tests.commands import Perm, a_run, by_habit, judges, runner, tickets
+from tests.commands import AT_ONCE, Perm, a_run, by_habit, judges, runner, tickets
 from tests.loopback import Answer, Loopback, loopback
 from tests.makers import row, written
 
@@ -96,10 +97,9 @@ def test_a_judge_that_cannot_be_reached_is_left_out_and_the_others_go_on(perm: P
 
 
 @pytest.mark.usefixtures("perm")
-def test_a_judge_at_a_dead_address_is_left_out(perm: Perm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_judge_at_a_dead_address_is_left_out(perm: Perm) -> None:
     """Nobody there is no reason to lose the others' ratings."""
-    monkeypatch.setattr("perm_cli.judges.chat._BACKOFF", lambda _: 0.0)
-    with loopback(by_habit) as server:
+    with loopback(by_habit) as server, retrying(AT_ONCE):
         Path("perm.toml").write_text(
             f'[judges.house]\nmodel = "fair"\nbase_url = "{server.url}"\n'
             '[judges.gone]\nmodel = "kind"\nbase_url = "http://127.0.0.1:9/v1"\n'

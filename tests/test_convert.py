@@ -21,7 +21,7 @@ from perm_cli.dialogues.files.cells import guarded, unguarded
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.sources import BOM, source_of
 from perm_cli.errors import PermError
-from tests.test_formats import lines, messages, native, read, saved
+from tests.dialogue_files import lines, messages, native, read, saved
 
 ROWS = [
     native(
@@ -202,7 +202,7 @@ def test_a_file_that_is_there_is_kept_unless_it_may_go() -> None:
     kept = Path("out.jsonl").read_text()
     convert("d.jsonl", out="out.jsonl", force=True)
 
-    assert str(raised.value) == "--out out.jsonl: a file found, expected a new name, or --force to write over it"
+    assert str(raised.value) == "--out out.jsonl: the file exists; use a new name, or --force to overwrite it"
     assert kept == "mine"
     assert read(source_of("out.jsonl")) == read(source_of("d.jsonl"))
 
@@ -223,13 +223,13 @@ def test_a_file_may_be_converted_in_its_place() -> None:
         pytest.param(
             lines(native()),
             "no/out.csv",
-            "--out no/out.csv: No such file or directory found, expected a file",
+            "--out no/out.csv: cannot be written: No such file or directory",
             id="folder",
         ),
         pytest.param(
             lines(native()),
             "out.xlsx",
-            "--out out.xlsx: expected a name that ends in .jsonl, .csv, .parquet, .md",
+            "--out out.xlsx: expected a file name that ends in .jsonl, .csv, .parquet, .md",
             id="end",
         ),
     ],
@@ -261,5 +261,5 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch: pytest.Monkey
     """It is an extra."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
-    with pytest.raises(PermError, match="pip install pyarrow"):
+    with pytest.raises(PermError, match=r"pip install 'perm-cli\[parquet\]'"):
         written("out.parquet", read(saved(lines(native()))))

@@ -8,13 +8,26 @@ import pytest
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.columns import Columns, read_columns
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import MAX_GROUP
+from perm_cli.dialogues.files.roles import ROLE_NAMES
 from perm_cli.dialogues.files.sources import Source
-from perm_cli.dialogues.formats.tabular import ROLES
+from perm_cli.dialogues.files.steps import MAX_GROUP
 from perm_cli.errors import SettingsError
-from tests.test_formats import OTHER_NAMES, census_of, lines, native, read, refusal, saved, told
-from tests.test_formats_containers import parquet
-from tests.test_formats_foreign import ASKED, TOLD, seeker, supporter, table
+from tests.dialogue_files import (
+    ASKED,
+    OTHER_NAMES,
+    TOLD,
+    census_of,
+    lines,
+    native,
+    parquet,
+    read,
+    refusal,
+    saved,
+    seeker,
+    supporter,
+    table,
+    told,
+)
 
 
 def by(columns: str, **reading: Any) -> Reading:
@@ -151,7 +164,7 @@ def test_turns_in_a_table_with_a_column_that_may_be_an_id_are_not_one_dialogue()
     """All conversations would be judged as one."""
     rows = [{"talk": str(n), "role": "user", "text": ASKED} for n in range(2)]
 
-    assert "expected one with the id (--columns id=…) (and 1 more like it)" in refusal(table(*rows))
+    assert "name the one that holds the id: --columns id=… (and 1 more like it)" in refusal(table(*rows))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +200,9 @@ def test_a_wrong_map_of_columns_names_the_pair(text: str, found: str) -> None:
 
 def test_columns_go_with_tables_only() -> None:
     """Another format knows its own fields."""
-    with pytest.raises(SettingsError, match="--columns: found with --format esconv, expected --format csv or none"):
+    with pytest.raises(
+        SettingsError, match="--columns cannot be used with --format esconv; leave --format out or pass csv"
+    ):
         by("id=a", format="esconv")
 
 
@@ -198,8 +213,8 @@ def test_columns_go_with_tables_only() -> None:
             lambda: table(said("assistant", TOLD)),
             by(f"{CONV},system=model,label.warmth=w"),
             [
-                "d.csv:2: no column 'model' found in any row, expected it (--columns system=…)",
-                "d.csv:2: no column 'w' found in any row, expected it (--columns label.warmth=…)",
+                "d.csv:2: no row has a column 'model' (--columns system=…)",
+                "d.csv:2: no row has a column 'w' (--columns label.warmth=…)",
             ],
             id="columns that are nowhere",
         ),
@@ -207,7 +222,7 @@ def test_columns_go_with_tables_only() -> None:
             lambda: table(said("assistant", TOLD)),
             by("id=conv,role=who"),
             [
-                f"d.csv:2: text: no such column found among {OURS}: expected one with the text (--columns text=…)",
+                f"d.csv:2: text: no such column among {OURS}; name the one that holds the text: --columns text=…",
             ],
             id="no column of text",
         ),
@@ -216,7 +231,7 @@ def test_columns_go_with_tables_only() -> None:
             by(CONV),
             [
                 "d.csv:2: said: '' found, expected some text",
-                f"d.csv:3: who: role 'nurse' found, expected one of: {', '.join(ROLES)} {OTHER_NAMES}",
+                f"d.csv:3: who: role 'nurse' found, expected one of: {', '.join(ROLE_NAMES)} {OTHER_NAMES}",
             ],
             id="no text and no role",
         ),
@@ -239,7 +254,7 @@ def test_columns_go_with_tables_only() -> None:
             by(CONV),
             [
                 "d.csv:4: who: no supporter turn found, expected at least one to judge",
-                "d.csv:5: id: 'a' found again (first at d.csv:2), expected an id once a system",
+                "d.csv:5: id: 'a' found again (first at d.csv:2), expected each id once per system",
             ],
             id="rows apart",
         ),
@@ -270,12 +285,12 @@ def test_what_is_wrong_with_the_columns_is_named(source: Any, reading: Reading, 
 
 def test_a_dialogue_without_end_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wrong column of ids makes all rows one dialogue."""
-    monkeypatch.setattr("perm_cli.dialogues.files.records.MAX_GROUP", 3)
+    monkeypatch.setattr("perm_cli.dialogues.files.steps.MAX_GROUP", 3)
     rows = [said("assistant", TOLD, conv=conv) for conv in ("a", *"bbbbb", "c")]
 
     assert MAX_GROUP > 1000
     assert refusal(table(*rows), reading=by(CONV)) == told(
-        "d.csv:3: a dialogue of 5 rows found, expected at most 3: is the column of ids the right one?"
+        "d.csv:3: a dialogue of 5 rows found, expected at most 3: is the id column the right one?"
     )
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from perm_cli.dialogues.check import read_dialogues
 from perm_cli.dialogues.dialogue import Dialogue, Turn
-from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, source_of, told_apart
-from tests.test_formats import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
+from tests.dialogue_files import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD, MORE, THEN = "The bread burned.", "That smell stays for days.", "It does.", "Open a window."
 USER, BOT = {"role": "user", "content": ASKED}, {"role": "assistant", "content": TOLD}
@@ -250,12 +251,12 @@ def test_requests_that_came_to_nothing_are_passed_over_with_a_remark() -> None:
     [
         pytest.param(
             lambda: [saved(lines(answer()))],
-            "d.jsonl: answers without questions found, expected the file of what was asked in the same command",
+            "d.jsonl: answers without questions found; pass the file of questions in the same command",
             id="answers of a batch",
         ),
         pytest.param(
             lambda: [saved(lines(request()))],
-            "d.jsonl: questions without answers found, expected the file of answers in the same command",
+            "d.jsonl: questions without answers found; pass the file of answers in the same command",
             id="requests of a batch",
         ),
         pytest.param(
@@ -281,7 +282,7 @@ def test_requests_that_came_to_nothing_are_passed_over_with_a_remark() -> None:
         ),
         pytest.param(
             lambda: [saved(lines({"instruction": ASKED, "output": TOLD, "history": [[ASKED]]}))],
-            "d.jsonl:1: history[0]: a list of 1 found, expected what was asked and answered",
+            "d.jsonl:1: history[0]: a list of 1 found, expected a pair of a question and its answer",
             id="half a history",
         ),
         pytest.param(
@@ -311,7 +312,7 @@ def test_requests_that_came_to_nothing_are_passed_over_with_a_remark() -> None:
         pytest.param(
             lambda: [saved(lines(request(None), answer()))],  # type: ignore[arg-type]  # what is wrong with it
             "d.jsonl:1: custom_id: None found, expected some text\n"
-            "d.jsonl: answers without questions found, expected the file of what was asked in the same command",
+            "d.jsonl: answers without questions found; pass the file of questions in the same command",
             id="a request without an id",
         ),
         pytest.param(

@@ -22,6 +22,7 @@ from perm_cli.ratings.rating import rating_line
 from perm_cli.words import FormatName
 from tests import test_formats_foreign as foreign
 from tests import test_formats_training as training
+from tests.dialogue_files import messages, native, paper
 from tests.fuzz.claims import (
     dialogues_are_read_or_refused,
     rating_is_typed_or_none,
@@ -31,7 +32,6 @@ from tests.fuzz.claims import (
 )
 from tests.fuzz.mutations import DEEP, KEYS, TEXTS, VALUES, json_line, mutated, spliced
 from tests.makers import DIMENSIONS, rating, row
-from tests.test_formats import messages, native, paper
 from tests.test_replies import body
 from tests.test_verdicts import JSON_ITEMS, PIECES
 

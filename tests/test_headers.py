@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perm_cli.judges.headers import reset_in_s, retry_after_s, standings_of
-from perm_cli.judges.pace import Standing
+from perm_cli.judges.headers import allowances_of, reset_in_s, retry_after_s
+from perm_cli.judges.pace import Allowance
 
 DAY_S = 86_400.0
 JUST_NOW_S = 5.0  # that a test may take from writing a date to reading it
@@ -94,7 +94,7 @@ def test_retry_after_may_be_a_date_to_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "standings"),
+    ("headers", "allowances"),
     [
         pytest.param({}, {}, id="none"),
         pytest.param(
@@ -105,12 +105,12 @@ def test_retry_after_may_be_a_date_to_come() -> None:
                 "x-ratelimit-remaining-tokens": "149984",
                 "x-ratelimit-reset-tokens": "6m0s",
             },
-            {"requests": Standing(remaining=59, reset_s=1), "tokens": Standing(remaining=149_984, reset_s=360)},
+            {"requests": Allowance(remaining=59, reset_s=1), "tokens": Allowance(remaining=149_984, reset_s=360)},
             id="openai",
         ),
         pytest.param(
             {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "30"},
-            {"requests": Standing(remaining=0, reset_s=30)},
+            {"requests": Allowance(remaining=0, reset_s=30)},
             id="one-kind-only",
         ),
         pytest.param(
@@ -120,7 +120,7 @@ def test_retry_after_may_be_a_date_to_come() -> None:
                 "x-ratelimit-remaining": "9",
                 "x-ratelimit-reset": "9",
             },
-            {"requests": Standing(remaining=3, reset_s=0.02)},
+            {"requests": Allowance(remaining=3, reset_s=0.02)},
             id="the-more-particular-counts",
         ),
         pytest.param({"x-ratelimit-remaining-requests": "0"}, {}, id="no-reset"),
@@ -136,7 +136,7 @@ def test_retry_after_may_be_a_date_to_come() -> None:
                 "x-ratelimit-remaining-tokens": "7",
                 "x-ratelimit-reset-tokens": "1s",
             },
-            {"tokens": Standing(remaining=7, reset_s=1)},
+            {"tokens": Allowance(remaining=7, reset_s=1)},
             id="one-of-two-readable",
         ),
         pytest.param(
@@ -147,10 +147,10 @@ def test_retry_after_may_be_a_date_to_come() -> None:
     ],
 )
 def test_what_is_left_is_read_where_it_is_said_when_it_will_be_more(
-    headers: dict[str, str], standings: dict[str, Standing]
+    headers: dict[str, str], allowances: dict[str, Allowance]
 ) -> None:
     """Without the time of the reset nobody knows how long nothing is left."""
-    assert standings_of(headers) == standings
+    assert allowances_of(headers) == allowances
 
 
 @given(st.text() | st.text(alphabet="0123456789.:-+ eTZdhms,GMT") | st.floats(allow_nan=False).map(str))
@@ -158,5 +158,9 @@ def test_whatever_a_header_says_is_a_time_or_nothing(text: str) -> None:
     """An endpoint must not be able to stop a run with a header."""
     headers = {"x-ratelimit-remaining": text, "x-ratelimit-reset": text, "Retry-After": text}
 
-    for found in (reset_in_s(text), retry_after_s(headers), *(each.reset_s for each in standings_of(headers).values())):
+    for found in (
+        reset_in_s(text),
+        retry_after_s(headers),
+        *(each.reset_s for each in allowances_of(headers).values()),
+    ):
         assert found is None or (found >= 0 and not math.isnan(found))

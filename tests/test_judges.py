@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
-from perm_cli.judges.chat import ATTEMPTS, FEW_ATTEMPTS, ChatJudge
+from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.headers import retry_after_s
 from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.pace import Pace
-from perm_cli.judges.route_compatible import HttpTransport, is_loopback
+from perm_cli.judges.retrying import RetryPolicy, retrying
+from perm_cli.judges.route_compatible import HttpTransport, endpoint_of, is_loopback
 from perm_cli.judges.route_embedded import TOO_SMALL, missing_parts, weights_of
 from perm_cli.judges.routes import default_concurrency, gives_logprobs, identity_of, missing, open_judge, route_of
 from perm_cli.judges.settings import JudgeSettings, Price
@@ -252,7 +253,7 @@ def test_attempts_have_a_limit(request_: Request) -> None:
     with loopback(lambda _: refusal(500, "fell over")) as server, pytest.raises(CallFailed) as raised:
         ask(server, request_)
 
-    assert raised.value.attempts == len(server.requests) == ATTEMPTS
+    assert raised.value.attempts == len(server.requests) == RetryPolicy().attempts
 
 
 @pytest.mark.parametrize(
@@ -340,15 +341,37 @@ def test_thinking_and_refusal_fields_are_no_text(request_: Request) -> None:
         pytest.param("org/model-7b", "http://h/v1", "http://h/v1", "org/model-7b", None, id="name-of-a-server"),
         pytest.param("hosted_vllm/org/m", None, "http://127.0.0.1:8000/v1", "org/m", "HOSTED_VLLM_API_KEY", id="vllm"),
         pytest.param("ollama_chat/m", None, "http://127.0.0.1:11434/v1", "m", "OLLAMA_API_KEY", id="ollama"),
-        pytest.param("anthropic/claude", None, None, "anthropic/claude", None, id="own-language"),
-        pytest.param("anthropic/claude", "http://h", None, "anthropic/claude", None, id="own-language-elsewhere"),
     ],
 )
-def test_routes(model: str, base_url: str | None, url: str | None, served: str, key_env: str | None) -> None:
-    """Which way a judge goes, and which key it is sent."""
-    route = route_of(JudgeSettings(name="j", model=model, base_url=base_url))
+def test_endpoints(model: str, base_url: str | None, url: str, served: str, key_env: str | None) -> None:
+    """Where a judge is asked, and which key it is sent."""
+    judge = JudgeSettings(name="j", model=model, base_url=base_url)
 
-    assert (route.url, route.model, route.key_env) == (url, served, key_env)
+    endpoint = endpoint_of(judge)
+
+    assert route_of(judge).where(judge) == url
+    assert (endpoint.url, endpoint.model, endpoint.key_env) == (url, served, key_env)
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "where"),
+    [
+        pytest.param("anthropic/claude", None, "the provider's address, by LiteLLM", id="own-language"),
+        pytest.param("anthropic/claude", "http://h", "http://h", id="own-language-elsewhere"),
+        pytest.param("openai/", None, "the provider's address, by LiteLLM", id="no-model"),
+        pytest.param("local", None, "on this machine", id="embedded"),
+        pytest.param("local:any.gguf", "http://h/v1", "on this machine", id="embedded-weights"),
+        pytest.param("locally", "http://h/v1", "http://h/v1", id="a-name-that-begins-like-ours"),
+        pytest.param("baseline", None, "on this machine", id="counter"),
+    ],
+)
+def test_routes(model: str, base_url: str | None, where: str) -> None:
+    """Which way a judge goes; what speaks its own language is asked by the name that LiteLLM knows, and with no key."""
+    judge = JudgeSettings(name="j", model=model, base_url=base_url)
+
+    assert route_of(judge).where(judge) == where
+    assert route_of(judge).served_as(judge) == model
+    assert route_of(judge).pinned(judge).api_key_env is None
 
 
 def test_what_a_judge_lacks_is_said_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,13 +498,13 @@ class TestLiteLLM:
         """Expectations are refused before they are paid for."""
         assert gives_logprobs(JudgeSettings(name="j", model=model)) is gives
 
-    def test_one_layer_retries(self, request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_layer_retries(self, request_: Request) -> None:
         """LiteLLM's own retries would multiply ours."""
-        monkeypatch.setattr("perm_cli.judges.chat.ATTEMPTS", 1)
         body = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
         with (
             loopback(lambda _: Answer(status=529, body=json.dumps(body).encode())) as server,
+            retrying(RetryPolicy(attempts=1)),
             pytest.raises(CallFailed) as raised,
         ):
             anthropic(server, request_)
@@ -679,7 +702,7 @@ def test_empty_answers_to_some_never_make_a_judge_dead(request_: Request) -> Non
         replies, _ = ask_all(server, [request_] * 9)
 
     assert [type(reply) for reply in replies] == [CallFailed] * 9
-    assert len(server.requests) == 9 * FEW_ATTEMPTS
+    assert len(server.requests) == 9 * RetryPolicy().few_attempts
 
 
 def test_calls_that_fail_while_others_are_answered_never_make_a_judge_dead(request_: Request) -> None:

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.commands import Perm, Result, runner
+from perm_cli.judges.retrying import retrying
+from tests.commands import AT_ONCE, Perm, Result, runner
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.makers import row, written
 
@@ -18,10 +19,10 @@ DIMENSIONS = 4
 
 
 @pytest.fixture
-def perm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Perm:
+def perm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Perm]:
     """Return a function that runs the command line, waiting for nothing between tries."""
-    monkeypatch.setattr("perm_cli.judges.chat._BACKOFF", lambda _: 0.0)
-    return runner(monkeypatch, capsys)
+    with retrying(AT_ONCE):
+        yield runner(monkeypatch, capsys)
 
 
 def dialogues(*marks: str) -> Path:

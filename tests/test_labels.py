@@ -119,7 +119,7 @@ def test_in_a_wide_file_a_rater_may_be_called_anything(column: str) -> None:
         pytest.param(f"id,turn,a\nd,{'9' * 5000},1\n", "found, expected a number from 1", id="an-endless-turn"),
         pytest.param("id,a\n,1\n", "r.csv:2: no dialogue_id found, expected one", id="an-item-without-a-name"),
         pytest.param("id,a,a\nd,1,2\n", "r.csv:1: column 'a' found twice, expected it once", id="twice"),
-        pytest.param(b"id,a\n\xff,1\n", "expected UTF-8 (text of Windows: iconv ", id="not-utf-8"),
+        pytest.param(b"id,a\n\xff,1\n", "expected UTF-8 (Windows text: iconv ", id="not-utf-8"),
         pytest.param(f"id,a\nd,{'1' * 140_000}\n", "found, expected a number or nothing", id="a-giant-cell"),
     ],
 )
@@ -151,7 +151,7 @@ def test_ratings_are_read_as_spreadsheets_write_them(content: str | bytes) -> No
 
 def test_a_file_that_is_not_there_is_a_line() -> None:
     """So is one that may not be read."""
-    with pytest.raises(SettingsError, match=r"no\.csv: no such file found, expected a CSV file"):
+    with pytest.raises(SettingsError, match=r"no\.csv: no such file, expected a CSV file"):
         read_ratings(Path("no.csv"))
 
 

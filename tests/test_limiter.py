@@ -16,7 +16,7 @@ from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked
 from perm_cli.judges.budget import Budget, BudgetReached, Use
 from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.judge import Answer
-from perm_cli.judges.limiter import Limiter, Turn
+from perm_cli.judges.limiter import Limiter, Permit
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.shipped import shipped
@@ -66,9 +66,9 @@ def limiter(clock: Clock | Time, ceiling: int = 1, budget: Budget | None = None,
     return Limiter(Pace(ceiling, **limits), budget, clock=lambda: clock.now, sleep=clock.sleep)
 
 
-async def queued(gate: Limiter, *worst: Use) -> "list[asyncio.Task[Turn]]":
-    """Return tasks that wait for their turns, in this order."""
-    tasks = [asyncio.create_task(gate.turn(each)) for each in worst]
+async def queued(gate: Limiter, *worst: Use) -> "list[asyncio.Task[Permit]]":
+    """Return tasks that wait for their permits, in this order."""
+    tasks = [asyncio.create_task(gate.permit(each)) for each in worst]
     await rest()
     return tasks
 
@@ -81,9 +81,9 @@ async def test_a_wait_that_ends_while_it_is_looked_at_is_no_budget() -> None:
         """Ring at once, as timers do that ring early."""
 
     gate = Limiter(Pace(1, rpm=60), None, clock=lambda: next(times), sleep=no_time)
-    (await gate.turn(ONE)).failed(billed=False)
+    (await gate.permit(ONE)).failed(billed=False)
 
-    assert await asyncio.wait_for(gate.turn(ONE), STUCK_S)
+    assert await asyncio.wait_for(gate.permit(ONE), STUCK_S)
 
 
 async def test_calls_go_in_the_order_in_which_they_came() -> None:
@@ -92,12 +92,12 @@ async def test_calls_go_in_the_order_in_which_they_came() -> None:
     first, *others = await queued(gate, *[ONE] * 5)
     went = []
 
-    turn = await first
+    permit = await first
     for task in others:
-        turn.answered(ONE, {})
+        permit.answered(ONE, {})
         await rest()
         went.append([each.done() for each in others])
-        turn = await task
+        permit = await task
 
     assert went == [[True] * n + [False] * (4 - n) for n in range(1, 5)]
 
@@ -131,7 +131,7 @@ async def test_ending_wakes_all_who_wait_with_the_reason() -> None:
         with pytest.raises(NotAsked, match="the run was stopped"):
             task.result()
     with pytest.raises(NotAsked, match="the run was stopped"):
-        await gate.turn(ONE)
+        await gate.permit(ONE)
     assert clock.sleeping == {}
     (await first).answered(ONE, {})
     assert gate.pace.in_flight == 0
@@ -240,10 +240,10 @@ async def test_a_limit_of_tokens_is_used_though_each_call_uses_less_than_was_fea
 
     async def work() -> None:
         while True:
-            turn = await gate.turn(Use(calls=1, tokens=7300))
+            permit = await gate.permit(Use(calls=1, tokens=7300))
             begun.append(clock.now)
             await clock.sleep(5.0)
-            turn.answered(Use(calls=1, tokens=1400), {})
+            permit.answered(Use(calls=1, tokens=1400), {})
 
     workers = [asyncio.create_task(work()) for _ in range(32)]
     await rest()
@@ -282,9 +282,9 @@ async def test_a_smaller_call_may_still_go_when_a_larger_one_may_not() -> None:
     gate = limiter(Clock(), 1, Budget(100, "tokens"))
 
     with pytest.raises(BudgetReached):
-        await gate.turn(Use(tokens=101))
+        await gate.permit(Use(tokens=101))
 
-    assert isinstance(await gate.turn(Use(tokens=100)), Turn)
+    assert isinstance(await gate.permit(Use(tokens=100)), Permit)
 
 
 @pytest.mark.parametrize("unit", ["calls", "tokens"])
@@ -299,12 +299,12 @@ async def test_a_smaller_call_may_still_go_when_a_larger_one_may_not() -> None:
 async def test_a_call_that_came_to_nothing_counts(unit: str, outcome: Mapping[str, Any], tokens: int) -> None:
     """It was a call, and a bill that nobody saw is taken for the largest."""
     budget = Budget(100, unit)
-    turn = await limiter(Clock(), 1, budget).turn(Use(calls=1, tokens=80))
+    permit = await limiter(Clock(), 1, budget).permit(Use(calls=1, tokens=80))
 
     if "refused" in outcome:
-        turn.refused(outcome["refused"])
+        permit.refused(outcome["refused"])
     else:
-        turn.failed(billed=outcome["billed"])
+        permit.failed(billed=outcome["billed"])
 
     assert (budget.spent, budget.reserved) == (1 if unit == "calls" else tokens, 0)
 
@@ -318,15 +318,15 @@ class Plan:
     share: float
     steps: int
 
-    def end(self, turn: Turn) -> None:
+    def end(self, permit: Permit) -> None:
         """End the call."""
         match self.outcome:
             case "answered":
-                turn.answered(Use(calls=1, tokens=self.worst * self.share), {})
+                permit.answered(Use(calls=1, tokens=self.worst * self.share), {})
             case "refused":
-                turn.refused(0.1 + self.share)
+                permit.refused(0.1 + self.share)
             case _:
-                turn.failed(billed=self.outcome == "billed")
+                permit.failed(billed=self.outcome == "billed")
 
 
 PLANS = st.builds(
@@ -361,14 +361,14 @@ def test_no_budget_is_ever_passed(limit: int, ceiling: int, plans: list[Plan]) -
 
     async def call(plan: Plan) -> None:
         try:
-            turn = await gate.turn(Use(calls=1, tokens=plan.worst))
+            permit = await gate.permit(Use(calls=1, tokens=plan.worst))
         except BudgetReached:
             turned_away.append(plan.worst)
             return
         for _ in range(plan.steps):
             await asyncio.sleep(0)
         time.now += 0.01 * (plan.steps + 1)
-        plan.end(turn)
+        plan.end(permit)
 
     async def run() -> None:
         _, stuck = await asyncio.wait([asyncio.create_task(call(plan)) for plan in plans], timeout=STUCK_S)

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import CallFailed
-from perm_cli.judges.chat import ATTEMPTS, ChatJudge
+from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.judge import Answer, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.redaction import Redaction
+from perm_cli.judges.retrying import RetryPolicy
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import Prompt
 from perm_cli.prompts.rubrics import Pack
@@ -97,6 +98,9 @@ class Away:
             )
         return REPLY, {}
 
+    async def close(self) -> None:
+        """Close nothing."""
+
 
 @pytest.mark.parametrize("failure", [GONE, BUSY], ids=["connection", "503"])
 @pytest.mark.parametrize("outage_s", [20.0, 200.0])
@@ -118,7 +122,7 @@ async def test_a_lasting_judge_is_asked_again_a_few_seconds_after_its_return_at_
     time.now = 1.0
     reply = await judge.ask(request)
 
-    assert reply.attempts == len(endpoint.asked_at) - 1 > ATTEMPTS * (outage_s > 100)
+    assert reply.attempts == len(endpoint.asked_at) - 1 > RetryPolicy().attempts * (outage_s > 100)
     assert outage_s <= time.now - 1.0 <= outage_s + 5
     assert [each.split()[1:3] for each in told] == [["is", "away:"], ["answers", "again,"]]
 

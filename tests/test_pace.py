@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.judges.pace import OPENING, Pace, Standing
+from perm_cli.judges.pace import OPENING, Allowance, Pace
 from tests.simulation import (
     MINUTE_S,
     Refusal,
@@ -392,7 +392,7 @@ def test_nothing_left_waits_for_the_reset() -> None:
     pace = Pace(CEILING)
     answers(pace, 0.0, 1.0, 1)
 
-    pace.told(1.0, {"requests": Standing(remaining=0, reset_s=20)})
+    pace.told(1.0, {"requests": Allowance(remaining=0, reset_s=20)})
 
     assert pace.wait_s(1.0, 0) == pytest.approx(20.0)
     assert pace.wait_s(21.0, 0) == 0
@@ -401,7 +401,7 @@ def test_nothing_left_waits_for_the_reset() -> None:
 def test_the_last_ones_left_may_go() -> None:
     """What is left is there to be used, and not more than that."""
     pace = Pace(CEILING)
-    pace.told(0.0, {"requests": Standing(remaining=2, reset_s=20), "tokens": Standing(remaining=5000, reset_s=9)})
+    pace.told(0.0, {"requests": Allowance(remaining=2, reset_s=20), "tokens": Allowance(remaining=5000, reset_s=9)})
 
     for _ in range(2):
         assert pace.wait_s(0.0, 0) == 0
@@ -414,7 +414,7 @@ def test_a_reset_far_away_is_waited_for_a_minute() -> None:
     """Some say when the day is over though the minute is what is used up; asking once a minute does no harm."""
     pace = Pace(CEILING)
 
-    pace.told(0.0, {"requests": Standing(remaining=0, reset_s=86_400)})
+    pace.told(0.0, {"requests": Allowance(remaining=0, reset_s=86_400)})
 
     assert pace.wait_s(0.0, 0) == pytest.approx(60.0)
 
@@ -428,7 +428,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("answered"), st.floats(-1e4, 1e4)),
     st.tuples(st.just("refused"), st.none() | st.floats(0.0, 86_400.0)),
     st.tuples(st.just("failed"), st.booleans()),
-    st.tuples(st.just("told"), st.builds(Standing, remaining=COUNTS, reset_s=COUNTS)),
+    st.tuples(st.just("told"), st.builds(Allowance, remaining=COUNTS, reset_s=COUNTS)),
 )
 
 
@@ -439,8 +439,8 @@ def happen(pace: Pace, now: float, event: tuple[object, ...], place: int, flying
             if pace.wait_s(now, 500.0) <= 0:
                 pace.begin(now, 500.0)
                 flying.append(now)
-        case ("told", Standing() as standing):
-            pace.told(now, {"requests": standing})
+        case ("told", Allowance() as allowance):
+            pace.told(now, {"requests": allowance})
         case ("answered", float(tokens)) if flying:
             pace.answered(now, flying.pop(place % len(flying)), tokens)
         case ("refused", None | float() as wait_s) if flying:

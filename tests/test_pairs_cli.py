@@ -128,7 +128,7 @@ def test_a_file_is_written_whole_and_kept_unless_it_may_go(perm: Perm) -> None:
     forced = perm("pairs", run, "--out", "out.jsonl", "--force")
 
     assert (refused.code, refused.out, after) == (1, "", "mine")
-    expected = "perm: --out out.jsonl: a file found, expected a new name, or --force to write over it\n"
+    expected = "perm: --out out.jsonl: the file exists; use a new name, or --force to overwrite it\n"
     assert refused.err == expected
     assert (forced.code, forced.out, forced.err) == (0, "", "1 pair of 1 prompt, by j: out.jsonl\n")
     assert Path("out.jsonl").read_text() == perm("pairs", run).out

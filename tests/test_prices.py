@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from perm_cli.judges.prices import price_list, price_of, retirement_note
+from perm_cli.judges.prices import retirement_note
+from perm_cli.judges.routes import price_of
 from perm_cli.judges.settings import JudgeSettings, Price
+from perm_cli.litellm_files import price_list
 
 OWN = Price(input=1.0, output=2.0)
 
@@ -76,7 +78,7 @@ def test_a_call_costs_its_tokens(price: Price, tokens: tuple[int, int, int], cos
 def test_a_price_is_found_without_importing_litellm() -> None:
     """The import takes seconds and asks the network for the same list."""
     program = (
-        "import sys; from perm_cli.judges.prices import price_of; from perm_cli.judges.settings import JudgeSettings;"
+        "import sys; from perm_cli.judges.routes import price_of; from perm_cli.judges.settings import JudgeSettings;"
         "price = price_of(JudgeSettings(name='j', model='openai/gpt-4o-mini'));"
         "sys.exit(price is None or 'litellm' in sys.modules)"
     )

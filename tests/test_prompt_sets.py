@@ -315,10 +315,10 @@ def test_a_dialogue_without_a_reply_is_refused_where_one_is_judged(
     ("options", "said"),
     [
         pytest.param(
-            ["--out", "out.csv"], "--out out.csv: expected a name that ends in .jsonl, .parquet, or -", id="ending"
+            ["--out", "out.csv"], "--out out.csv: expected a file name that ends in .jsonl, .parquet, or -", id="ending"
         ),
         pytest.param(
-            ["--out", "mine.jsonl"], "--out mine.jsonl: a file found, expected a new name, or --force", id="file"
+            ["--out", "mine.jsonl"], "--out mine.jsonl: the file exists; use a new name, or --force", id="file"
         ),
     ],
 )

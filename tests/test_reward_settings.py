@@ -144,7 +144,7 @@ def test_a_count_is_a_number_that_files_can_hold(name: str) -> None:
 
 
 WRONG = {
-    "samples": ("0", "'0' found, expected more than 0"),
+    "samples": ("0", "'0' found, expected at least 1"),
     "reask": ("-1", "'-1' found, expected at least 0"),
     "temperature": ("warm", "'warm' found, expected a number"),
     "rpm": ("inf", "'inf' found, expected a finite number"),

@@ -208,10 +208,9 @@ def test_a_wish_to_stop_begins_nothing_more(order: Order, tmp_path: Path) -> Non
     assert 3 <= len(watch.ratings) <= 3 + 4
 
 
-def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order) -> None:
     """Its one prompt cache then holds the rubric that all but the first call of a dimension begin with."""
-    job = prepare(order)
-    monkeypatch.setattr("perm_cli.scoring.live.is_local", lambda _: True)
+    job = replace(prepare(order), order=replace(order, judge=JudgeSettings(name="j", model="local:any.gguf")))
 
     dimensions = [call.question.dimension.name for call in calls_of(job)]
 

@@ -10,12 +10,15 @@ import pytest
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.sources import Source, source_of
 from tests.commands import Perm, runner
-from tests.test_formats import (
+from tests.dialogue_files import (
     ANSWERS,
+    ASKED,
     ASKS,
     ASSISTANT,
+    TOLD,
     USER,
     census_of,
+    document,
     lines,
     messages,
     native,
@@ -23,27 +26,12 @@ from tests.test_formats import (
     read,
     refusal,
     saved,
+    table,
     told,
 )
-from tests.test_formats_foreign import (
-    ASKED,
-    ED_HEADER,
-    TOLD,
-    annomi,
-    document,
-    epitome,
-    eqbench3,
-    esconv,
-    ieval,
-    log,
-    sage,
-    sample,
-    sharegpt,
-    table,
-    task,
-)
+from tests.published import ED_HEADER, annomi, epitome, eqbench3, esconv, ieval, log, sage, sample, sharegpt, task
 
-PASSED = "1 empty reply passed over, the first at {}: turn 2 says nothing to the seeker (--strict refuses it)"
+PASSED = "1 empty reply passed over, the first at {}: turn 2 has no text for the seeker (--strict refuses it)"
 
 
 @pytest.fixture
@@ -146,7 +134,7 @@ def test_a_file_of_nothing_but_empty_replies_is_refused() -> None:
     """A run over it would come to nothing."""
     message = refusal(saved(lines(messages(USER, ASSISTANT | {"content": ""}))))
 
-    reason = "no reply with a word in it found, expected one to judge"
+    reason = "only empty replies found, expected at least one to judge"
     assert message == told(f"d.jsonl: 1 record passed over, the first at line 1: {reason}")
 
 

@@ -16,7 +16,8 @@ from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, R
 from perm_cli.cli.score import command_line, run_loop
 from perm_cli.errors import PermError, RunError, SettingsError
 from perm_cli.judges.batch_api import BatchApi
-from perm_cli.judges.settings import JudgeSettings, load_configuration
+from perm_cli.judges.configuration import load_configuration
+from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.scoring.batches import (
     Batch,
@@ -47,8 +48,8 @@ def submit(
     console = messages()
     with opened_sources(files) as sources, ExitStack() as stack:
         order = order_of(sources, dialogues, judge)
-        check_batchable(order.judge, export_only=export_only)
         api = None if export_only else stack.enter_context(closing(api_of(order.judge)))
+        check_batchable(order.judge, api)
         job = prepare(order)
         announce(job.censuses, console)
         with open_run(out) as folder:
@@ -77,7 +78,8 @@ def submit(
 
 def _collect_command(out: Path, judge: JudgeOptions) -> str:
     """Return the command that collects, with the options that the record of a run is not asked for."""
-    given = {"--base-url": judge.base_url, "--api-key-env": judge.api_key_env, "--config": judge.config}
+    asked = judge.asked
+    given = {"--base-url": asked["base_url"], "--api-key-env": asked["api_key_env"], "--config": judge.config}
     options = [each for name, value in given.items() if value is not None for each in (name, str(value))]
     return shlex.join(["perm", "batch", "collect", str(out), *options])
 

@@ -8,11 +8,13 @@ from perm_cli.cli.console import messages, say
 from perm_cli.cli.names import files_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
 from perm_cli.dialogues.files.columns import read_columns
-from perm_cli.dialogues.files.reading import Reading, read_roles
+from perm_cli.dialogues.files.reading import Reading
+from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, forget, source_of, told_apart
 from perm_cli.errors import SettingsError
+from perm_cli.judges.configuration import Configuration, load_configuration
 from perm_cli.judges.routes import detour_of, named_judge
-from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
+from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import Answer, PromptBook, open_book
 from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
@@ -66,16 +68,7 @@ def settings_of(options: JudgeOptions) -> JudgeSettings:
     judge = named_judge(
         options.judge,
         configuration,
-        base_url=options.base_url,
-        api_key_env=options.api_key_env,
-        temperature=options.temperature,
-        max_tokens=options.max_tokens,
-        concurrency=options.concurrency,
-        rpm=options.rpm,
-        tpm=options.tpm,
-        timeout_s=options.timeout,
-        patience_s=options.patience,
-        structured=options.structured,
+        **options.asked,
         logprobs=options.score == "expected" or None,
     )
     announce_detour(judge, configuration)
@@ -95,9 +88,6 @@ def book_of(options: DialogueOptions, answer: Answer) -> PromptBook:
 
 def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
     """Return how scores become a reward."""
-    if options.weights and options.fusion != "weighted-mean":
-        found = f"with --fusion {options.fusion}" if options.fusion else "without --fusion"
-        raise SettingsError(f"--weights: found {found}, expected --fusion weighted-mean")
     return Recipe(
         calibration=_calibration(options.calibration) if options.calibration else None,
         fusion=options.fusion,

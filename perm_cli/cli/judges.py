@@ -9,13 +9,12 @@ from perm_cli.cli.console import output, say
 from perm_cli.cli.from_options import announce_detour
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import CallFailed, JudgeUnusable
+from perm_cli.judges.configuration import load_configuration
 from perm_cli.judges.dialects import Dialect
 from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.prices import retirement_note
-from perm_cli.judges.route_baseline import BASELINE
-from perm_cli.judges.route_embedded import is_local
-from perm_cli.judges.routes import caveat_of, missing, named_judge, open_judge, route_of
-from perm_cli.judges.settings import JudgeSettings, checked_url, load_configuration
+from perm_cli.judges.routes import OWN_NAMES, caveat_of, missing, named_judge, open_judge, route_of
+from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import open_book
 from perm_cli.prompts.rubrics import DEFAULT_PACK
 from perm_cli.prompts.shipped import shipped
@@ -33,17 +32,19 @@ _TRIAL = Dialogue(
 
 
 def list_judges(config: Path | None) -> None:
-    """Print a line a judge: its model, and what it lacks."""
+    """Print one line per judge: its model, what it lacks and where it is asked."""
     configuration = load_configuration(config)
-    judges = {"local": JudgeSettings(name="local", model="local"), **configuration.judges}
+    own = (name for name in OWN_NAMES if not name.endswith("/"))  # where a model must follow, there is none to list
+    judges = {**{name: JudgeSettings(name=name, model=name) for name in own}, **configuration.judges}
     if configuration.judge:  # the default may be a model nobody gave a name
         judges.setdefault(configuration.judge, JudgeSettings(name=configuration.judge, model=configuration.judge))
     console = output()
     for name, settings in judges.items():
         lacking = missing(settings)
         chosen = " (default)" if name == configuration.judge else ""
+        where = one_line(route_of(settings).where(settings))
         state = f"missing {'; '.join(lacking)}" if lacking else "ready"
-        say(console, f"{one_line(name)}{chosen}  {one_line(settings.model)}  {state}  ({_address(settings)})")
+        say(console, f"{one_line(name)}{chosen}  {one_line(settings.model)}  {state}  ({where})")
         if note := retirement_note(settings):
             say(console, f"  {note}")
     if not configuration.judges:
@@ -51,14 +52,6 @@ def list_judges(config: Path | None) -> None:
             console,
             "no judges are configured; --judge takes any LiteLLM model name, [judges.NAME] in perm.toml names one",
         )
-
-
-def _address(settings: JudgeSettings) -> str:
-    """Return where a judge is asked."""
-    if settings.model == BASELINE or is_local(settings.model):
-        return "on this machine"
-    url = route_of(settings).url or settings.base_url
-    return one_line(checked_url(url)) if url else "the provider's address, by LiteLLM"
 
 
 def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:

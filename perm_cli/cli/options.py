@@ -2,32 +2,42 @@
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from typer import Argument, Context, Option
 from typer.core import TyperCommand
 
 from perm_cli.errors import PermError
+from perm_cli.judges.settings import OPTIONS, JudgeSettings
 from perm_cli.text import harmless
-from perm_cli.words import MOST, FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Structured, Turns
+from perm_cli.words import MOST, FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Turns
 
 
 def judge_names(context: Context, incomplete: str) -> list[str]:
     """Return the judges that may be meant by the beginning of a name: those of the settings file, and perm's own."""
-    from perm_cli.judges.settings import load_configuration  # noqa: PLC0415 - only when a shell completes a name
+    from perm_cli.judges.configuration import load_configuration  # noqa: PLC0415 - the same
+    from perm_cli.judges.routes import OWN_NAMES  # noqa: PLC0415 - only when a shell completes a name
 
     config = context.params.get("config")
     configured: Iterable[str] = ()
     with suppress(PermError):  # a mistake in the file is said when a command is run
         configured = load_configuration(Path(config) if config else None).judges
-    return [
-        name for name in (*configured, "local", "baseline") if name.startswith(incomplete) and harmless(name) == name
-    ]
+    return [name for name in (*configured, *OWN_NAMES) if name.startswith(incomplete) and harmless(name) == name]
+
+
+def _judge_option(name: str) -> Any:
+    """Return what the command line has for an option of the judge."""
+    _, known = OPTIONS[name]
+    default = JudgeSettings.__dataclass_fields__[name].default
+    usual = known.usual or (f"{default:g}" if isinstance(default, int | float) else "")
+    says = f"{known.help}  [default: {usual}]" if usual else known.help
+    flag = known.flag or f"--{name.replace('_', '-')}"
+    return Option(flag, min=known.least, max=known.most, help=says, show_default=False)
 
 
 Files = Annotated[
@@ -75,8 +85,6 @@ Config = Annotated[
     Path | None,
     Option(help="Settings file.  [default: the nearest perm.toml or [tool.perm]]", show_default=False),
 ]
-BaseUrl = Annotated[str | None, Option(help="Address of an OpenAI-compatible server, up to /v1.", show_default=False)]
-ApiKeyEnv = Annotated[str | None, Option(help="Environment variable that holds the API key.", show_default=False)]
 JudgeName = Annotated[
     str | None,
     Option(
@@ -87,6 +95,14 @@ JudgeName = Annotated[
     ),
 ]
 
+BaseUrl = Annotated[str | None, _judge_option("base_url")]
+ApiKeyEnv = Annotated[str | None, _judge_option("api_key_env")]
+_JUDGE_OPTIONS: dict[str, Any] = {
+    name: Annotated[get_args(kind)[0] | None, _judge_option(name)] for name, (kind, _) in OPTIONS.items()
+}
+Asked = Annotated[Mapping[str, Any], _JUDGE_OPTIONS]
+"""What the command line says of the judge, None where nothing: a field of this type is one option for each."""
+
 
 Rubrics = Annotated[
     str | None,
@@ -96,17 +112,18 @@ Rubrics = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
-    """Say how files become dialogues."""
+    """How files become dialogues."""
 
-    format: Annotated[FormatName, Option(help="What the rows look like.")] = "auto"
+    format: Annotated[FormatName, Option(help="Format of the files.")] = "auto"
     roles: Annotated[
         str | None,
-        Option(help="Role names of the files, as in seeker=user,supporter=assistant.", show_default=False),
+        Option(help="Role names in the files, as in seeker=user,supporter=assistant.", show_default=False),
     ] = None
     columns: Annotated[
         str | None,
         Option(
-            help="Columns or fields of JSON, as in id=conv,role=speaker,text=said,label.warmth=w.", show_default=False
+            help="Columns that hold the fields, as in id=conv,role=speaker,text=said,label.mood=m.",
+            show_default=False,
         ),
     ] = None
     strict: Annotated[bool, Option("--strict", help="Refuse empty replies instead of passing them over.")] = False
@@ -117,7 +134,7 @@ MinCoverage = Annotated[float, Option(min=0, max=1, help="Exit with 3 if fewer o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueOptions(ReadingOptions):
-    """Say how dialogues are read, and what is asked about them."""
+    """How dialogues are read, and what is asked about them."""
 
     turns: Annotated[Turns, Option(help="Which supporter turns to judge, each with the talk up to it.")] = "all"
     rubrics: Rubrics = None
@@ -128,29 +145,10 @@ class DialogueOptions(ReadingOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOptions:
-    """Say who judges, and how it is asked."""
+    """Who judges, and how it is asked."""
 
     judge: JudgeName = None
-    base_url: BaseUrl = None
-    api_key_env: ApiKeyEnv = None
-    temperature: Annotated[float | None, Option(min=0, max=10, help="Sampling temperature.  [default: 0.3]")] = None
-    max_tokens: Annotated[int | None, Option(min=1, max=MOST, help="Longest reply, in tokens.  [default: 1024]")] = None
-    concurrency: Annotated[
-        int | None, Option(min=1, max=MOST, help="Calls in flight, at most.  [default: 32; 1 for local]")
-    ] = None
-    rpm: Annotated[float | None, Option(min=0.001, max=1e9, help="Requests a minute, at most.", show_default=False)] = (
-        None
-    )
-    tpm: Annotated[float | None, Option(min=1, max=1e12, help="Tokens a minute, at most.", show_default=False)] = None
-    timeout: Annotated[
-        float | None, Option(min=0.001, max=86_400, help="Seconds for a call.  [default: 120; 900 for local]")
-    ] = None
-    patience: Annotated[
-        float | None, Option(min=0.001, max=86_400, help="Seconds a call is tried again for.  [default: 300]")
-    ] = None
-    structured: Annotated[
-        Structured | None, Option(help="Form of the verdict.  [default: auto, the best the endpoint takes]")
-    ] = None
+    asked: Asked = field(default_factory=dict)
     score: Annotated[
         ScoreMode,
         Option(help="mode: as stated; expected: weighed by log-probabilities; mean: of all samples."),
@@ -171,7 +169,7 @@ class AccessOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardOptions:
-    """Say how scores become a reward."""
+    """How scores become a reward."""
 
     fusion: Annotated[
         FusionName | None, Option(help="How scores are fused.  [default: the pack's, harmonic in perm]")
@@ -200,7 +198,7 @@ class RewardOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelOptions:
-    """Say what people have said, and what it is about."""
+    """What people have said, and what it is about."""
 
     labels: Annotated[
         Path | None,
@@ -218,7 +216,7 @@ class LabelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendingOptions:
-    """Say what may be paid for, and what need not be."""
+    """What may be paid for, and what need not be."""
 
     budget: Annotated[
         str | None,
@@ -272,18 +270,18 @@ def _with_address(arguments: list[str]) -> list[str]:
 
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """
-    Spell out a command's parameters that are option groups, one option a field.
+    Spell out a command's parameters that are option groups: one option per field, and per name in an `Asked` one.
 
     A parameter of the command's own takes the place of a field of that name, which keeps its default.
     """
     hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, _Group] = {name: _Group(hint) for name, hint in hints.items() if is_dataclass(hint)}
     own = {name for name in hints if name not in groups}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(function).parameters.values():
         group = groups.get(parameter.name)
         parameters += (
-            [each for each in _fields_of(group) if each.name not in own]
+            [each for each in group.parameters() if each.name not in own]
             if group
             else [parameter.replace(annotation=hints[parameter.name])]
         )
@@ -291,7 +289,7 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def command(**given: Any) -> None:
         for name, group in groups.items():
-            given[name] = group(**{each.name: given.pop(each.name) for each in fields(group) if each.name not in own})
+            given[name] = group.made_of(given, own)
         function(**given)
 
     signature = inspect.Signature([each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters])
@@ -300,9 +298,30 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _fields_of(group: Any) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return [
-        inspect.Parameter(each.name, kind, default=each.default, annotation=hints[each.name]) for each in fields(group)
-    ]
+class _Group:
+    """A dataclass of options, as parameters of a command and made of their values."""
+
+    def __init__(self, kind: Any) -> None:
+        hints = get_type_hints(kind, include_extras=True)
+        self._kind = kind
+        self._options = {
+            each.name: _JUDGE_OPTIONS if hints[each.name] == Asked else {each.name: hints[each.name]}
+            for each in fields(kind)
+        }
+
+    def parameters(self) -> Iterator[inspect.Parameter]:
+        """Yield one parameter per option."""
+        for each in fields(self._kind):
+            default = None if self._options[each.name] is _JUDGE_OPTIONS else each.default
+            for name, annotation in self._options[each.name].items():
+                yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+    def made_of(self, given: dict[str, Any], own: Collection[str]) -> Any:
+        """Take the options' values out of those given and return the group; `own` are not the group's to take."""
+        values: dict[str, Any] = {}
+        for field_name, options in self._options.items():
+            if options is _JUDGE_OPTIONS:
+                values[field_name] = {name: given.pop(name) for name in options}
+            elif field_name not in own:
+                values[field_name] = given.pop(field_name)
+        return self._kind(**values)

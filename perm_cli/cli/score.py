@@ -21,8 +21,7 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, S
 from perm_cli.cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.errors import NotAsked, PermError, SettingsError
 from perm_cli.judges.budget import Budget, Use, read_budget
-from perm_cli.judges.prices import price_of
-from perm_cli.judges.routes import check_judge, open_judge
+from perm_cli.judges.routes import check_judge, open_judge, price_of
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run

@@ -22,7 +22,7 @@ from perm_cli.comparing.panel import LEAST_JUDGES, convene
 from perm_cli.comparing.table import Scores
 from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
-from perm_cli.judges.route_baseline import CAVEAT
+from perm_cli.judges.routes import control_caveats
 from perm_cli.reports.latex import judged_by, validated_latex
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import (
@@ -64,7 +64,8 @@ def run(
     if reward.calibration:
         scores = applied(table, scores, read_calibration(reward.calibration), reward.calibration)
         say(messages(), "calibrated: if that was learned from these dialogues, the numbers flatter")
-    scores = _with_panel(scores, {each.rater for each in table.health if each.caveat == CAVEAT}, wishes, recipe)
+    controls = control_caveats()
+    scores = _with_panel(scores, {each.rater for each in table.health if each.caveat in controls}, wishes, recipe)
     features = feature_table(scores.items, table.dialogues())
     found = validate(scores, mapped, features, against.epsilon)
     if wishes.tex:

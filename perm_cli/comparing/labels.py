@@ -17,14 +17,13 @@ import numpy as np
 from perm_cli.comparing.systems import collapsed
 from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.dialogues.files.containers import kind_of, read_rows
+from perm_cli.dialogues.files.containers import read_rows
 from perm_cli.dialogues.files.packing import broken
-from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Row
-from perm_cli.dialogues.files.rows import shown
-from perm_cli.dialogues.files.sources import source_of
+from perm_cli.dialogues.files.rows import Row
+from perm_cli.dialogues.files.sources import kind_of, source_of
 from perm_cli.dialogues.files.tables import header_of
 from perm_cli.errors import Problem, SettingsError
+from perm_cli.findings import shown
 from perm_cli.text import one_line
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -207,7 +206,7 @@ def _table(path: Path) -> Iterator[Row]:
     source = source_of(str(path))
     if kind_of(source) not in {"table", "unknown", "text"}:
         raise SettingsError(f"{path}: no CSV file by its name found, expected a CSV file of ratings")
-    for item in read_rows(source, Reading(format="csv")):
+    for item in read_rows(source, "table"):
         if isinstance(item, Problem):
             raise SettingsError(str(item))
         if isinstance(item, Row):
@@ -268,6 +267,6 @@ def is_ratings_file(path: Path) -> bool:
     source = source_of(str(path)) if path.is_file() else None
     if not source or kind_of(source) != "table":
         return False
-    with suppress(OSError, ImportError, UnicodeDecodeError, *broken()):  # what reads the dialogues says it
+    with suppress(OSError, SettingsError, UnicodeDecodeError, *broken()):  # what reads the dialogues says it
         return not {name.lower() for name in header_of(source)} & _TEXTS
     return False

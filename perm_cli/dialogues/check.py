@@ -7,19 +7,18 @@ from dataclasses import dataclass, field, replace
 from sqlite3 import Connection
 
 from perm_cli.dialogues.dialogue import Dialogue, judged_turns
-from perm_cli.dialogues.files.containers import kind_of
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Found, Made
-from perm_cli.dialogues.files.rows import shown
-from perm_cli.dialogues.files.sources import Remark, Source
-from perm_cli.dialogues.formats.registry import batches, read_made
+from perm_cli.dialogues.files.sources import Remark, Source, kind_of
+from perm_cli.dialogues.files.steps import Found, Made
+from perm_cli.dialogues.recognition import batches, read_made
 from perm_cli.disk import scratch
 from perm_cli.errors import SHOWN_PROBLEMS, InputChanged, InputError, Problem
+from perm_cli.findings import shown
 
 _NUMBER = re.compile(r"\d+")
 _HOLDS = {
     "table": "a header and rows below it",
-    "json": "a list of objects, or one",
+    "json": "a list of objects, or one object",
     "log": "at least one sample",
     "text": "lines such as `user: …` and `agent: …`",
 }
@@ -27,7 +26,7 @@ _HOLDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """Count what a source holds; `format` is the one recognised, `digest` a hash over the bytes of the file."""
+    """The count of what a source holds; `format` is the one recognised, `digest` a hash of the file's bytes."""
 
     source: Source
     format: str
@@ -98,7 +97,7 @@ class _Check:
         for name, made in read_made(batch, self._reading):
             self._note(made, name, tallies)
         if self.count == before and not any(tally.dialogues for tally in tallies.values()):
-            holds = _HOLDS.get(kind_of(batch[0]), "one JSON object a line")
+            holds = _HOLDS.get(kind_of(batch[0]), "one JSON object per line")
             self._report(Problem(batch[0].name, 0, "", f"an empty file found, expected {holds}"))
         for source in batch[1:]:
             tallies[source.name].format = tallies[batch[0].name].format
@@ -141,5 +140,5 @@ def _repeated(found: Found, seen: Connection) -> Problem | None:
         return found.row.problem("id", f"{shown(found.dialogue.id)} found, expected UTF-8")
     (place,) = seen.execute("SELECT place FROM ids WHERE id = ? AND system = ?", own).fetchone()
     return found.row.problem(
-        "id", f"{shown(found.dialogue.id)} found again (first at {place}), expected an id once a system"
+        "id", f"{shown(found.dialogue.id)} found again (first at {place}), expected each id once per system"
     )

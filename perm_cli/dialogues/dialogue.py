@@ -9,7 +9,7 @@ from perm_cli.words import Role, Turns
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Hold what one side said; `analysis` is the supporter's understanding, kept from the seeker."""
+    """What one side said; `analysis` is the supporter's understanding, which the seeker never sees."""
 
     role: Role
     text: str
@@ -19,7 +19,7 @@ class Turn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialogue:
     """
-    Hold one conversation.
+    One conversation.
 
     `system` names who wrote the supporter turns; `id` and `system` together are unique in an input, so
     several systems may answer the same dialogue.

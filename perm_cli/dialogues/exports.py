@@ -14,6 +14,7 @@ import orjson
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import HEADER, guarded
+from perm_cli.dialogues.files.parquet import JSON_COLUMNS, arrow
 from perm_cli.disk import rewriting
 from perm_cli.errors import SettingsError
 from perm_cli.text import one_line
@@ -22,11 +23,12 @@ _BATCH = 1000
 # What Markdown would run, fetch or hide, and what a pager would obey.
 _MARKS = re.compile(r"([\\`*_<\[])")
 _ESCAPED = r"\\\1"
+# Joiners and marks of direction, which `text.harmless` spells out, stay: emoji and many scripts need them.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def write_lines(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
-    """Write the native format, a dialogue a line."""
+    """Write the native format, one dialogue per line."""
     stream.writelines(orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE) for dialogue in dialogues)
 
 
@@ -37,7 +39,7 @@ def write_rows(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
 
 def write_rows_parquet(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
     """Write rows as Parquet; they are held in memory, since a column's type is known at the end only."""
-    pa, pq = _arrow()
+    pa, pq = arrow()
     pq.write_table(pa.Table.from_pylist(list(rows)), stream, compression="zstd")
 
 
@@ -45,12 +47,14 @@ def row_writer_of(path: Path) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO
     """Return what writes rows of a trainer's to a file of this ending; raise `SettingsError` if nothing does."""
     writers = {".jsonl": write_rows, ".parquet": write_rows_parquet}
     if path.suffix.lower() not in writers:
-        raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(writers)}, or -")
+        raise SettingsError(
+            f"--out {path}: expected a file name that ends in {', '.join(writers)}, or - for standard output"
+        )
     return writers[path.suffix.lower()]
 
 
 def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
-    """Write a turn a row; what describes the whole dialogue stands in its first row, and no cell is a formula."""
+    """Write one row per turn; what describes the whole dialogue stands in its first row, and no cell is a formula."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text)
     writer.writerow(HEADER)
@@ -64,8 +68,8 @@ def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
 
 
 def write_parquet(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
-    """Write a dialogue a row; labels and meta, which have no type for all rows, go in as JSON."""
-    pa, pq = _arrow()
+    """Write one row per dialogue; labels and meta, which have no one type for all rows, go in as JSON."""
+    pa, pq = arrow()
     text = pa.string()
     turns = pa.list_(pa.struct([("role", text), ("text", text), ("analysis", text)]))
     names = ("id", "system", "scenario", "persona", "turns", "labels", "meta")
@@ -94,28 +98,21 @@ def writer_of(path: Path) -> Callable[[Iterable[Dialogue], BinaryIO], None]:
     try:
         return WRITERS[path.suffix.lower()]
     except KeyError:
-        raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}, or -") from None
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
-    except ImportError as error:
-        raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
-    return pa, pq
+        raise SettingsError(
+            f"--out {path}: expected a file name that ends in {', '.join(WRITERS)}, or - for standard output"
+        ) from None
 
 
 @contextmanager
 def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Open a file to write it, as `files.rewriting` does; raise `SettingsError` if it is there and not by `force`."""
+    """Open a file to write it, as `disk.rewriting` does; raise `SettingsError` if it exists, unless by `force`."""
     if path.exists() and not force:
-        raise SettingsError(f"--out {path}: a file found, expected a new name, or --force to write over it")
+        raise SettingsError(f"--out {path}: the file exists; use a new name, or --force to overwrite it")
     try:
         with rewriting(path) as stream:
             yield stream
     except OSError as error:
-        raise SettingsError(f"--out {path}: {error.strerror or error} found, expected a file to write") from error
+        raise SettingsError(f"--out {path}: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -135,7 +132,7 @@ def _json(value: Mapping[str, Any]) -> str:
 
 def _columns(dialogue: Dialogue) -> dict[str, Any]:
     row: dict[str, Any] = orjson.loads(orjson.dumps(dialogue))
-    return row | {name: orjson.dumps(row[name]).decode() for name in ("labels", "meta")}
+    return row | {name: orjson.dumps(row[name]).decode() for name in JSON_COLUMNS}
 
 
 def _parts(dialogue: Dialogue) -> Iterator[str]:

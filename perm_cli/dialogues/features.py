@@ -40,7 +40,7 @@ _COMMON = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
     """
-    Hold what is counted in one supporter turn.
+    What is counted in one supporter turn.
 
     `length` is the logarithm of the words plus one, `sympathy` the words of sympathy in a hundred, `overlap` the share
     of the seeker's content words so far that the reply takes up.

@@ -1,4 +1,9 @@
-"""Replies that say nothing: passed over and counted, so that what else a file holds is judged, or refused."""
+"""
+Replies that say nothing or are not there yet.
+
+Empty ones are passed over and counted, so that what else a file holds is judged, or refused; in prompt sets, which
+nobody has answered yet, a placeholder stands for the answer.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -7,8 +12,26 @@ from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Found, Made, NothingToJudge, Passed
-from perm_cli.dialogues.formats.unanswered import PLACEHOLDER
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
+from perm_cli.dialogues.files.steps import Found, Made, NothingToJudge, Passed
+
+PLACEHOLDER = "…"
+# Where rows hold turns, and who speaks and what is said in one of them.
+_TURNS = (("turns", "role", "text"), ("messages", "role", "content"), ("conversations", "from", "value"))
+_OUTPUTS = ("output", "completion", "response")
+
+
+def answered(fields: Mapping[str, Any], roles: RoleMap | None) -> Mapping[str, Any]:
+    """Return a row's fields with a placeholder for the reply if the seeker speaks last, else as they are."""
+    supporter = next((name for name, ours in roles.items() if ours == "supporter"), "") if roles else "supporter"
+    known = roles or ROLE_NAMES
+    for field, speaker, text in _TURNS:
+        match fields.get(field):
+            case [*before, Mapping() as last] if supporter and known.get(str(last.get(speaker))) == "seeker":
+                return {**fields, field: [*before, last, {speaker: supporter, text: PLACEHOLDER}]}
+    if "dialogue" in fields and not any(fields.get(name) for name in _OUTPUTS):
+        return {**fields, _OUTPUTS[0]: PLACEHOLDER}
+    return fields
 
 
 def without_silence(made: Iterable[Made], reading: Reading) -> Iterator[Made]:
@@ -17,7 +40,7 @@ def without_silence(made: Iterable[Made], reading: Reading) -> Iterator[Made]:
 
     With `strict`, an empty reply is a problem. With `unanswered`, one at the end is a turn that nobody has answered.
     """
-    replies, records = Passed("empty reply", "empty replies"), Passed()
+    replies, passed = Passed("empty reply", "empty replies"), Passed()
     replies.found = True
     for each in made:
         if not isinstance(each, Found):
@@ -30,10 +53,10 @@ def without_silence(made: Iterable[Made], reading: Reading) -> Iterator[Made]:
             yield from (each.row.problem(f"turn {place}", reason) for place in silent)
             continue
         for place in silent:
-            replies.note(each.row, f"turn {place} says nothing to the seeker (--strict refuses it)")
-        yield from records.made(each.row, partial(_spoken, dialogue))
+            replies.note(each.row, f"turn {place} has no text for the seeker (--strict refuses it)")
+        yield from passed.made(each.row, partial(_spoken, dialogue))
     yield from replies.told()
-    yield from records.told()
+    yield from passed.told()
 
 
 def _is_silent(turn: Turn) -> bool:
@@ -53,7 +76,7 @@ def _spoken(dialogue: Dialogue) -> Dialogue:
     if len(turns) == len(dialogue.turns):
         return dialogue
     if all(turn.role == "seeker" for turn in turns):
-        raise NothingToJudge("no reply with a word in it found, expected one to judge")
+        raise NothingToJudge("only empty replies found, expected at least one to judge")
     notes = dialogue.labels.get("turns")
     moved = {"turns": _moved(notes, kept)} if isinstance(notes, Mapping) else {}
     return replace(dialogue, turns=turns, labels={**dialogue.labels, **moved})

@@ -13,21 +13,15 @@ from hashlib import blake2b
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Turn
+from perm_cli.dialogues.files.roles import ROLE_NAMES
 from perm_cli.dialogues.files.sections import read_answer
+from perm_cli.dialogues.files.talk import text_of_part
 from perm_cli.reward import Item, Result
 from perm_cli.text import begins_thinking
 from perm_cli.training.signs import Signs
 from perm_cli.words import Role
 
 _log = logging.getLogger("perm_cli.reward")
-_ROLES: Mapping[str, Role] = {
-    "user": "seeker",
-    "human": "seeker",
-    "seeker": "seeker",
-    "assistant": "supporter",
-    "gpt": "supporter",
-    "supporter": "supporter",
-}
 _SIGNS = ("rho_length", "rho_questions", "rho_sympathy", "rho_overlap", "tied", "saturated", "failures")
 _TELLING = ("query", "turns", "dialogue", "scenario", "persona")
 
@@ -167,7 +161,7 @@ def _messages(messages: object) -> Sequence[Any]:
 
 def _spoken(messages: object) -> Iterator[tuple[Role, str]]:
     for message in _messages(messages):
-        role = _ROLES.get(str(_of(message, "role") or _of(message, "from")))
+        role = ROLE_NAMES.get(str(_of(message, "role") or _of(message, "from")))
         text = _of(message, "content") or _of(message, "text") or _of(message, "value")
         if role and text is not None:
             yield role, _text(text)
@@ -181,8 +175,7 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence):  # parts of a message
-        texts = (part.get("text") for part in value if isinstance(part, Mapping))
-        return "\n".join(text for text in texts if isinstance(text, str))
+        return "\n".join(filter(None, map(text_of_part, value)))
     return ""
 
 

@@ -14,12 +14,12 @@ _TIMES = {"": 1.0, "k": 1e3, "m": 1e6}
 
 
 class BudgetReached(NotAsked):
-    """Say that one call more could pass the limit, now that none is in flight that may turn out cheap."""
+    """One call more could exceed the limit, and none is in flight that may turn out cheap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """Hold what calls use, in all three units."""
+    """What calls use, in all three units."""
 
     calls: float = 0.0
     tokens: float = 0.0
@@ -46,7 +46,7 @@ class Budget:
         self._kept = 0.0
 
     def fits(self, worst: Use) -> bool:
-        """Tell whether a call may begin."""
+        """Return whether a call may begin."""
         return self.spent + self.reserved + self._of(worst) <= self.limit
 
     def reserve(self, worst: Use) -> None:

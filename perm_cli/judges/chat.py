@@ -1,44 +1,31 @@
 """
 A judge behind a chat completion API, over any transport.
 
-`ChatJudge` finds the dialect the endpoint accepts, and is the one place that retries: exponentially with jitter,
-within limits on attempts and time, as late as `Retry-After` asks, and only what may pass. Every attempt waits for
-its turn at the limiter; how fast an endpoint that says "too many" is asked again is the limiter's to say.
+`ChatJudge` finds the dialect the endpoint accepts, and is the one place that retries: by a `RetryPolicy`, within the
+user's patience, and only what may pass. Every attempt waits for a permit of the limiter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, NoReturn, Protocol
 
 import orjson
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_random_exponential,
-)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
 
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.budget import Use
 from perm_cli.judges.dialects import Dialect, guessed, opening_dialect, payload_of, softened
-from perm_cli.judges.headers import standings_of
+from perm_cli.judges.headers import allowances_of
 from perm_cli.judges.judge import Answer, Reply, Request
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
+from perm_cli.judges.pace import Pace
 from perm_cli.judges.replies import read_reply
+from perm_cli.judges.retrying import UNREACHED, USUAL, RetryPolicy, usual_policy
+from perm_cli.judges.route import Terms
 from perm_cli.judges.settings import JudgeSettings, Price
 
-ATTEMPTS = 8
-FEW_ATTEMPTS = 3  # before anything ever answered, the address is the likelier mistake
-REJECTED_MOST = 2  # dialogues that are refused without a reason, before anything ever answered
-DEAD_AFTER = 8  # calls in a row that came to nothing, each after all its attempts
-_BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
-_PROBE_S = 5.0  # at most, between two tries in an outage that is to be outlived
-_UNREACHED = frozenset({"connection", "not_json"})
-_ODD = frozenset({"malformed"})  # answers in form and empty in substance: filters and overloaded routers give them
-_FREE = frozenset({"connection", "rate_limited"})
 _UNBILLED = frozenset(
     {"rate_limited", "rejected", "too_long", "server"}
 )  # the endpoint said itself that it did nothing
@@ -47,7 +34,7 @@ _FRAME_BYTES = 256  # of a chat template around the messages
 
 class Transport(Protocol):
     """
-    Carry one payload to an endpoint and its OpenAI-shaped answer back.
+    A connection to an endpoint: a payload goes there, and an OpenAI-shaped answer comes back.
 
     `where` names the endpoint in messages, `dropped` the parameters it was never sent.
     """
@@ -62,9 +49,22 @@ class Transport(Protocol):
     async def send(self, payload: dict[str, Any]) -> Answer:
         """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
 
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+@asynccontextmanager
+async def chatting(settings: JudgeSettings, transport: Transport, terms: Terms) -> AsyncIterator["ChatJudge"]:
+    """Open a judge over a transport, and close both at the end of the `with` block."""
+    limiter = Limiter(Pace(terms.concurrency, settings.rpm, settings.tpm), terms.budget)
+    try:
+        yield ChatJudge(settings, transport, limiter, terms.price, lasting=terms.lasting, retry=usual_policy())
+    finally:
+        await transport.close()
+
 
 class ChatJudge:
-    """Ask a chat completion endpoint for verdicts."""
+    """A judge at a chat completion endpoint."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class ChatJudge:
         price: Price | None = None,
         *,
         lasting: Callable[[str], None] | None = None,
+        retry: RetryPolicy = USUAL,
     ) -> None:
         self.settings = settings
         self.dialect = opening_dialect(settings)
@@ -81,6 +82,7 @@ class ChatJudge:
         self._limiter = limiter
         self._price = price
         self._lasting = lasting
+        self._retry = retry
         self._outage = Outage(transport.where, settings.patience_s, lasting)
         self._answered = False
         self._answers = 0
@@ -105,11 +107,11 @@ class ChatJudge:
         }
 
     def stop(self, reason: Exception) -> None:
-        """Ask nothing more: calls that wait raise `reason`, calls in flight are finished."""
+        """Begin no further call: calls that wait raise `reason`, calls in flight are finished."""
         self._limiter.end(reason)
 
     async def ask(self, request: Request) -> Reply:
-        """Return the reply, after as many tries as the dialect and the weather need; raise `NotAsked` if stopped."""
+        """Return the reply, once dialect and transient failures let it through; raise `NotAsked` if stopped."""
         refused = 0
         dialect, is_own = self.dialect, True
         while True:
@@ -144,7 +146,7 @@ class ChatJudge:
         """Fail the call, or the judge if it has refused another dialogue too and never answered."""
         if not self._answered:
             self._rejected.add(request.prompt.case)
-        if self._answered or len(self._rejected) < REJECTED_MOST:
+        if self._answered or len(self._rejected) < self._retry.rejected_most:
             raise failure
         raise JudgeUnusable(f"{self._transport.where} refuses the request: {failure.message}") from failure
 
@@ -168,31 +170,31 @@ class ChatJudge:
             return await self._retrying.copy()(again)  # it holds the state of one call
         except CallFailed as failure:
             failure.attempts = attempts
-            if failure.kind in _UNREACHED and not self._answered:
+            if failure.kind in UNREACHED and not self._answered:
                 raise JudgeUnusable(f"{self._transport.where}: {failure.message}") from failure
             if self._answers == before:  # else it is this call that is in trouble, and not the judge
                 self._fall(failure)
             raise
 
     async def _try(self, payload: dict[str, Any], attempt: int) -> Reply:
-        """Make one call when its turn comes, and let the limiter know what came of it."""
+        """Make one call when the limiter permits it, and report to the limiter what came of it."""
         worst = self._worst(payload)
-        turn = await self._limiter.turn(worst)
+        permit = await self._limiter.permit(worst)
         begun = self._limiter.clock()
         try:
             body, headers = await self._transport.send(payload)
             reply = read_reply(body, self._price, attempt, self._transport.redact)
         except CallFailed as failure:
             if failure.kind == "rate_limited":
-                turn.refused(failure.retry_after_s)
+                permit.refused(failure.retry_after_s)
                 self._look_at_wait(failure)
             else:
-                turn.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
+                permit.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
                 if failure.transient:
                     self._outage.failed(begun, self._limiter.clock(), failure)
             raise
         except BaseException:  # a call that is cancelled holds a place in the queue too
-            turn.failed(billed=True)
+            permit.failed(billed=True)
             raise
         self._fallen = 0
         self._answers += 1
@@ -200,7 +202,7 @@ class ChatJudge:
             self._limiter.wake()
         tokens = reply.tokens_in + reply.tokens_out
         used = Use(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0) if tokens else worst  # where no usage is named
-        turn.answered(used, standings_of(headers))
+        permit.answered(used, allowances_of(headers))
         return reply
 
     def _look_at_wait(self, failure: CallFailed) -> None:
@@ -226,8 +228,8 @@ class ChatJudge:
 
     def _fall(self, failure: CallFailed) -> None:
         """Give the judge up when call after call came to nothing, though each was tried as often as may be."""
-        self._fallen += failure.transient and failure.kind not in _ODD
-        if not self._lasting and self._fallen >= min(DEAD_AFTER, self._limiter.pace.ceiling):
+        self._fallen += self._retry.counts(failure)
+        if not self._lasting and self._fallen >= min(self._retry.dead_after, self._limiter.pace.ceiling):
             error = JudgeUnusable(
                 f"{self._transport.where} answers no more: {failure.message}; "
                 "what is rated so far is kept, and the same command goes on from there"
@@ -236,24 +238,20 @@ class ChatJudge:
             raise error from failure
 
     def _gives_up(self, state: RetryCallState) -> bool:
-        failure = _failure(state)
         if stop_before_delay(self.settings.patience_s)(state):
             return True
-        if failure.kind in _ODD or (failure.kind in _UNREACHED and not self._answered):
-            return stop_after_attempt(FEW_ATTEMPTS)(state)
-        if self._lasting and self._outage.lasts:
-            return False
-        # Refusals and connections that fail cost nothing: a server may take minutes to start again.
-        return failure.kind not in _FREE and stop_after_attempt(ATTEMPTS)(state)
+        failure = _failure(state)
+        return state.attempt_number >= self._retry.attempts_at(
+            failure, answered=self._answered, outlasting=self._outlasting
+        )
 
     def _wait_s(self, state: RetryCallState) -> float:
-        failure = _failure(state)
-        if failure.kind == "rate_limited":
-            return 0.0
-        wait_s = _BACKOFF(state)
-        if self._lasting and self._outage.lasts:
-            wait_s = min(wait_s, _PROBE_S)
-        return max(failure.retry_after_s or 0.0, wait_s)
+        return self._retry.wait_s(_failure(state), state, outlasting=self._outlasting)
+
+    @property
+    def _outlasting(self) -> bool:
+        """Return whether there is an outage that is to be outlived."""
+        return self._lasting is not None and self._outage.lasts
 
 
 _ONE_CALL = Use(calls=1)

@@ -1,5 +1,5 @@
 """
-How one endpoint wants to be spoken to: found out by trying, remembered for the run.
+How one endpoint takes requests: found out by trying, remembered for the run.
 
 A dialect starts with all that is wanted. When the endpoint refuses a request, `softened` gives up the part it
 complains of: the JSON schema for JSON mode, JSON mode for plain text, or one parameter.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from perm_cli.errors import CallFailed
 from perm_cli.judges.judge import Request
-from perm_cli.judges.settings import JudgeSettings
+from perm_cli.judges.settings import SENT, JudgeSettings
 
 Form = Literal["schema", "json", "text"]
 _WEAKER: Mapping[Form, Form] = {"schema": "json", "json": "text"}
@@ -23,7 +23,7 @@ _FEWER_LOGPROBS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """Hold what an endpoint accepts, as far as it is known."""
+    """What an endpoint accepts, as far as that is known."""
 
     form: Form
     token_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105 - no password
@@ -43,7 +43,7 @@ def payload_of(request: Request, settings: JudgeSettings, dialect: Dialect) -> d
             {"role": "system", "content": request.prompt.instructions},
             {"role": "user", "content": request.prompt.case},
         ],
-        "temperature": settings.temperature,
+        **settings.sent(),
         dialect.token_field: request.max_tokens or settings.max_tokens,
         **settings.params,
     }
@@ -86,5 +86,5 @@ def guessed(dialect: Dialect, settings: JudgeSettings) -> Dialect | None:
 
 def _optional(payload: Mapping[str, Any], settings: JudgeSettings) -> list[str]:
     """Return the parameters in the payload that may go, those first that no other's name contains."""
-    names = ["temperature", "seed", "top_logprobs", "logprobs", "max_tokens", *settings.params]
+    names = [*SENT, "seed", "top_logprobs", "logprobs", "max_tokens", *settings.params]
     return [name for name in names if name in payload]

@@ -62,12 +62,12 @@ def raise_for_status(  # one table for all routes
 
 
 def is_refusal(told: str) -> bool:
-    """Tell whether an error is a content filter's, which concerns this dialogue and no other."""
+    """Return whether an error is a content filter's, which concerns this dialogue and no other."""
     return bool(_REFUSALS.search(told))
 
 
 def _asks_too_much(told: str) -> bool:
-    """Tell whether a call alone is beyond a limit a minute, so that waiting is of no use."""
+    """Return whether a call alone is beyond a limit a minute, so that waiting is of no use."""
     limit, requested = _LIMIT.search(told), _REQUESTED.search(told)
     return bool(limit and requested and _number(requested[1]) > _number(limit[1]))
 

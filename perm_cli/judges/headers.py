@@ -7,7 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from time import time
 
-from perm_cli.judges.pace import Standing
+from perm_cli.judges.pace import Allowance
 
 _LONGEST_WAIT_S = 86_400.0
 _EPOCH_FROM = 1e8  # a bare number this large is a date in seconds, a thousand times that one in milliseconds
@@ -36,7 +36,7 @@ def _within_a_day(seconds: float) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_WAIT_S)
 
 
-def standings_of(headers: Mapping[str, str]) -> dict[str, Standing]:
+def allowances_of(headers: Mapping[str, str]) -> dict[str, Allowance]:
     """Return how many `requests` and `tokens` are left, as far as `x-ratelimit-*` headers say."""
     found = {}
     for unit, names in _REMAINING.items():
@@ -49,7 +49,7 @@ def standings_of(headers: Mapping[str, str]) -> dict[str, Standing]:
         except ValueError:
             continue
         if not math.isnan(remaining):
-            found[unit] = Standing(remaining=remaining, reset_s=reset_s)
+            found[unit] = Allowance(remaining=remaining, reset_s=reset_s)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The seam between the runner and whatever model judges: one method, a request in, a reply out."""
+"""The interface between the runner and whatever model judges: one method, a request in, a reply out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from perm_cli.prompts.book import Prompt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Hold one prompt with the JSON schema its verdict should fit; `max_tokens` overrides the judge's own."""
+    """One prompt with the JSON schema its verdict should fit; `max_tokens` overrides the judge's own."""
 
     prompt: Prompt
     schema: Mapping[str, Any]
@@ -19,7 +19,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class TokenChoice:
-    """Hold one token of a reply and what the judge might have written instead, with natural log-probabilities."""
+    """One token of a reply and what the judge might have written instead, with natural log-probabilities."""
 
     text: bytes
     alternatives: tuple[tuple[str, float], ...]
@@ -28,7 +28,7 @@ class TokenChoice:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """
-    Hold what a judge answered.
+    The answer of a judge.
 
     `text` leaves out what the provider returns apart as thinking; `tokens` is empty without log-probabilities.
     """
@@ -49,7 +49,7 @@ Answer = tuple[Mapping[str, Any], Mapping[str, str]]
 
 
 class Judge(Protocol):
-    """Answer requests; raise `CallFailed` for a call that failed and `JudgeUnusable` if every call would."""
+    """What answers requests; raises `CallFailed` for a call that failed and `JudgeUnusable` if every call would."""
 
     async def ask(self, request: Request) -> Reply:
         """Return the judge's reply."""

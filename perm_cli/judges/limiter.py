@@ -1,4 +1,4 @@
-"""The gate before a judge: every call waits here for its turn, and every wait can be cut short."""
+"""The gate before a judge: every call waits here for a permit, and every wait can be cut short."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from perm_cli.judges.budget import Budget, BudgetReached, Use
-from perm_cli.judges.pace import Pace, Standing
+from perm_cli.judges.pace import Allowance, Pace
 
 _MEMORY = 0.95
 _TICK_S = 0.001  # shorter waits do not move a clock
@@ -15,7 +15,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Limiter:
-    """Let calls through one by one, as `Pace` and `Budget` allow, in the order in which they came."""
+    """A first-come, first-served queue of calls, each of which may begin when `Pace` and `Budget` allow it."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Limiter:
         self._pauses: set[asyncio.Task[None]] = set()
         self._typical = 0.0
 
-    async def turn(self, worst: Use) -> "Turn":
+    async def permit(self, worst: Use) -> "Permit":
         """
         Wait until a call may begin that uses this much at worst.
 
@@ -42,16 +42,16 @@ class Limiter:
         """
         if self._ended:
             raise self._ended
-        if not self._waiting and (turn := self._let_through(worst)):
-            return turn
+        if not self._waiting and (permit := self._let_through(worst)):
+            return permit
         waiting = _Waiting(worst, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self.look()
         try:
-            return await waiting.turn
+            return await waiting.permit
         except asyncio.CancelledError:
-            if waiting.turn.done() and not waiting.turn.cancelled() and not waiting.turn.exception():
-                waiting.turn.result().failed(billed=False)  # it was let through and will not go
+            if waiting.permit.done() and not waiting.permit.cancelled() and not waiting.permit.exception():
+                waiting.permit.result().failed(billed=False)  # it was let through and will not go
             self.look()
             raise
 
@@ -72,20 +72,20 @@ class Limiter:
             pause.cancel()
 
     def end(self, error: Exception) -> None:
-        """Let nobody through any more, and raise `error` for all who wait."""
+        """Admit no further call, and raise `error` in those that wait."""
         self._ended = error
         self.wake()
         self.look()
 
     def learn(self, tokens: float) -> None:
-        """Take note of what a call used: with the worst case of each, most of a limit a minute would lie idle."""
+        """Record what a call used: planned at their worst, calls would leave most of a per-minute limit idle."""
         self._typical = _MEMORY * self._typical + (1 - _MEMORY) * tokens if self._typical else tokens
 
     def look(self) -> None:
-        """Let through whom it may: something has changed."""
+        """Admit waiting calls that the pace and budget now allow."""
         while self._waiting:
             first = self._waiting[0]
-            if not first.turn.done():
+            if not first.permit.done():
                 wait_s = self._wait_s(first)
                 if wait_s > 0:
                     self._wake_in(wait_s)
@@ -95,7 +95,7 @@ class Limiter:
     def _wait_s(self, first: "_Waiting") -> float:
         """Settle the first in the queue, or return how long it must wait."""
         if self._ended:
-            first.turn.set_exception(self._ended)
+            first.permit.set_exception(self._ended)
             return 0.0
         # Read once: between two readings a wait may end, and would be taken for a budget that is used up.
         now = self.clock()
@@ -105,24 +105,24 @@ class Limiter:
         if self.budget and not self.budget.fits(first.worst):
             if self.pace.in_flight:  # which may turn out cheaper than the budget fears
                 return float("inf")
-            first.turn.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
+            first.permit.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
         else:
-            first.turn.set_result(self._begun(now, first.worst))
+            first.permit.set_result(self._begun(now, first.worst))
         return 0.0
 
-    def _let_through(self, worst: Use) -> "Turn | None":
+    def _let_through(self, worst: Use) -> "Permit | None":
         """Begin a call now, or return None if pace or budget are against it."""
         now = self.clock()
         if self.pace.wait_s(now, self._planned(worst)) > 0 or (self.budget and not self.budget.fits(worst)):
             return None
         return self._begun(now, worst)
 
-    def _begun(self, now: float, worst: Use) -> "Turn":
+    def _begun(self, now: float, worst: Use) -> "Permit":
         planned = self._planned(worst)
         self.pace.begin(now, planned)
         if self.budget:
             self.budget.reserve(worst)
-        return Turn(self, now, worst, planned)
+        return Permit(self, now, worst, planned)
 
     def _planned(self, worst: Use) -> float:
         return min(worst.tokens, self._typical or worst.tokens)
@@ -143,11 +143,11 @@ class Limiter:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     worst: Use
-    turn: "asyncio.Future[Turn]"
+    permit: "asyncio.Future[Permit]"
 
 
-class Turn:
-    """Hold one call that was let through, until it is known what came of it."""
+class Permit:
+    """The admission of one call, to be closed with what came of it."""
 
     __slots__ = ("_begun", "_gate", "_planned", "_worst")
 
@@ -157,22 +157,22 @@ class Turn:
         self._worst = worst
         self._planned = planned
 
-    def answered(self, used: Use, standings: Mapping[str, Standing]) -> None:
-        """Say that it was answered, at what cost, and what the headers said."""
+    def answered(self, used: Use, allowances: Mapping[str, Allowance]) -> None:
+        """Record an answer, its cost and the allowances in its headers."""
         now = self._gate.clock()
         self._gate.pace.answered(now, self._begun, used.tokens - self._planned)
         self._gate.learn(used.tokens)
-        if standings:
-            self._gate.pace.told(now, standings)
+        if allowances:
+            self._gate.pace.told(now, allowances)
         self._close(used)
 
     def refused(self, retry_after_s: float | None) -> None:
-        """Say that there were too many."""
+        """Record that the endpoint refused the call as one too many."""
         self._gate.pace.refused(self._gate.clock(), self._begun, retry_after_s)
         self._close(Use(calls=1))
 
     def failed(self, *, billed: bool, slow: bool = False) -> None:
-        """Say that it failed; what may have been `billed` unseen counts with its worst case."""
+        """Record a failure; what may have been `billed` unseen counts with its worst case."""
         self._gate.pace.failed(self._gate.clock(), self._begun, slow=slow)
         self._close(self._worst if billed else Use(calls=1))
 

@@ -20,7 +20,7 @@ class Outage:
         self._answered_at = float("-inf")
 
     def failed(self, begun: float, now: float, failure: CallFailed) -> None:
-        """Take note of a call that was `begun` then and came to nothing."""
+        """Record a call that was `begun` then and failed."""
         if self._since is None:
             self._since = begun if begun > self._answered_at else now
         if not self.lasts and now - self._since >= _UNSURE_S:
@@ -31,7 +31,7 @@ class Outage:
             )
 
     def answered(self, now: float) -> bool:
-        """Take note of an answer; return whether it ends an outage."""
+        """Record an answer; return whether it ends an outage."""
         ended, since = self.lasts, self._since
         self.lasts, self._since, self._answered_at = False, None, now
         if ended and since is not None:

@@ -47,8 +47,8 @@ _TOKEN_BURST_S = 3.0  # of tokens, whose calls differ in size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Hold what the headers of an answer say is left; `reset_s` is when it will be full again."""
+class Allowance:
+    """What the headers of an answer say is left of a limit; it is full again in `reset_s`."""
 
     remaining: float
     reset_s: float
@@ -70,7 +70,7 @@ class Bucket:
         return max(over, 0.0) / self._drain
 
     def add(self, now: float, amount: float) -> None:
-        """Take an amount, or give one back."""
+        """Use an amount, or give one back."""
         if amount > max(self._room, 1):  # it goes alone, and must not be too much for the minute that it ends
             self._drain = min(self._drain, max(self._per_minute - amount, _LEAST_DRAIN * self._per_minute) / MINUTE_S)
         self._level = max(self._now(now) + amount, 0.0)
@@ -81,7 +81,7 @@ class Bucket:
 
 
 class Pace:
-    """Steer the window and the rate of one judge."""
+    """The window and the rate of one judge, steered by what comes of its calls."""
 
     def __init__(self, ceiling: int, rpm: float | None = None, tpm: float | None = None) -> None:
         self.in_flight = 0
@@ -107,14 +107,14 @@ class Pace:
         self._probing = False
         self._epoch_at = math.nan
         self._taken = 0
-        self._standings: dict[str, tuple[float, float]] = {}
+        self._allowances: dict[str, tuple[float, float]] = {}
 
     def wait_s(self, now: float, tokens: float) -> float:
         """Return how long the next call must wait; infinity means until another one ends."""
         if self.in_flight >= max(int(self.window), 1) or self._probing:
             return math.inf
         waits = [0.0, self._held_until - now]
-        if self.rate is None and not (self._requests or self._tokens or self._standings):  # as with most
+        if self.rate is None and not (self._requests or self._tokens or self._allowances):  # as with most
             return max(waits)
         if self.rate is not None:
             waits.append(self._next_at - now)
@@ -122,13 +122,13 @@ class Pace:
             waits.append(self._requests.wait_s(now, 1))
         if self._tokens:
             waits.append(self._tokens.wait_s(now, tokens))
-        for left, reset_at in self._standings.values():
+        for left, reset_at in self._allowances.values():
             if left < 1 and reset_at > now:
                 waits.append(math.inf if self.in_flight else reset_at - now)
         return max(waits)
 
     def begin(self, now: float, tokens: float) -> None:
-        """Take note of a call that begins."""
+        """Record a call that begins."""
         self.in_flight += 1
         self._epoch_at = now if math.isnan(self._epoch_at) else self._epoch_at
         self._probing = self._strikes > 0
@@ -143,11 +143,11 @@ class Pace:
             self._requests.add(now, 1)
         if self._tokens:
             self._tokens.add(now, tokens)
-        if self._standings:
-            self._standings = {name: (left - 1, at) for name, (left, at) in self._standings.items()}
+        if self._allowances:
+            self._allowances = {name: (left - 1, at) for name, (left, at) in self._allowances.items()}
 
     def answered(self, now: float, begun: float, tokens: float = 0.0) -> None:
-        """Take note of an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
+        """Record an answer to a call that was `begun` then; `tokens` is what it used beyond what was planned."""
         self._ended(begun)
         self._taken += 1
         self._in_vain = 0
@@ -162,7 +162,7 @@ class Pace:
         self._timed(now, begun)
 
     def refused(self, now: float, begun: float, retry_after_s: float | None) -> None:
-        """Take note of a 429."""
+        """Record a 429."""
         self._ended(begun)
         if begun <= self._refused_at:  # it began before the refusal that is being waited for
             self._held_until = max(self._held_until, now + (retry_after_s or 0.0))
@@ -184,16 +184,16 @@ class Pace:
         self._held_until = max(now + wait_s, math.nextafter(now, math.inf))
 
     def failed(self, now: float, begun: float, *, slow: bool = False) -> None:
-        """Take note of a call that came to nothing for another reason; a timeout is `slow`."""
+        """Record a call that failed for another reason; a timeout is `slow`."""
         self._ended(begun)
         if slow:
             self._timed(now, begun)
 
-    def told(self, now: float, standings: Mapping[str, Standing]) -> None:
-        """Take note of what headers said is left; the calls in flight may or may not be counted in it."""
-        self._standings = {
-            name: (standing.remaining - self.in_flight, now + min(standing.reset_s, MINUTE_S))
-            for name, standing in standings.items()
+    def told(self, now: float, allowances: Mapping[str, Allowance]) -> None:
+        """Record what headers say is left; the calls in flight may or may not be counted in it."""
+        self._allowances = {
+            name: (allowance.remaining - self.in_flight, now + min(allowance.reset_s, MINUTE_S))
+            for name, allowance in allowances.items()
         }
 
     def _ended(self, begun: float) -> None:

@@ -1,32 +1,17 @@
-"""What judges cost: their own price from the settings, else LiteLLM's price list, read without importing LiteLLM."""
+"""What LiteLLM's price list says of judges: their prices, and the day on which they are taken away."""
 
-import importlib.util
 import os
 from datetime import date, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import orjson
-
-from perm_cli.judges.route_baseline import BASELINE
-from perm_cli.judges.route_embedded import is_local
 from perm_cli.judges.settings import JudgeSettings, Price
+from perm_cli.litellm_files import price_list
 
-_LIST = "model_prices_and_context_window_backup.json"
 _PER_MILLION = 1e6
 
 
-def price_of(settings: JudgeSettings) -> Price | None:
-    """
-    Return the judge's price, None if nobody knows it.
-
-    A judge at an address of one's own has the price the settings give it and no other, whatever its model is called.
-    """
-    if settings.price or settings.base_url:
-        return settings.price
-    if is_local(settings.model) or settings.model == BASELINE:
-        return Price(input=0.0, output=0.0)
+def listed_price(settings: JudgeSettings) -> Price | None:
+    """Return the price that is listed for a judge, None if there is none."""
     entry = _listed(settings)
     listed, output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if listed is None or output is None:
@@ -63,13 +48,3 @@ def _listed(settings: JudgeSettings) -> dict[str, Any]:
     prices = price_list()
     bare = prices.get(settings.model.partition("/")[2], {})  # many are listed without the provider's name
     return prices.get(settings.model) or (bare if bare.get("litellm_provider") == settings.provider else {})
-
-
-@cache
-def price_list() -> dict[str, Any]:
-    """Return LiteLLM's price list by the names of models."""
-    found = importlib.util.find_spec("litellm")
-    if found is None or not found.origin:
-        return {}
-    path = Path(found.origin).parent / _LIST
-    return dict(orjson.loads(path.read_bytes())) if path.is_file() else {}

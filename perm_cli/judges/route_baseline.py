@@ -6,6 +6,8 @@ A judge that does no better against people's ratings has not shown that it reads
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -13,18 +15,19 @@ import orjson
 from perm_cli.dialogues.features import SAYS, Features, content_words, features_after
 from perm_cli.judges.dialects import opening_dialect
 from perm_cli.judges.judge import Reply, Request
+from perm_cli.judges.route import Route, Terms
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import Prompt
 from perm_cli.prompts.fences import unfenced
 
-BASELINE = "baseline"
-VERSION = "1"  # part of its identity: to be raised when it comes to count another way
+_NAME = "baseline"
+_VERSION = "1"  # part of its identity: to be raised when it comes to count another way
 CAVEAT = "baseline counts words: it is a control for other judges, and no measure of empathy"
 _LONG = 4.4  # the logarithm of some eighty words
 
 
 class BaselineJudge:
-    """Answer by counting."""
+    """A judge that answers by counting."""
 
     def __init__(self, settings: JudgeSettings) -> None:
         self.dialect = opening_dialect(settings)
@@ -35,7 +38,7 @@ class BaselineJudge:
         await asyncio.sleep(0)  # nothing else is waited for here, and an interrupt is seen only in between
         reading = self._reading_of(request.prompt)
         features = features_after(reading.reply, reading.said)
-        return Reply(text=_verdict(features, request), cost_usd=0.0, model_served=BASELINE, attempts=0)
+        return Reply(text=_verdict(features, request), cost_usd=0.0, model_served=_NAME, attempts=0)
 
     def _reading_of(self, prompt: Prompt) -> "_Reading":
         known = self._readings.get(prompt.instructions)
@@ -86,3 +89,17 @@ def _share(features: Features) -> float:
     """Return where on the scale the counts put a reply, from 0 to 1; the same for every dimension."""
     counts = (features.length / _LONG, features.questions / 2, features.sympathy / 12, 2 * features.overlap)
     return sum(min(count, 1.0) for count in counts) / len(counts)
+
+
+@asynccontextmanager
+async def _opened(judge: JudgeSettings, _: Terms) -> AsyncIterator[BaselineJudge]:
+    yield BaselineJudge(judge)
+
+
+ROUTE = Route(
+    takes=lambda judge: judge.model == _NAME,
+    opened=_opened,
+    identity=lambda _: {"model": f"{_NAME}:{_VERSION}"},
+    caveat=lambda _: CAVEAT,
+    is_control=True,
+)

@@ -1,9 +1,16 @@
-"""The OpenAI-compatible route: a lean client on aiohttp, which costs a tenth of the usual ones a call."""
+"""
+The OpenAI-compatible route: providers and servers that speak OpenAI's chat completion API.
+
+The client is a lean one on aiohttp, which costs a tenth of the usual ones per call.
+"""
 
 import ipaddress
+import os
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -13,11 +20,16 @@ import orjson
 from yarl import URL
 
 from perm_cli.errors import CallFailed, JudgeUnusable
+from perm_cli.judges.batch_api import BatchApi
+from perm_cli.judges.chat import ChatJudge, chatting
 from perm_cli.judges.failures import error_of, raise_for_status, status_within, told_by
 from perm_cli.judges.headers import retry_after_s
 from perm_cli.judges.judge import Answer
+from perm_cli.judges.prices import listed_price
 from perm_cli.judges.redaction import Redaction
-from perm_cli.judges.settings import checked_url
+from perm_cli.judges.route import Route, Terms
+from perm_cli.judges.route_litellm import OWN_LANGUAGE
+from perm_cli.judges.settings import JudgeSettings, checked_url, read_key
 from perm_cli.text import one_line
 
 _SHOWN = 300
@@ -28,9 +40,82 @@ _OK = 200
 _GZIP = 47  # what zlib calls a gzip or zlib header, whichever is there
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Provider:
+    """A provider's address, and the variables that hold another one and the key."""
+
+    url: str
+    url_env: str
+    key_env: str
+    needs_key: bool = True
+
+
+_PROVIDERS = {
+    "openai": _Provider(url="https://api.openai.com/v1", url_env="OPENAI_BASE_URL", key_env="OPENAI_API_KEY"),
+    "openrouter": _Provider(
+        url="https://openrouter.ai/api/v1", url_env="OPENROUTER_API_BASE", key_env="OPENROUTER_API_KEY"
+    ),
+    "deepseek": _Provider(url="https://api.deepseek.com/v1", url_env="DEEPSEEK_API_BASE", key_env="DEEPSEEK_API_KEY"),
+    "hosted_vllm": _Provider(
+        url="http://127.0.0.1:8000/v1",
+        url_env="HOSTED_VLLM_API_BASE",
+        key_env="HOSTED_VLLM_API_KEY",
+        needs_key=False,
+    ),
+    "ollama": _Provider(
+        url="http://127.0.0.1:11434/v1", url_env="OLLAMA_API_BASE", key_env="OLLAMA_API_KEY", needs_key=False
+    ),
+    "lm_studio": _Provider(
+        url="http://127.0.0.1:1234/v1",
+        url_env="LM_STUDIO_API_BASE",
+        key_env="LM_STUDIO_API_KEY",
+        needs_key=False,
+    ),
+}
+_PROVIDERS["ollama_chat"] = _PROVIDERS["ollama"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a judge is asked, by what name of a model, and which variable holds the key that is sent there."""
+
+    url: str
+    model: str
+    key_env: str | None
+    needs_key: bool = False
+
+    @property
+    def key(self) -> str | None:
+        """Return the key, None if there is none."""
+        return read_key(self.key_env) if self.key_env else None
+
+
+def endpoint_of(judge: JudgeSettings) -> Endpoint:
+    """
+    Return where to ask a judge.
+
+    A key meant for one host is not sent to another: with a base URL of one's own, only the variable named by
+    `api_key_env` is read.
+    """
+    known = _PROVIDERS.get(judge.provider)
+    served = judge.model.partition("/")[2] if known else judge.model
+    if judge.base_url:
+        return Endpoint(url=judge.base_url, model=served, key_env=judge.api_key_env, needs_key=bool(judge.api_key_env))
+    provider = _PROVIDERS[judge.provider]
+    url = os.environ.get(provider.url_env) or provider.url
+    if provider is _PROVIDERS["ollama"] and not url.rstrip("/").endswith("/v1"):
+        url = f"{url.rstrip('/')}/v1"
+    return Endpoint(
+        url=url,
+        model=served,
+        key_env=judge.api_key_env or provider.key_env,
+        needs_key=provider.needs_key or bool(judge.api_key_env),
+    )
+
+
 class HttpTransport:
     """
-    Send payloads to `<base_url>/chat/completions`, over connections that stay open.
+    A client of `<base_url>/chat/completions`, over connections that stay open.
 
     Redirects are not followed: the key goes to the host it was meant for and to no other. The proxy settings of
     the environment hold, except for this machine's own addresses.
@@ -116,7 +201,7 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL names this machine itself."""
+    """Return whether a URL names this machine itself."""
     host = ""
     try:
         host = urlsplit(url).hostname or ""
@@ -138,3 +223,51 @@ def _json(raw: bytes) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return body if isinstance(body, dict) else None
+
+
+def _takes(judge: JudgeSettings) -> bool:
+    """Return whether a judge goes this way; at an address of one's own, any name may be that of a model."""
+    if judge.base_url:
+        return judge.provider not in OWN_LANGUAGE
+    return judge.provider in _PROVIDERS and bool(judge.model.partition("/")[2])
+
+
+def _missing(judge: JudgeSettings) -> list[str]:
+    endpoint = endpoint_of(judge)
+    return [f"the API key: export {endpoint.key_env}=…"] if endpoint.needs_key and not endpoint.key else []
+
+
+def _pinned(judge: JudgeSettings) -> JudgeSettings:
+    endpoint = endpoint_of(judge)
+    return replace(judge, base_url=endpoint.url, api_key_env=endpoint.key_env if endpoint.key else None)
+
+
+def _batch_api(judge: JudgeSettings) -> BatchApi:
+    from perm_cli.judges.batches_openai import OpenAIBatches  # noqa: PLC0415 - OpenAI's SDK is for batches only
+
+    endpoint = endpoint_of(judge)
+    return OpenAIBatches(checked_url(endpoint.url), endpoint.model, endpoint.key)
+
+
+@asynccontextmanager
+async def _opened(judge: JudgeSettings, terms: Terms) -> AsyncIterator[ChatJudge]:
+    endpoint = endpoint_of(judge)
+    transport = HttpTransport(endpoint.url, endpoint.model, endpoint.key, terms.timeout_s)
+    async with chatting(judge, transport, terms) as opened:
+        yield opened
+
+
+ROUTE = Route(
+    takes=_takes,
+    opened=_opened,
+    providers=lambda: frozenset(_PROVIDERS),
+    missing=_missing,
+    where=lambda judge: checked_url(endpoint_of(judge).url),
+    gives_logprobs=lambda _: True,  # which only a call shows
+    price=listed_price,
+    pinned=_pinned,
+    served_as=lambda judge: endpoint_of(judge).model,
+    exports=True,
+    batch_url=lambda judge: endpoint_of(judge).url,
+    batch_api=_batch_api,
+)

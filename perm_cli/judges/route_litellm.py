@@ -7,25 +7,40 @@ before the import. Its own retries stay off, since with tenacity installed one f
 
 import importlib.metadata
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import orjson
 
+from perm_cli import litellm_files
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
+from perm_cli.judges.batch_api import BatchApi
+from perm_cli.judges.chat import ChatJudge, chatting
 from perm_cli.judges.failures import raise_for_status
 from perm_cli.judges.headers import retry_after_s
 from perm_cli.judges.judge import Answer
+from perm_cli.judges.prices import listed_price
 from perm_cli.judges.redaction import Redaction
+from perm_cli.judges.route import Route, Terms
+from perm_cli.judges.settings import JudgeSettings, checked_url, read_key
 from perm_cli.text import one_line
 
+# With --base-url, these still speak their own language; any other name is taken for an OpenAI-compatible server's.
+OWN_LANGUAGE = frozenset({
+    "ai21", "anthropic", "azure", "azure_ai", "bedrock", "bedrock_converse", "cloudflare", "cohere", "cohere_chat",
+    "databricks", "gemini", "gigachat", "huggingface", "oci", "predibase", "replicate", "sagemaker", "sagemaker_chat",
+    "snowflake", "triton", "vertex_ai", "watsonx",
+})  # fmt: skip
+_TUNED = "ft:"  # OpenAI's models that were trained further are listed nowhere
+_ANTHROPIC_URL = "https://api.anthropic.com"
 _MALICIOUS = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 _SHOWN = 300
 _LOOKED_AT = 20_000  # characters of an error: what follows is never shown
 
 
 class LiteLLMTransport:
-    """Send payloads through LiteLLM; `dropped` names parameters the provider has no word for."""
+    """A client of LiteLLM; `dropped` names parameters the provider has no word for."""
 
     def __init__(self, model: str, base_url: str | None, key: str | None, timeout_s: float) -> None:
         self.where = base_url or model
@@ -96,22 +111,12 @@ class LiteLLMTransport:
 
 def _lost_connection(error: BaseException) -> BaseException | None:
     """Return the failure of a connection behind what LiteLLM raises for it, which with many is a server's error."""
+    import httpx  # noqa: PLC0415 - LiteLLM, whose import takes seconds, has imported it by now
+
     cause: BaseException | None = error
     while cause and not isinstance(cause, httpx.TransportError | OSError):
         cause = cause.__cause__ or cause.__context__
     return cause
-
-
-def supports_logprobs(model: str) -> bool:
-    """Return whether LiteLLM asks a model's provider for log-probabilities, or does not know."""
-    known = _imported().get_supported_openai_params(model=model)
-    return not known or "logprobs" in known
-
-
-def missing_variables(model: str) -> list[str]:
-    """Return the environment variables LiteLLM wants for `model` and does not find."""
-    answer = _imported().validate_environment(model=model)
-    return [] if answer["keys_in_environment"] else list(answer["missing_keys"])
 
 
 def _imported() -> Any:
@@ -127,3 +132,76 @@ def _imported() -> Any:
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     return litellm
+
+
+def _providers() -> frozenset[str]:
+    return OWN_LANGUAGE | litellm_files.providers()
+
+
+def _is_known(judge: JudgeSettings) -> bool:
+    """Return whether LiteLLM lists the model, or knows the provider before its slash."""
+    if judge.model.startswith(_TUNED) or judge.model in litellm_files.price_list():
+        return True
+    provider, _, model = judge.model.partition("/")
+    return bool(model) and provider in _providers()
+
+
+def _missing(judge: JudgeSettings) -> list[str]:
+    variables: list[str] = []
+    if judge.api_key_env:
+        variables = [] if read_key(judge.api_key_env) else [judge.api_key_env]
+    elif not judge.base_url:
+        answer = _imported().validate_environment(model=judge.model)
+        variables = [] if answer["keys_in_environment"] else list(answer["missing_keys"])
+    return [f"the API key: export {name}=…" for name in variables]
+
+
+def _gives_logprobs(judge: JudgeSettings) -> bool:
+    """Return whether LiteLLM asks the model's provider for log-probabilities, or does not know."""
+    known = _imported().get_supported_openai_params(model=judge.model)
+    return not known or "logprobs" in known
+
+
+def _variables(judge: JudgeSettings) -> frozenset[str]:
+    """Return the variables that LiteLLM may read, all of which begin with the provider's name."""
+    return frozenset(name for name in os.environ if name.startswith(f"{judge.provider.upper()}_"))
+
+
+def _batch_url(judge: JudgeSettings) -> str | None:
+    if judge.provider != "anthropic":
+        return None
+    return judge.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL
+
+
+def _batch_api(judge: JudgeSettings) -> BatchApi | None:
+    from perm_cli.judges.batches_anthropic import AnthropicBatches  # noqa: PLC0415 - HTTPX is for batches only
+
+    url = _batch_url(judge)
+    if url is None:
+        return None
+    variable = judge.api_key_env or ("" if judge.base_url else "ANTHROPIC_API_KEY")
+    return AnthropicBatches(checked_url(url), judge.model.partition("/")[2], read_key(variable))
+
+
+@asynccontextmanager
+async def _opened(judge: JudgeSettings, terms: Terms) -> AsyncIterator[ChatJudge]:
+    key = read_key(judge.api_key_env) if judge.api_key_env else None
+    transport = LiteLLMTransport(judge.model, judge.base_url, key, terms.timeout_s)
+    async with chatting(judge, transport, terms) as opened:
+        yield opened
+
+
+ROUTE = Route(
+    takes=lambda _: True,  # what nobody else takes; LiteLLM knows a hundred providers
+    opened=_opened,
+    is_known=_is_known,
+    providers=_providers,
+    missing=_missing,
+    where=lambda judge: checked_url(judge.base_url) if judge.base_url else "the provider's address, by LiteLLM",
+    gives_logprobs=_gives_logprobs,
+    price=listed_price,
+    variables=_variables,
+    exports=True,
+    batch_url=_batch_url,
+    batch_api=_batch_api,
+)

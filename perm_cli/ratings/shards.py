@@ -6,8 +6,7 @@ from typing import Any
 
 import orjson
 
-from perm_cli.dialogues.files.bounds import OutOfProportion
-from perm_cli.dialogues.files.parquet import table_rows
+from perm_cli.dialogues.files.parquet import ParquetError, table_rows, write_columns
 from perm_cli.errors import RunError
 from perm_cli.ratings.rating import Rating, is_rating, rating_line
 
@@ -22,27 +21,19 @@ def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
 
     The draft is put in its place at once; raise `FileNotFoundError` if it, or the folder it lies in, was taken away.
     """
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-    import pyarrow.parquet as pq  # noqa: PLC0415 - the same
-
     rows = [orjson.loads(rating_line(rating)) for rating in ratings]
     for row in rows:
         row |= {name: orjson.dumps(row[name]).decode() for name in _AS_JSON}
-    kinds = dict.fromkeys(_WHOLE, pa.int64()) | dict.fromkeys(_REAL, pa.float64())
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
-    pq.write_table(pa.Table.from_pylist(rows, schema), draft, compression="zstd")
+    kinds: dict[str, type] = dict.fromkeys(_WHOLE, int) | dict.fromkeys(_REAL, float)
+    write_columns(rows, {name: kinds.get(name, str) for name in rows[0]}, draft)
     draft.replace(target)
 
 
 def read_shard(path: Path) -> Iterator[dict[str, Any] | None]:
     """Yield the ratings of a file as they are stored, None for a damaged one; raise `RunError` if it cannot be read."""
     try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise RunError(f"{path}: pyarrow not found, expected it: pip install 'perm-cli[ray]'") from error
-    try:
         yield from map(_checked, table_rows(path))
-    except (pa.ArrowException, OSError, OutOfProportion) as error:
+    except (ParquetError, OSError) as error:
         raise RunError(f"{path}: {error}; remove the file, and its ratings are made again") from error
 
 

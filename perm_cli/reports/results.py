@@ -18,6 +18,7 @@ from perm_cli.comparing.from_runs import REWARD, RunScores
 from perm_cli.comparing.systems import Leaderboard, collapsed, leaderboard
 from perm_cli.comparing.table import Scores, known, mean_of
 from perm_cli.dialogues.files.cells import guarded
+from perm_cli.dialogues.files.parquet import write_columns
 from perm_cli.errors import SettingsError
 from perm_cli.reports.graded import junit, remarks_on, standings_rows, verdict_lines
 from perm_cli.reports.latex import graded_latex, judged_by
@@ -42,16 +43,10 @@ def results_jsonl(runs: RunScores) -> bytes:
 
 
 def results_parquet(runs: RunScores) -> bytes:
-    """Return a row a supporter turn and judge; raise `SettingsError` without pyarrow."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
-    except ImportError as error:
-        raise SettingsError("--out: pyarrow not found, expected it for Parquet: pip install pyarrow") from error
-    kinds = {"turn": pa.int64()} | dict.fromkeys(runs.scores.tables, pa.float64())
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in (*_ABOUT, *runs.scores.tables)])
+    """Return one row per supporter turn and judge; raise `SettingsError` without pyarrow."""
+    kinds = dict.fromkeys(_ABOUT, str) | {"turn": int} | dict.fromkeys(runs.scores.tables, float)
     target = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(_rows(runs.scores)), schema), target, compression="zstd")
+    write_columns(list(_rows(runs.scores)), kinds, target)
     return target.getvalue()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from perm_cli.comparing.against_people import LEAST_ALPHA, DimensionValidation, Levels, Validity
 from perm_cli.dialogues.features import SAYS
-from perm_cli.judges.route_baseline import BASELINE
+from perm_cli.judges.routes import is_control
 from perm_cli.reports.figures import figure, name_of, number, percent
 from perm_cli.reports.layout import Grid
 from perm_cli.statistics.replacement import Replacement
@@ -169,7 +169,7 @@ def _on_counting(each: DimensionValidation, judge: Validity) -> Iterator[str]:
     if each.best_count is None:
         return
     what = SAYS[each.best_count]
-    if judge.rater.split(" (")[0] == BASELINE:
+    if is_control(judge.rater.split(" (")[0]):
         yield "  It counts words itself, and is here for comparison."
     elif judge.beats_counting:
         yield f"  It beats counting ({what}) by {figure(judge.over_counting)}."

@@ -1,6 +1,5 @@
 """Count the tokens of a completion, with a tokeniser that is named in the record and needs no network."""
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -10,6 +9,7 @@ from sqlite3 import Connection
 from perm_cli.dialogues.dialogue import Turn
 from perm_cli.disk import scratch
 from perm_cli.errors import RunError, SettingsError
+from perm_cli.litellm_files import tokenizer_folder
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.rewards.reward import Lengths, Recipe
 
@@ -79,9 +79,7 @@ def _count(folder: RunFolder, count: Callable[[str], int], database: Connection)
 
 
 def _shipped_counter() -> Callable[[str], int]:
-    found = importlib.util.find_spec("litellm")
-    folder = Path(found.origin).parent / "litellm_core_utils" / "tokenizers" if found and found.origin else None
-    if folder and folder.is_dir():
+    if folder := tokenizer_folder():
         os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(folder))
     import tiktoken  # noqa: PLC0415 - only where lengths are counted
 

@@ -111,6 +111,9 @@ def formula_of(pack: Pack, recipe: Recipe) -> Formula:
     if unknown := next((name for name in recipe.coefficients if name not in terms), None):
         expected = f"one of {', '.join(terms)}" if terms else "none: it takes nothing off"
         raise SettingsError(f"--coef: {unknown!r} found, and the reward of {pack.name} has {expected}")
+    fusion = recipe.fusion or rule.empathy.by
+    if recipe.weights and fusion != "weighted-mean":
+        raise SettingsError(f"--weights: found with the fusion {fusion}, expected --fusion weighted-mean")
     if recipe.weights and set(recipe.weights) != set(rule.empathy.of):
         found = ",".join(f"{name}={weight:g}" for name, weight in recipe.weights.items())
         expected = ",".join(f"{name}=NUMBER" for name in rule.empathy.of)
@@ -120,7 +123,7 @@ def formula_of(pack: Pack, recipe: Recipe) -> Formula:
     return Formula(
         dimensions=pack.dimensions,
         fused=rule.empathy.of,
-        fusion=recipe.fusion or rule.empathy.by,
+        fusion=fusion,
         weights=[recipe.weights.get(name, 1.0) for name in rule.empathy.of],
         terms={**terms, **recipe.coefficients},
     )

@@ -6,7 +6,6 @@ that are not made yet, what they were sent for. Every step is on record before t
 that dies anywhere leaves nothing to be paid for twice.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,25 +20,14 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked, RunError, SettingsError
-from perm_cli.judges.batch_api import (
-    AnthropicBatches,
-    BatchApi,
-    BatchGone,
-    BatchStanding,
-    OpenAIBatches,
-    Row,
-    failure_of,
-    openai_request,
-    read_row,
-)
+from perm_cli.judges.batch_api import BatchApi, BatchGone, BatchStanding, Row, failure_of
+from perm_cli.judges.batches_openai import OpenAIBatches, openai_request, read_row
+from perm_cli.judges.configuration import Configuration
 from perm_cli.judges.dialects import Dialect, opening_dialect, payload_of
 from perm_cli.judges.judge import Judge, Request
-from perm_cli.judges.prices import price_of
 from perm_cli.judges.replies import read_reply
-from perm_cli.judges.route_baseline import BASELINE
-from perm_cli.judges.route_embedded import is_local
-from perm_cli.judges.routes import missing, named_judge, open_judge, route_of
-from perm_cli.judges.settings import Configuration, JudgeSettings, Price, checked_url, read_key
+from perm_cli.judges.routes import missing, named_judge, open_judge, price_of, route_of
+from perm_cli.judges.settings import JudgeSettings, Price
 from perm_cli.prompts.rubrics import Dimension, Pack, load_rubrics
 from perm_cli.ratings.rating import (
     Call,
@@ -61,9 +49,6 @@ from perm_cli.text import one_line
 
 State = Literal["sending", "open", "exported", "collected", "cancelled"]
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
-_ANTHROPIC_URL = "https://api.anthropic.com"
-# What LiteLLM, which makes the first call, passes on to Anthropic as it is.
-_ANTHROPIC_PARAMS = frozenset({"top_p", "top_k", "stop_sequences", "thinking", "service_tier"})
 _GONE = "gone"
 
 
@@ -108,45 +93,30 @@ def batches_of(folder: RunFolder) -> list[Batch]:
         raise RunError(f"{folder.path}/run.json: batches: {error}, expected the record of a run") from error
 
 
-def check_batchable(settings: JudgeSettings, *, export_only: bool) -> None:
-    """Raise `SettingsError` if a batch could not ask this judge what the first call asks it."""
-    if export_only and _runs_here(settings.model):
+def check_batchable(settings: JudgeSettings, api: BatchApi | None) -> None:
+    """Raise `SettingsError` if a batch, or without an `api` an export, could not ask what the first call asks."""
+    if api is None and not route_of(settings).exports:
         raise SettingsError(f"--export-only: --judge {settings.name} found, which perm score runs, expected another")
-    unknown = sorted(settings.params.keys() - _ANTHROPIC_PARAMS)
-    if settings.provider == "anthropic" and not export_only and unknown:
+    unknown = sorted(settings.params.keys() - api.params) if api and api.params is not None else []
+    if api and api.params is not None and unknown:
         raise SettingsError(
-            f"--judge {settings.name}: params: {', '.join(unknown)} found, expected for Anthropic's batches only "
-            f"{', '.join(sorted(_ANTHROPIC_PARAMS))}"
+            f"--judge {settings.name}: params: {', '.join(unknown)} found, expected for {settings.provider}'s batches "
+            f"only {', '.join(sorted(api.params))}"
         )
-
-
-def _runs_here(model: str) -> bool:
-    return is_local(model) or model == BASELINE
 
 
 def api_of(settings: JudgeSettings) -> BatchApi:
     """Return the batch API of a judge; raise `SettingsError` where none is known or the key is missing."""
-    lacking = missing(settings)
-    if _runs_here(settings.model) or lacking:
+    route, lacking = route_of(settings), missing(settings)
+    if lacking or not route.exports:
         raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking) or 'a batch API'}")
-    address = _url_of(settings)
-    url = address and checked_url(address)
-    if settings.provider == "anthropic" and url:
-        variable = settings.api_key_env or ("" if settings.base_url else "ANTHROPIC_API_KEY")
-        return AnthropicBatches(url, settings.model.partition("/")[2], read_key(variable))
-    route = route_of(settings)
-    if url is None:
+    api = route.batch_api(settings)
+    if api is None:
         raise SettingsError(
             f"--judge {settings.name}: no batch API of {settings.provider} is known, expected an OpenAI-compatible or "
             "an anthropic judge; --export-only writes the requests for a tool of your own"
         )
-    return OpenAIBatches(url, route.model, read_key(route.key_env) if route.key_env else None)
-
-
-def _url_of(settings: JudgeSettings) -> str | None:
-    if settings.provider == "anthropic":
-        return settings.base_url or os.environ.get("ANTHROPIC_API_BASE") or _ANTHROPIC_URL
-    return route_of(settings).url
+    return api
 
 
 def reached_by_user(
@@ -160,7 +130,7 @@ def reached_by_user(
     """
     name = recorded.name if recorded.name in configuration.judges else recorded.model
     judge = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env)
-    sent_to, found = _url_of(recorded), _url_of(judge)
+    sent_to, found = (route_of(each).batch_url(each) for each in (recorded, judge))
     if not base_url and sent_to != found:
         raise SettingsError(
             f"run.json says that it was sent to {one_line(str(sent_to))}, and your settings lead to {found}; if the "
@@ -217,7 +187,7 @@ def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: Bat
     Without an `api`, the lines are OpenAI's, as `vllm run-batch` reads them too.
     """
     dialect = dialect or opening_dialect(job.order.judge)
-    model = route_of(job.order.judge).model
+    model = route_of(job.order.judge).served_as(job.order.judge)
     rules = rules_of(job)
     most = (api.requests_most, api.bytes_most) if api else (OpenAIBatches.requests_most, OpenAIBatches.bytes_most)
     lines: list[bytes] = []

@@ -27,8 +27,7 @@ from perm_cli.dialogues.files.sources import Source, stem_of
 from perm_cli.errors import InputChanged, JudgeUnusable, NotAsked, PermError, RunError, SettingsError
 from perm_cli.judges.budget import BudgetReached
 from perm_cli.judges.judge import Judge
-from perm_cli.judges.route_embedded import is_local
-from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of
+from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, route_of
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import Answer, PromptBook, open_book
 from perm_cli.ratings.ledger import LineRanges
@@ -151,10 +150,10 @@ def calls_of(job: Job, read: Callable[[], Iterable[Dialogue]] | None = None) -> 
     """
     Yield every call the job needs, whether made before or not; `read` gives the dialogues, else they come of the files.
 
-    An embedded judge has one prompt cache, so it gets all questions of a dimension before the next dimension's.
+    A judge that is best asked by dimension gets all questions of a dimension before the next dimension's.
     """
     passes: Sequence[str | None] = (None,)
-    if is_local(job.order.judge.model):
+    if route_of(job.order.judge).by_dimension:
         passes = tuple(job.book.pack.dimensions)
     for only in passes:
         for rank, dialogue in enumerate((read or job.read)()):

@@ -30,10 +30,8 @@ from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.formats.native import ROLES, to_dialogue
 from perm_cli.errors import JudgeUnusable, RunError, SettingsError
 from perm_cli.judges.judge import Judge
-from perm_cli.judges.prices import price_of
-from perm_cli.judges.route_embedded import is_local
-from perm_cli.judges.routes import default_concurrency, open_judge, route_of
-from perm_cli.judges.settings import JudgeSettings, read_key
+from perm_cli.judges.routes import default_concurrency, open_judge, price_of, route_of
+from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import Answer, PromptBook
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.ratings.rating import Call, Rating, RatingRules, key_of, rate
@@ -194,9 +192,10 @@ def make_ratings_on_ray(
     cannot be had, and `JudgeUnusable` if no call can succeed. Another ledger, made of what is then in the folder,
     has the ratings.
     """
-    if is_local(job.order.judge.model):
+    judge = job.order.judge
+    if not route_of(judge).spreads:
         raise SettingsError(
-            "--ray: --judge local found, which keeps one machine busy by itself, expected another judge"
+            f"--ray: --judge {judge.name} found, which keeps one machine busy by itself, expected another judge"
         )
     todo = folder.path.absolute() / "todo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     if is_made(job, folder):
@@ -272,13 +271,9 @@ def _for_worker(judge: JudgeSettings, workers: int) -> JudgeSettings:
     It has its share of the limits; without a limit on concurrency each has the default. Address, key and price are
     those found here, whatever the environment of another machine says.
     """
-    route = route_of(judge)
-    pinned = replace(judge, price=price_of(judge))
-    if route.url:
-        key_env = route.key_env if route.key_env and read_key(route.key_env) else None
-        pinned = replace(pinned, base_url=route.url, api_key_env=key_env)
     return replace(
-        pinned,
+        route_of(judge).pinned(judge),
+        price=price_of(judge),
         concurrency=ceil(judge.concurrency / workers) if judge.concurrency else None,
         rpm=judge.rpm / workers if judge.rpm else None,
         tpm=judge.tpm / workers if judge.tpm else None,
@@ -307,9 +302,7 @@ def _brief(job: Job, folder: RunFolder, judge: JudgeSettings) -> Brief:
 
 def _secrets(judge: JudgeSettings) -> dict[str, str]:
     """Return the variables that this judge's route reads, and no other."""
-    names = {judge.api_key_env}
-    if route_of(judge).url is None:  # LiteLLM's own names
-        names |= {name for name in os.environ if name.startswith(f"{judge.provider.upper()}_")}
+    names = {judge.api_key_env, *route_of(judge).variables(judge)}
     return {name: os.environ[name] for name in names if name and name in os.environ}
 
 

@@ -7,7 +7,7 @@ given as a range: 10 % fewer to 30 % more. A verdict is at least a bare number a
 
 from dataclasses import dataclass
 
-from perm_cli.judges.prices import price_of
+from perm_cli.judges.routes import price_of
 from perm_cli.judges.settings import Price
 from perm_cli.rewards.lengths import SHIPPED, token_counter
 from perm_cli.scoring.live import Job, calls_of

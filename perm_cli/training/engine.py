@@ -24,10 +24,8 @@ import orjson
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.errors import JudgeUnusable, NotAsked, PermError, SettingsError
 from perm_cli.judges.budget import Budget, BudgetReached, read_budget
-from perm_cli.judges.chat import ChatJudge
-from perm_cli.judges.route_baseline import BaselineJudge
-from perm_cli.judges.route_embedded import is_local
-from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, open_judge
+from perm_cli.judges.route import OpenJudge
+from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, open_judge, route_of
 from perm_cli.prompts.book import Answer, PromptBook, Question, open_book
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.rewards.lengths import completion_text, token_counter
@@ -41,7 +39,6 @@ from perm_cli.training.stand_ins import Memory
 from perm_cli.training.watching import Watch
 
 _log = logging.getLogger("perm_cli.reward")
-_Judge = ChatJudge | BaselineJudge
 _REMEMBERED = 10_000  # ratings
 _AT_A_TIME = 32  # questions
 _RESTS_S = 30.0  # after no call could succeed; a server is asked on and on
@@ -75,7 +72,7 @@ class Engine:
         limit = read_budget(settings.budget) if settings.budget else None
         self._budget = Budget(*limit) if limit else None
         self._stack, self._judging = AsyncExitStack(), AsyncExitStack()
-        self._judge: _Judge | None = None
+        self._judge: OpenJudge | None = None
         self._keeper: Keeper | None = None
         self._loop = _new_loop()
         self._opening, self._first = asyncio.Lock(), asyncio.Lock()
@@ -163,7 +160,7 @@ class Engine:
             if dialogue
             for question in self._book.questions(dialogue, "last")
         )
-        if is_local(self.settings.judge.model):  # with one prompt cache, it gets all of a dimension in a row
+        if route_of(self.settings.judge).by_dimension:
             return sorted(questions, key=lambda asked: asked[2].dimension.name)
         return questions
 
@@ -205,7 +202,7 @@ class Engine:
         if recipe.length_penalty and self._count is None and any(item.tokens is None for item in items):
             raise SettingsError(f"tokenizer: {POLICY_TOKENS} found, expected a trainer that counts the policy's tokens")
 
-    def _asked(self, question: Question, dialogue: Dialogue, judge: _Judge) -> "list[asyncio.Task[Rating]]":
+    def _asked(self, question: Question, dialogue: Dialogue, judge: OpenJudge) -> "list[asyncio.Task[Rating]]":
         """Return the tasks that have the ratings, or will have; what is known or being asked is not asked again."""
         tasks = []
         for sample in range(self.settings.samples):
@@ -223,7 +220,7 @@ class Engine:
         if not task.cancelled():
             task.exception()  # seen, even if whoever asked has gone
 
-    async def _rating(self, call: Call, dialogue: Dialogue, judge: _Judge) -> Rating:
+    async def _rating(self, call: Call, dialogue: Dialogue, judge: OpenJudge) -> Rating:
         if known := self._recalled(call.key):
             # It costs nothing again; and it may have been made in another run, under another name or with other rubrics
             # for the other dimensions, which its key does not depend on.
@@ -246,7 +243,7 @@ class Engine:
             self._known.move_to_end(key)
         return self._known.get(key)
 
-    async def _first_made(self, call: Call, judge: _Judge) -> Rating | None:
+    async def _first_made(self, call: Call, judge: OpenJudge) -> Rating | None:
         """Make the first rating while all others wait: a wrong key costs one call and not a thousand."""
         if self._proven.is_set():
             return None
@@ -257,7 +254,7 @@ class Engine:
             self._proven.set()
             return rating
 
-    async def _made(self, call: Call, judge: _Judge) -> Rating:
+    async def _made(self, call: Call, judge: OpenJudge) -> Rating:
         if self._unusable and monotonic() < self._unusable[0]:
             raise JudgeUnusable(self._unusable[1])
         try:
@@ -278,7 +275,7 @@ class Engine:
         self._unusable = (monotonic() + _RESTS_S, str(error))
         return error
 
-    async def _opened(self) -> _Judge:
+    async def _opened(self) -> OpenJudge:
         async with self._opening:
             if self._unusable and monotonic() >= self._unusable[0] and not self._asking:
                 self._unusable = self._judge = None  # it may have ended for good: another one asks anew

@@ -22,13 +22,13 @@ class Perm:
     """
     Score replies.
 
-    Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; the fields of
-    `settings.Wishes` are their names. Raise `SettingsError`, `AssetError` or `RunError` for what cannot be used: before
+    Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; `settings.NAMES`
+    are their names. Raise `SettingsError`, `AssetError` or `RunError` for what cannot be used: before
     a policy is loaded.
     """
 
-    def __init__(self, settings: RewardSettings | None = None, **wishes: Any) -> None:
-        self.settings = settings or reward_settings(**wishes)
+    def __init__(self, settings: RewardSettings | None = None, **options: Any) -> None:
+        self.settings = settings or reward_settings(**options)
         check_settings(self.settings)
 
     async def score(

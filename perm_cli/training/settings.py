@@ -10,76 +10,57 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import orjson
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from perm_cli.errors import SettingsError
 from perm_cli.findings import expected_name, finding_of, misspelt
 from perm_cli.judges.budget import read_budget
-from perm_cli.judges.prices import price_of
-from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named_judge
-from perm_cli.judges.settings import Configuration, JudgeSettings, load_configuration
+from perm_cli.judges.configuration import Configuration, load_configuration
+from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named_judge, price_of
+from perm_cli.judges.settings import OPTIONS, JudgeSettings
 from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
 from perm_cli.rewards.reward import Recipe, read_coefficients, read_weights
 from perm_cli.text import begins_thinking, one_line
 from perm_cli.training.policy import generation_prompt
-from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Structured, Thinking
+from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Thinking
 
 POLICY_TOKENS = "policy"
 """As a tokeniser: the trainer has counted what the policy wrote."""
 
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Count = Annotated[int, Field(gt=0, le=MOST)]
+_Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1, le=MOST)]
+_Whole = Annotated[int, Field(ge=0, le=MOST)]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """Hold what may be said about a reward; None where nothing is."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    judge: str | None = None
-    base_url: str | None = None
-    api_key_env: str | None = None
-    temperature: _NotNegative | None = None
-    max_tokens: _Count | None = None
-    concurrency: _Count | None = None
-    rpm: _Positive | None = None
-    tpm: _Positive | None = None
-    timeout_s: _Positive | None = None
-    patience_s: _Positive | None = None
-    structured: Structured | None = None
-    samples: _Count | None = None
-    reask: Annotated[int, Field(ge=0, le=MOST)] | None = None
-    score: ScoreMode | None = None
-    fusion: FusionName | None = None
-    weights: str | None = None
-    coef: str | None = None
-    length_penalty: _NotNegative | None = None
-    length_limit: Annotated[int, Field(ge=0, le=MOST)] | None = None
-    tokenizer: str | None = None
-    thinking: str | None = None
-    calibration: Path | None = None
-    rubrics: str | Path | None = None
-    prompts: Path | None = None
-    on_missing: OnMissing | None = None
-    budget: str | None = None
-    run: Path | None = None
-
-
-_JUDGES = (
-    "base_url", "api_key_env", "temperature", "max_tokens", "concurrency", "rpm", "tpm", "timeout_s", "patience_s",
-    "structured",
-)  # fmt: skip
+# Everything that may be said about a reward, with its type: the options of its judge, and these.
+_KINDS: dict[str, Any] = {
+    "judge": str,
+    **{name: kind for name, (kind, _) in OPTIONS.items()},
+    "samples": _Count,
+    "reask": _Whole,
+    "score": ScoreMode,
+    "fusion": FusionName,
+    "weights": str,
+    "coef": str,
+    "length_penalty": _Weight,
+    "length_limit": _Whole,
+    "tokenizer": str,
+    "thinking": str,
+    "calibration": Path,
+    "rubrics": str,
+    "prompts": Path,
+    "on_missing": OnMissing,
+    "budget": str,
+    "run": Path,
+}
+NAMES = tuple(_KINDS)
 _RECIPES = ("fusion", "length_penalty", "length_limit", "tokenizer", "score")
-_NAMES = tuple(each.name for each in fields(Wishes))
 _COEFFICIENT = re.compile(r"([a-z][a-z0-9_]*)_coef")
 _OPTION = re.compile(r"--([a-z][a-z-]+)")
 
@@ -87,7 +68,7 @@ _OPTION = re.compile(r"--([a-z][a-z-]+)")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
     """
-    Say how a reward is made.
+    How a reward is made.
 
     With a `run`, every rating is kept in a folder below it, one for each process, that all commands of perm read, and
     the signs that `perm watch` shows beside them. `budget` is the most that one process may spend, as in `perm score`.
@@ -124,14 +105,14 @@ def in_settings(message: str) -> str:
 
     def setting(option: re.Match[str]) -> str:
         name = option[1].replace("-", "_")
-        return next((each for each in (name, f"{name}_s") if each in _NAMES), option[0])
+        return next((each for each in (name, f"{name}_s") if each in NAMES), option[0])
 
     return _OPTION.sub(setting, message)
 
 
 @_saying_settings()
 def reward_settings(
-    config: Path | str | None = None, *, otherwise: OnMissing = "none", **wishes: Any
+    config: Path | str | None = None, *, otherwise: OnMissing = "none", **options: Any
 ) -> RewardSettings:
     """
     Return the settings that arguments, environment and `perm.toml` come to.
@@ -141,11 +122,11 @@ def reward_settings(
     """
     chosen = config or os.environ.get("PERM_CONFIG")
     configuration = load_configuration(Path(chosen) if chosen else None)
-    found = _found(configuration, wishes)
+    found = _found(configuration, options)
     judge = named_judge(
         found.get("judge"),
         configuration,
-        **{name: found.get(name) for name in _JUDGES},
+        **{name: found.get(name) for name in OPTIONS},
         logprobs=found.get("score") == "expected" or None,
     )
     _check_means(found, judge)
@@ -165,30 +146,20 @@ def reward_settings(
     )
 
 
-def _found(configuration: Configuration, wishes: Mapping[str, Any]) -> dict[str, Any]:
+def _found(configuration: Configuration, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was set: an argument counts before a variable, and a variable before the file."""
     _check_variables()
-    variables = {
-        name.removeprefix("PERM_").lower(): value.strip()
-        for name, value in os.environ.items()
-        if name.startswith("PERM_") and value.strip()
+    set_here = {name.removeprefix("PERM_").lower(): os.environ[name].strip() for name in os.environ if _is_ours(name)}
+    return {
+        **_checked(configuration.reward, f"{configuration.path}: reward."),
+        **_checked({name: value for name, value in set_here.items() if value}, "PERM_", upper=True),
+        **_checked(options, ""),
     }
-    known = {name: value for name, value in variables.items() if name in _NAMES or _COEFFICIENT.fullmatch(name)}
-    said = (
-        _checked(configuration.reward, f"{configuration.path}: reward."),
-        _checked(known, "PERM_", upper=True),
-        _checked(wishes, ""),
-    )
-    return {name: value for each in said for name in _NAMES if (value := getattr(each, name)) is not None}
 
 
-def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with `NAME_coef = NUMBER` written as `coef = "NAME=NUMBER"`."""
-    short = {found[1]: value for name, value in values.items() if (found := _COEFFICIENT.fullmatch(name))}
-    if not short:
-        return dict(values)
-    left = {name: value for name, value in values.items() if not _COEFFICIENT.fullmatch(name)}
-    return left | {"coef": ",".join(f"{name}={value}" for name, value in short.items())}
+def _is_ours(variable: str) -> bool:
+    name = variable.removeprefix("PERM_").lower()
+    return variable.startswith("PERM_") and (name in _KINDS or bool(_COEFFICIENT.fullmatch(name)))
 
 
 def _check_means(found: Mapping[str, Any], judge: JudgeSettings) -> None:
@@ -234,8 +205,6 @@ def template_thinking(place: Path) -> Thinking | None:
 def _recipe(found: Mapping[str, Any]) -> Recipe:
     given = {name: found[name] for name in _RECIPES if name in found}
     if "weights" in found:
-        if found.get("fusion") != "weighted-mean":
-            raise SettingsError("weights: found without fusion weighted-mean, expected fusion weighted-mean")
         given["weights"] = read_weights(found["weights"])
     if "coef" in found:
         given["coefficients"] = read_coefficients(found["coef"])
@@ -250,19 +219,31 @@ def _check_variables() -> None:
     """Raise `SettingsError` for a variable that is surely meant for a setting and misspelt; others may be anybody's."""
     for name in os.environ:
         said = name.removeprefix("PERM_").lower()
-        if name.startswith("PERM_") and os.environ[name].strip() and (meant := misspelt(said, (*_NAMES, "config"))):
+        if name.startswith("PERM_") and os.environ[name].strip() and (meant := misspelt(said, (*NAMES, "config"))):
             raise SettingsError(f"{one_line(name, 60)}: no such variable, expected PERM_{meant.upper()}")
 
 
-def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> Wishes:
+def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> dict[str, Any]:
+    """Return what was set at a place; None says nothing."""
+    found: dict[str, Any] = {}
+    coefficients: list[str] = []
     for name, value in values.items():
         where = f"{place}{name.upper() if upper else one_line(name, 60)}"
-        if name not in _NAMES and not _COEFFICIENT.fullmatch(name):
-            raise SettingsError(f"{where}: no such setting, expected {expected_name(name, _NAMES)}")
+        short = _COEFFICIENT.fullmatch(name)
+        if name not in _KINDS and not short:
+            raise SettingsError(f"{where}: no such setting, expected {expected_name(name, NAMES)}")
         if isinstance(value, bool):  # which would be read as 1 or 0
             raise SettingsError(f"{where}: {str(value).lower()} found, expected a number or text")
+        if value is not None and short:
+            coefficients.append(f"{short[1]}={_valid(_Weight, value, where)}")
+        elif value is not None:
+            found[name] = _valid(_KINDS[name], str(value) if name == "rubrics" else value, where)
+    return found | ({"coef": ",".join(coefficients)} if coefficients else {})
+
+
+def _valid(kind: Any, value: object, where: str) -> Any:
     try:
-        return TypeAdapter(Wishes).validate_python(_spelled(values))
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        name, said = finding_of(error.errors(include_url=False)[0])
-        raise SettingsError(f"{place}{name.upper() if upper else name}: {said}") from error
+        _, said = finding_of(error.errors(include_url=False)[0])
+        raise SettingsError(f"{where}: {said}") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from perm_cli.integrations import openrlhf, slime, verifiers, verl
-from perm_cli.training.settings import Wishes
+from perm_cli.training.settings import NAMES
 from tests.loopback import Loopback, loopback
 
 # Read when trainers are imported: they would look for a hub, and tell it of themselves from a thread.
@@ -16,7 +16,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 @pytest.fixture(autouse=True)
 def fresh_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let adapters read their settings anew, as in a process of their own, and find none of this machine's."""
-    for name in ("config", *Wishes.__dataclass_fields__):
+    for name in ("config", *NAMES):
         monkeypatch.delenv(f"PERM_{name.upper()}", raising=False)
     for known in (openrlhf._default, slime._default, verifiers._perm, verl._perm):
         known.cache_clear()

@@ -15,7 +15,8 @@ import orjson
 
 from perm_cli.dialogues.files.bounds import excess_of, most_unpacked
 from perm_cli.dialogues.files.documents import loads
-from perm_cli.dialogues.files.records import Item, Row
+from perm_cli.dialogues.files.parquet import arrow
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import Source
 from perm_cli.errors import Problem
 from perm_cli.text import one_line
@@ -29,10 +30,10 @@ _LOCAL_HEADER_BYTES = 30
 
 
 class _MemberError(ValueError):
-    """Say what is wrong with a member."""
+    """What is wrong with a member."""
 
 
-def rows_of_log(source: Source) -> Iterator[Item]:
+def rows_of_log(source: Source) -> Iterator[Record]:
     """Yield a log for each sample that holds only this sample, as if it were one of the unzipped logs."""
     with source.path.open("rb") as stream:
         try:
@@ -44,7 +45,7 @@ def rows_of_log(source: Source) -> Iterator[Item]:
             yield from _rows(source, stream, archive)
 
 
-def _rows(source: Source, stream: BinaryIO, archive: ZipFile) -> Iterator[Item]:
+def _rows(source: Source, stream: BinaryIO, archive: ZipFile) -> Iterator[Record]:
     # Of two members of one name the later counts: a log grows at its end.
     members = {member.filename: member for member in archive.infolist()}
     header = next((members[name] for name in _HEADERS if name in members), None)
@@ -80,7 +81,7 @@ def _object(content: bytes) -> Mapping[str, Any]:
     try:
         value = loads(content)
     except orjson.JSONDecodeError as error:
-        raise _MemberError("wrong JSON found, expected one JSON object") from error
+        raise _MemberError("invalid JSON found, expected one JSON object") from error
     if not isinstance(value, dict):
         raise _MemberError("no object found, expected one JSON object")
     return value
@@ -105,10 +106,7 @@ def _content(stream: BinaryIO, archive: ZipFile, member: ZipInfo) -> bytes:
 
 
 def _zstandard(stream: BinaryIO, member: ZipInfo, most: int) -> bytes:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise _MemberError("Zstandard compression found, expected pyarrow to unpack it: pip install pyarrow") from error
+    pa, _ = arrow()
     stream.seek(member.header_offset)
     local = stream.read(_LOCAL_HEADER_BYTES)
     lengths = local[_NAME_LENGTHS]

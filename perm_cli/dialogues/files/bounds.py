@@ -10,10 +10,6 @@ _MOST_TIMES_TEXT = 12  # dialogues take two to four times as much in memory as t
 _COSTS = {b"{": 120, b"[": 60, b'"': 24, b",": 16}
 
 
-class OutOfProportion(Exception):  # noqa: N818 - the name says what is wrong
-    """A file that becomes far larger in memory than anything honest does."""
-
-
 def most_unpacked(packed: int, most: int = sys.maxsize) -> int:
     """Return how many bytes may come of so many packed ones: `most`, or fewer if nothing honest packs that well."""
     return min(most, max(_HARMLESS_UNPACKED, _MOST_TIMES_PACKED * packed))

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 HEADER = ("id", "system", "turn", "role", "text", "analysis", "scenario", "persona", "labels", "meta")
-"""The columns of the tables that perm writes, a row a turn; the last two hold JSON."""
+"""The columns of the tables that perm writes, one row per turn; the last two hold JSON."""
 
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,14})", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from perm_cli.errors import SettingsError
 
 _FIELDS = ("id", "system", "turn", "role", "text", "analysis", "seeker", "supporter", "scenario", "persona")
-_FORM = "expected FIELD=COLUMN,… with the fields"
+_FORM = "expected FIELD=COLUMN,…, each FIELD one of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Say in which column a field is, and a label; a field that is not named is in the column of its own name."""
+    """The column of each field and label; a field that is not named is in the column of its own name."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,51 +1,33 @@
 """What a file is: JSON Lines, a JSON document, a table, Parquet or a zipped log; each gives rows."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from perm_cli.dialogues.files.archives import rows_of_log
 from perm_cli.dialogues.files.documents import is_document, rows_of_document, rows_of_lines, rows_of_text
-from perm_cli.dialogues.files.packing import bare_name, broken, packing_of
+from perm_cli.dialogues.files.packing import broken, packing_of
 from perm_cli.dialogues.files.parquet import rows_of_parquet
-from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item
-from perm_cli.dialogues.files.sources import Source, opened
+from perm_cli.dialogues.files.rows import Record
+from perm_cli.dialogues.files.sources import BOM, Kind, Source, kind_of, opened
 from perm_cli.dialogues.files.tables import rows_of_table
-from perm_cli.errors import Problem
+from perm_cli.errors import Problem, SettingsError
 from perm_cli.text import one_line
-from perm_cli.words import FormatName
 
-Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
-
-_ENDINGS: Mapping[str, Kind] = {
-    ".jsonl": "lines",
-    ".ndjson": "lines",
-    ".json": "json",
-    ".csv": "table",
-    ".tsv": "table",
-    ".parquet": "parquet",
-    ".eval": "log",
-    ".txt": "text",
-}
 _MAGIC: Mapping[bytes, Kind] = {b"PAR1": "parquet", b"PK\x03\x04": "log"}
 _NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parquet", "log": "log", "text": "text"}
-TABLES: tuple[FormatName, ...] = ("csv", "empathetic", "epitome", "annomi", "alpaca", "completion")
-"""Formats whose rows are rows of cells."""
 
 
-def kind_of(source: Source) -> Kind:
-    """Return what a file is by its name."""
-    name = bare_name(source.name).lower()
-    return next((kind for ending, kind in _ENDINGS.items() if name.endswith(ending)), "unknown")
+def read_rows(source: Source, otherwise: Kind = "lines") -> Iterator[Record]:
+    """
+    Yield the rows of a file, which is what `otherwise` says if its name does not say what it is.
 
-
-def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
-    """Yield the rows of a file; what keeps it from being read ends it as a `Problem`."""
+    What keeps it from being read ends it as a `Problem`.
+    """
     kind = kind_of(source)
     noun = _NOUNS.get(kind, "JSONL")
     try:
         if kind in {"unknown", "text"}:
-            kind = _sniffed(source, reading)
+            kind = _sniffed(source, otherwise)
         if whole := _WHOLE.get(kind):
             yield from whole(source)
             return
@@ -55,12 +37,11 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
         with opened(source) as stream:
             yield from _STREAMED[kind](source, stream)
     except FileNotFoundError:
-        yield Problem(source.name, 0, "", f"no such file found, expected a {noun} file")
+        yield Problem(source.name, 0, "", f"no such file, expected a {noun} file")
     except IsADirectoryError:
         yield Problem(source.name, 0, "", f"a directory found, expected a {noun} file")
-    except ImportError:
-        what = "a .zst file found, expected backports.zstd to unpack it: pip install 'perm-cli[zstd]'"
-        yield Problem(source.name, 0, "", what)
+    except SettingsError as error:  # a library is missing
+        yield Problem(source.name, 0, "", str(error))
     except UnicodeDecodeError as error:
         yield Problem(source.name, 0, "", f"broken UTF-16 found ({error.reason}), expected whole characters")
     except broken() as error:
@@ -68,11 +49,11 @@ def read_rows(source: Source, reading: Reading) -> Iterator[Item]:
         what = f"broken {packed} data found ({one_line(str(error))}), expected a complete {packed} file"
         yield Problem(source.name, 0, "", what)
     except OSError as error:
-        yield Problem(source.name, 0, "", f"{error.strerror or one_line(str(error))} found, expected a readable file")
+        yield Problem(source.name, 0, "", f"cannot be read: {error.strerror or one_line(str(error))}")
 
 
-_WHOLE: Mapping[Kind, Callable[[Source], Iterator[Item]]] = {"parquet": rows_of_parquet, "log": rows_of_log}
-_STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Item]]] = {
+_WHOLE: Mapping[Kind, Callable[[Source], Iterator[Record]]] = {"parquet": rows_of_parquet, "log": rows_of_log}
+_STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Record]]] = {
     "lines": rows_of_lines,
     "json": rows_of_document,
     "table": rows_of_table,
@@ -80,17 +61,15 @@ _STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Item]]] = {
 }
 
 
-def _sniffed(source: Source, reading: Reading) -> Kind:
+def _sniffed(source: Source, otherwise: Kind) -> Kind:
     """Return what a file without a telling name is, as standard input."""
     with opened(source) as stream:
         start = stream.read(64)
     if kind := _MAGIC.get(start[:4]):
         return kind
-    is_json = start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
+    is_json = start.removeprefix(BOM).lstrip()[:1] in {b"{", b"["}
     if is_json:
         return "json"
-    if reading.columns or reading.format in TABLES:
-        return "table"
-    if reading.format != "transcript" and kind_of(source) != "text":
-        return "lines"
+    if otherwise == "table" or (otherwise != "text" and kind_of(source) != "text"):
+        return otherwise
     return "table" if b"\t" in start.partition(b"\n")[0] else "text"  # what Excel calls Unicode text

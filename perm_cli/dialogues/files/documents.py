@@ -1,4 +1,4 @@
-"""JSON: a row a line, or one document that holds all rows."""
+"""JSON: one row per line, or one document that holds all rows."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from perm_cli.dialogues.files.bounds import excess_of, most_unpacked
-from perm_cli.dialogues.files.records import Item, Row
-from perm_cli.dialogues.files.rows import shown
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import (
     BOM,
     MAX_LINE_BYTES,
@@ -21,19 +20,20 @@ from perm_cli.dialogues.files.sources import (
     wrong_byte,
 )
 from perm_cli.errors import Problem
+from perm_cli.findings import shown
 from perm_cli.text import one_line
 
 MAX_DOCUMENT_BYTES = 2**30
 
 
-def rows_of_lines(source: Source, stream: BinaryIO) -> Iterator[Item]:
-    """Yield a row a line."""
+def rows_of_lines(source: Source, stream: BinaryIO) -> Iterator[Record]:
+    """Yield one row per line."""
     for item in lines_of(source, stream):
         yield _row(item, source) if isinstance(item, Line) else item
 
 
 def is_document(stream: BinaryIO) -> bool:
-    """Tell one JSON document from lines of it; a document that is an object on one line is as good as a line."""
+    """Return whether this is one JSON document and no lines of it; an object on one line counts as a line."""
     first = b""
     while not first and (line := stream.readline(MAX_LINE_BYTES)):
         first = line.removeprefix(BOM).strip()
@@ -46,7 +46,7 @@ def is_document(stream: BinaryIO) -> bool:
         return goes_on or not any(line.strip() for line in iter(lambda: stream.readline(MAX_LINE_BYTES), b""))
 
 
-def rows_of_document(source: Source, stream: BinaryIO) -> Iterator[Item]:
+def rows_of_document(source: Source, stream: BinaryIO) -> Iterator[Record]:
     """Yield the objects of a list, or the one object that the document is; all of it is in memory meanwhile."""
     most = most_unpacked(source.path.stat().st_size, MAX_DOCUMENT_BYTES)
     text = stream.read(most + 1)
@@ -86,7 +86,7 @@ def loads(text: bytes) -> Any:
         raise error from None
 
 
-def _rows(source: Source, document: object) -> Iterator[Item]:
+def _rows(source: Source, document: object) -> Iterator[Record]:
     if isinstance(document, dict):
         yield Row(source.name, 1, document, is_line=False)
         return
@@ -118,14 +118,14 @@ def _row(line: Line, source: Source) -> Row | Problem:
     try:
         value = orjson.loads(line.text)
     except orjson.JSONDecodeError as error:
-        return Problem(source.name, line.number, "", _why_not_json(line.text, error, "one JSON object a line"))
+        return Problem(source.name, line.number, "", _why_not_json(line.text, error, "one JSON object per line"))
     fields = _fields(value)
     if fields is None:
         return Problem(source.name, line.number, "", f"{shown(value)} found, expected a JSON object")
     return Row(source.name, line.number, fields)
 
 
-def rows_of_text(source: Source, stream: BinaryIO) -> Iterator[Item]:
+def rows_of_text(source: Source, stream: BinaryIO) -> Iterator[Record]:
     """Yield the row that a transcript is."""
     text = stream.read(MAX_LINE_BYTES + 1)
     if len(text) > MAX_LINE_BYTES:
@@ -145,4 +145,4 @@ def _why_not_json(text: bytes, error: orjson.JSONDecodeError, expected: str) -> 
     near = one_line(error.doc[max(error.pos - 10, 0) : error.pos + 10], 40) if error.doc else ""
     found = error.doc[error.pos :].lstrip("-")
     hint = next((f" ({word} is not JSON)" for word in ("NaN", "Infinity") if found.startswith(word)), "")
-    return f"wrong JSON found at column {error.colno}, near {near!r}{hint}: expected {expected}"
+    return f"invalid JSON found at column {error.colno}, near {near!r}{hint}: expected {expected}"

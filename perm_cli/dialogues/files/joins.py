@@ -4,44 +4,45 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
 
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.dialogues.files.records import Item, Made, Passed, Row
-from perm_cli.dialogues.files.rows import RowError, shown
+from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.sources import Remark
+from perm_cli.dialogues.files.steps import Made, Passed
 from perm_cli.errors import Problem
+from perm_cli.findings import shown
 
 
 def each_answer(
-    items: Iterable[Item],
+    records: Iterable[Record],
     key: Callable[[Row], Hashable],
     is_question: Callable[[Row], bool],
     to_dialogue: Callable[[Row, Row], Dialogue],
 ) -> Iterator[Made]:
-    """Yield a dialogue an answer, by a function that knows of its question and of the answer."""
+    """Yield one dialogue per answer, made by a function of the question and the answer."""
     questions: dict[Hashable, Row] = {}
     answers: list[tuple[Hashable, Row]] = []
-    for item in items:
-        if not isinstance(item, Row):
-            yield item
+    for record in records:
+        if not isinstance(record, Row):
+            yield record
             continue
         try:
-            own = key(item)
+            own = key(record)
         except RowError as error:
-            yield from item.problems(error)
+            yield from record.problems(error)
             continue
-        if is_question(item):
-            questions.setdefault(own, item)
+        if is_question(record):
+            questions.setdefault(own, record)
         else:
-            answers.append((own, item))
+            answers.append((own, record))
     yield from _one_sided(questions, answers) or _joined(questions, answers, to_dialogue)
 
 
 def _one_sided(questions: dict[Hashable, Row], answers: list[tuple[Hashable, Row]]) -> list[Problem]:
     """Return what is wrong where one of the two files is missing."""
     if questions and not answers:
-        what = "questions without answers found, expected the file of answers in the same command"
+        what = "questions without answers found; pass the file of answers in the same command"
         return [Problem(next(iter(questions.values())).source, 0, "", what)]
     if answers and not questions:
-        what = "answers without questions found, expected the file of what was asked in the same command"
+        what = "answers without questions found; pass the file of questions in the same command"
         return [Problem(answers[0][1].source, 0, "", what)]
     return []
 

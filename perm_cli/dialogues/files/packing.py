@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from perm_cli.errors import SettingsError
+
 
 def bare_name(name: str) -> str:
     """Return the name of a file without the ending of what it is packed with."""
@@ -56,8 +58,11 @@ class _Recoded(io.RawIOBase):
 
 
 def _zstandard(path: Path, _: str) -> BinaryIO:
-    from backports import zstd  # noqa: PLC0415 - an extra
-
+    try:
+        from backports import zstd  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        what = "backports.zstd not found, expected it for .zst files"
+        raise SettingsError(f"{what}: pip install 'perm-cli[zstd]'") from error
     return cast("BinaryIO", zstd.open(path))
 
 

@@ -1,15 +1,15 @@
-"""Parquet: rows as lines of JSON would have them, where pyarrow is installed."""
+"""Parquet, and Zstandard in logs: the one door of pyarrow, which is an extra."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
-from perm_cli.dialogues.files.bounds import OutOfProportion, most_unpacked
-from perm_cli.dialogues.files.records import Item, Row
+from perm_cli.dialogues.files.bounds import most_unpacked
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import Source
-from perm_cli.errors import Problem
+from perm_cli.errors import Problem, SettingsError
 from perm_cli.text import one_line
 
 # A column has one type for all rows; what dialogues carry along has none, and is kept as JSON.
@@ -17,39 +17,55 @@ JSON_COLUMNS = ("labels", "meta")
 _ROWS = 64  # in memory at a time, each of which may hold a long text
 
 
-def rows_of_parquet(source: Source) -> Iterator[Item]:
-    """Yield the rows of a Parquet file; what is missing in a row is null in a table."""
+class ParquetError(Exception):
+    """A file that is no Parquet, or that a dictionary lets become gigabytes of a few bytes."""
+
+
+def arrow() -> tuple[Any, Any]:
+    """Return pyarrow and its module for Parquet; raise `SettingsError` with what installs them."""
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra
-    except ImportError:
-        yield Problem(source.name, 0, "", "a Parquet file found, expected pyarrow to read it: pip install pyarrow")
-        return
+        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+    except ImportError as error:
+        what = "pyarrow not found, expected it for Parquet and for the logs of inspect_ai"
+        raise SettingsError(f"{what}: pip install 'perm-cli[parquet]'") from error
+    return pa, pq
+
+
+def rows_of_parquet(source: Source) -> Iterator[Record]:
+    """Yield the rows of a Parquet file; what is missing in a row is null in a table."""
     number = 0
     try:
         for row in table_rows(source.path):
             number += 1
             yield Row(source.name, number, _fields(row))
-    except (pa.ArrowException, OSError, orjson.JSONEncodeError, UnicodeDecodeError, OutOfProportion) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the file could not be read; without a number, it could not be understood
+    except (ParquetError, orjson.JSONEncodeError, UnicodeDecodeError) as error:
         yield Problem(source.name, number, "", f"{one_line(str(error))} found, expected a Parquet file of dialogues")
 
 
 def table_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """
-    Yield the rows of a Parquet file, a few in memory at a time; it needs pyarrow.
-
-    Raise `OutOfProportion` where a dictionary lets a few bytes stand for gigabytes.
-    """
-    import pyarrow.parquet as pq  # noqa: PLC0415 - an extra
-
+    """Yield the rows of a Parquet file, a few in memory at a time; raise `ParquetError` for what is none."""
+    pa, pq = arrow()
     unpacked, most = 0, most_unpacked(path.stat().st_size)
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS):
-            unpacked += batch.nbytes
-            if unpacked > most:
-                raise OutOfProportion(f"more than {most:,} bytes of rows in a file of {path.stat().st_size:,}")
-            yield from batch.to_pylist()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_ROWS):
+                unpacked += batch.nbytes
+                if unpacked > most:
+                    raise ParquetError(f"more than {most:,} bytes of rows in a file of {path.stat().st_size:,}")
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the file could not be read; without a number, it could not be understood
+        raise ParquetError(str(error)) from error
+
+
+def write_columns(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, type], target: Path | BinaryIO) -> None:
+    """Write rows as Parquet, each column as text or numbers: `kinds` says str, int or float."""
+    pa, pq = arrow()
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    schema = pa.schema([(name, types[kind]) for name, kind in kinds.items()])
+    pq.write_table(pa.Table.from_pylist(list(rows), schema), target, compression="zstd")
 
 
 def _fields(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,83 +1,69 @@
-"""Check one row of a file against a dataclass, and say in the file's own words what is wrong with it."""
+"""The rows of a file, each an object of fields, and what is found wrong with one."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from pydantic import StringConstraints, TypeAdapter, ValidationError
-
-from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.findings import NON_BLANK, Finding, finding_of
-from perm_cli.findings import shown as shown  # noqa: PLC0414 - the readers of rows take it from here
-from perm_cli.words import Role
-
-NonBlank = Annotated[str, StringConstraints(pattern=NON_BLANK)]
-RoleMap = Mapping[str, Role]
-RowT = TypeVar("RowT")
+from perm_cli.dialogues.files.packing import bare_name
+from perm_cli.dialogues.files.sources import Remark, stem_of
+from perm_cli.errors import Problem
+from perm_cli.findings import Finding
+from perm_cli.text import one_line
 
 
 class RowError(ValueError):
-    """Carry what is wrong with one row: pairs of a field and a message."""
+    """What is wrong with one row: pairs of a field and a message."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         super().__init__("; ".join(f"{field}: {message}" for field, message in findings))
         self.findings = findings
 
 
-def checked_row(adapter: TypeAdapter[RowT], row: object) -> RowT:
-    """Return `row` as the adapter's dataclass; raise `RowError` with every field that does not fit."""
-    try:
-        return adapter.validate_python(row)
-    except ValidationError as error:
-        raise RowError([finding_of(detail) for detail in error.errors(include_url=False)]) from error
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    One object of a file: it `is_line` `number`, or object `number` of a document, found there at `path`.
+
+    The dialogue of a row that `is_whole` is all that its file holds.
+    """
+
+    source: str
+    number: int
+    fields: Mapping[str, Any]
+    path: str = ""
+    is_line: bool = True
+    is_whole: bool = False
+
+    @property
+    def own_id(self) -> str:
+        """Return what a dialogue is called that has no id: after its file and line."""
+        return f"{bare_name(self.source)}:{self.number}"
+
+    @property
+    def stem(self) -> str:
+        """Return the name of the file without folder and endings."""
+        return stem_of(self.source)
+
+    @property
+    def place(self) -> str:
+        """Return where the row stands, for messages."""
+        return ": ".join(filter(None, (f"{self.source}:{self.number}" if self.is_line else self.source, self.path)))
+
+    def part(self, path: str, fields: Mapping[str, Any]) -> "Row":
+        """Return a part of this row as one of its own."""
+        return replace(self, fields=fields, path=self._below(one_line(path, 100)))
+
+    def problem(self, field: str, message: str) -> Problem:
+        """Return a problem at this row."""
+        return Problem(self.source, self.number if self.is_line else 0, self._below(one_line(field)), message)
+
+    def problems(self, error: RowError) -> Iterator[Problem]:
+        """Yield what is wrong with this row."""
+        return (self.problem(field, message) for field, message in error.findings)
+
+    def _below(self, field: str) -> str:
+        return f"{self.path}{'.' * bool(self.path and field and not field.startswith('['))}{field}"
 
 
-def checked_dialogue(dialogue: Dialogue, field: str) -> Dialogue:
-    """Return `dialogue` unless it has no supporter turn; `field` is where the file keeps the turns."""
-    if not any(turn.role == "supporter" for turn in dialogue.turns):
-        raise RowError([(field, "no supporter turn found, expected at least one to judge")])
-    return dialogue
-
-
-def mapped_role(name: str, roles: RoleMap, field: str) -> Role:
-    """Translate a role name of the file, or raise `RowError` naming the ones that are known."""
-    try:
-        return roles[name]
-    except KeyError:
-        known = ", ".join(roles)
-        message = f"role {shown(name)} found, expected one of: {known} (other names: --roles seeker=…,supporter=…)"
-        raise RowError([(field, message)]) from None
-
-
-def text_in(value: object, field: str) -> str:
-    """Return a value that is text, and more than blanks; raise `RowError` if it is anything else."""
-    if not isinstance(value, str) or not value.strip():
-        raise RowError([(field, f"{shown(value)} found, expected some text")])
-    return value
-
-
-def words_in(value: object, field: str) -> str:
-    """Return a value that is text or absent, which is empty text; raise `RowError` if it is anything else."""
-    if value is not None and not isinstance(value, str):
-        raise RowError([(field, f"{shown(value)} found, expected text")])
-    return value or ""
-
-
-def id_in(value: object, field: str = "id") -> str:
-    """Return an id, which files also write as a number; raise `RowError` if it is anything else."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text_in(value, field)
-
-
-def object_in(value: object, field: str) -> Mapping[str, Any]:
-    """Return a value that is an object, an empty one for null; raise `RowError` if it is anything else."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise RowError([(field, f"{shown(value)} found, expected an object")])
-    return value
-
-
-def list_in(value: object, field: str) -> Sequence[Any]:
-    """Return a value that is a list and not empty; raise `RowError` if it is anything else."""
-    if not isinstance(value, list) or not value:
-        raise RowError([(field, f"{shown(value)} found, expected a list that is not empty")])
-    return value
+Record = Row | Problem | Remark
+"""What comes of each place of a file: a row, what keeps it from being one, or something odd that does not."""

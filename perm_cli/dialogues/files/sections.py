@@ -16,7 +16,7 @@ _HEADING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hold a policy's answer taken apart: what the seeker reads, and the analysis if there is one."""
+    """A policy's answer taken apart: what the seeker reads, and the analysis if there is one."""
 
     response: str
     analysis: str | None

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from perm_cli.dialogues.files.packing import bare_name, unpacked
 from perm_cli.errors import Problem
@@ -17,9 +17,20 @@ from perm_cli.text import one_line
 
 MAX_LINE_BYTES = 16 * 2**20
 BOM = b"\xef\xbb\xbf"
-ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".eval", ".txt")
+Kind = Literal["lines", "json", "table", "parquet", "log", "text", "unknown"]
+_KINDS: Mapping[str, Kind] = {
+    ".jsonl": "lines",
+    ".ndjson": "lines",
+    ".json": "json",
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "parquet",
+    ".eval": "log",
+    ".txt": "text",
+}
+ENDINGS = tuple(_KINDS)
 """What files of dialogues end in, below the ending of what they are packed with."""
-_REMEDY = "text of Windows: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8"
+_REMEDY = "Windows text: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +73,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Hold one line; `number` counts from 1."""
+    """One line; `number` counts from 1."""
 
     number: int
     text: bytes
@@ -70,7 +81,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Mention something odd about a source that does not keep it from being read; line 0 is the file as a whole."""
+    """Something odd about a source that does not keep it from being read; line 0 is the file as a whole."""
 
     source: str
     line: int
@@ -79,6 +90,12 @@ class Remark:
     def __str__(self) -> str:
         place = f"{self.source}:{self.line}" if self.line else self.source
         return f"{place}: {self.message}"
+
+
+def kind_of(source: Source) -> Kind:
+    """Return what a file is by its name."""
+    name = bare_name(source.name).lower()
+    return next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), "unknown")
 
 
 def stem_of(name: str) -> str:
@@ -139,7 +156,7 @@ def lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Rema
             continue
         if item.text.endswith(b"\r\n") and not carriage_returns:
             carriage_returns = True
-            yield Remark(source.name, item.number, "CRLF line end found, expected LF; read all the same")
+            yield Remark(source.name, item.number, "CRLF line ends found, expected LF; read anyway")
         if text := item.text.rstrip():
             yield Line(item.number, text)
 
@@ -162,7 +179,7 @@ def whole_lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem 
 
 def bom_remark(source: Source) -> Remark:
     """Return what is said of a byte-order mark, which Windows programs write."""
-    return Remark(source.name, 1, "byte-order mark found, expected plain UTF-8; read without it")
+    return Remark(source.name, 1, "byte-order mark found, expected plain UTF-8; ignored")
 
 
 def wrong_byte(text: bytes) -> int | None:
@@ -175,7 +192,7 @@ def wrong_byte(text: bytes) -> int | None:
 
 
 def named_byte(text: bytes, place: int) -> str:
-    """Say which byte is wrong, and where in its line."""
+    """Return which byte is wrong, and where in its line."""
     column = place - text.rfind(b"\n", 0, place)
     return f"byte 0x{text[place]:02x} found at column {column}, expected UTF-8 ({_REMEDY})"
 

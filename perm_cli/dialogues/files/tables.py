@@ -1,4 +1,4 @@
-"""Tables of text, CSV or TSV: a row of cells a line, or over several lines where a cell is quoted."""
+"""Tables of text, CSV or TSV: one row of cells per line, or over several lines where a cell is quoted."""
 
 import csv
 import re
@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
-from perm_cli.dialogues.files.records import Item, Row
-from perm_cli.dialogues.files.rows import shown
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sources import (
     MAX_LINE_BYTES,
     Line,
@@ -19,6 +18,7 @@ from perm_cli.dialogues.files.sources import (
     wrong_byte,
 )
 from perm_cli.errors import Problem
+from perm_cli.findings import shown
 from perm_cli.text import one_line
 
 # EmpatheticDialogues writes its commas as `_comma_` and quotes nothing; some of its lines go on behind the last column.
@@ -27,7 +27,7 @@ _SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # what Excel takes fo
 
 
 class _Lines:
-    """Give the CSV reader lines of text, and keep what was wrong with them until the row is there."""
+    """Lines of text for the CSV reader; what was wrong with them is set `aside` until their row is there."""
 
     def __init__(self, source: Source, stream: BinaryIO) -> None:
         self._source = source
@@ -65,7 +65,7 @@ class _Lines:
             line = self._next()
 
 
-def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Item]:
+def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Record]:
     """Yield the rows below the header, all cells as text."""
     lines = _Lines(source, stream)
     is_quoted = not lines.first.startswith(_UNQUOTED) or _quotes(source, lines.first.count(",") + 1)
@@ -113,7 +113,7 @@ def _records(lines: _Lines, *, is_quoted: bool) -> Iterator[list[str] | str]:
         yield one_line(str(error).partition(" - ")[0])
 
 
-def _row(source: Source, number: int, header: Sequence[str], cells: Sequence[str], *, is_quoted: bool) -> Item:
+def _row(source: Source, number: int, header: Sequence[str], cells: Sequence[str], *, is_quoted: bool) -> Record:
     if len(cells) != len(header) and (is_quoted or len(cells) < len(header)):
         return Problem(source.name, number, "", f"{len(cells)} cells found, expected {len(header)}, as in the header")
     return Row(source.name, number, {name: cell for name, cell in zip(header, cells, strict=False) if name})
@@ -135,6 +135,6 @@ def _quotes_rightly(line: str, width: int) -> bool:
 
 
 def _beyond(source: Source, count: int, first: int) -> Remark:
-    rows = "1 row" if count == 1 else f"{count:,} rows"
-    what = f"{rows} with more cells than the header found, the first at line {first}"
-    return Remark(source.name, 0, f"{what}; the cells behind the last column are left out")
+    rows = "1 row has" if count == 1 else f"{count:,} rows have"
+    what = f"{rows} more cells than the header, the first at line {first}"
+    return Remark(source.name, 0, f"{what}; the extra cells are ignored")

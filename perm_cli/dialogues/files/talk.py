@@ -2,24 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from perm_cli.dialogues.dialogue import Turn
-from perm_cli.dialogues.files.rows import RoleMap, RowError, shown, text_in, words_in
-from perm_cli.dialogues.files.sections import Answer, read_answer
+from perm_cli.dialogues.files.fields import checked_row, text_in, words_in
+from perm_cli.dialogues.files.roles import RoleMap, role_of_speaker
+from perm_cli.dialogues.files.rows import RowError
+from perm_cli.dialogues.files.sections import read_answer
+from perm_cli.findings import shown
 from perm_cli.words import Role
-
-ROLE_NAMES: RoleMap = {
-    **dict.fromkeys(("user", "human", "client", "patient", "seeker", "求助者", "来访者"), "seeker"),
-    **dict.fromkeys(("assistant", "gpt", "bot", "chatbot", "agent", "model", "ai"), "supporter"),
-    **dict.fromkeys(
-        ("supporter", "therapist", "counselor", "counsellor", "支持者", "咨询师", "心理咨询师"), "supporter"
-    ),
-}
-"""What people call the two sides in files of their own making."""
-
-SILENT = frozenset({"system", "developer", "tool", "function", "function_call", "tool_call", "observation"})
-"""Names of instructions and tool traffic, which neither side has said."""
 
 _WORDS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 _TRAFFIC = frozenset({"tool_use", "tool_result", "tool_call", "server_tool_use", "function_call"})
@@ -27,8 +20,20 @@ _UNSAID = _TRAFFIC | {"thinking", "redacted_thinking", "reasoning"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Message:
+    __pydantic_config__ = ConfigDict(extra="ignore")
+    role: str
+    content: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+
+
+_MESSAGES = TypeAdapter(Annotated[list[_Message], Field(min_length=1)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Hold what one side said at a time, and what was noted about it."""
+    """What one side said at a time, and what was noted about it."""
 
     role: Role
     text: str
@@ -50,7 +55,7 @@ def turns_of(spoken: Iterable[Said | None]) -> tuple[tuple[Turn, ...], dict[str,
         if turns and turns[-1].role == said.role:
             turns[-1] = _joined(turns[-1], said)
         else:
-            turns.append(Turn(role=said.role, text=said.text, analysis=said.analysis))
+            turns.append(_turn_of(said))
         if said.notes:
             number = str(len(turns))
             notes[number] = joined_notes(notes.get(number, {}), said.notes)
@@ -62,9 +67,40 @@ def said_in(role: Role, value: object, field: str) -> str:
     return text_in(value, field) if role == "seeker" else words_in(value, field)
 
 
-def answered(value: object, field: str) -> Answer:
-    """Return a model's words as response and analysis, which may both be empty; raise `RowError` if it is no text."""
-    return read_answer(words_in(value, field))
+def said_by(role: Role, value: object, field: str, notes: Mapping[str, Any] | None = None) -> Said:
+    """Return what one side has said, a reply without its analysis; raise `RowError` if it is no text."""
+    text = said_in(role, value, field)
+    if role == "seeker":
+        return Said(role=role, text=text, notes=notes or {})
+    answer = read_answer(text)
+    return Said(role=role, text=answer.response, analysis=answer.analysis, notes=notes or {})
+
+
+def turns_said(role: Role, value: object, field: str, roles: RoleMap) -> tuple[Turn, ...]:
+    """Return what one side said, or what one message or several hold; raise `RowError` if it is neither."""
+    if isinstance(value, list | Mapping):
+        return turns_in_messages(value if isinstance(value, list) else [value], field, roles)
+    return (_turn_of(said_by(role, value, field)),)
+
+
+def turns_in_messages(value: object, field: str, roles: RoleMap) -> tuple[Turn, ...]:
+    """Return the turns in a list of messages; raise `RowError` if it is none."""
+    try:
+        messages = checked_row(_MESSAGES, value)
+    except RowError as error:
+        raise RowError([(f"{field}{path}", message) for path, message in error.findings]) from error
+    spoken = (_said_in_message(message, f"{field}[{place}]", roles) for place, message in enumerate(messages))
+    return tuple(_turn_of(said) for said in spoken if said is not None)
+
+
+def _said_in_message(message: _Message, field: str, roles: RoleMap) -> Said | None:
+    role = role_of_speaker(message.role, roles, f"{field}.role")
+    if role is None:
+        return None
+    text = content_in(message.content, f"{field}.content")
+    if is_tool_traffic(message.content) or (not text and (message.tool_calls or message.function_call)):
+        return None
+    return said_by(role, text, f"{field}.content")
 
 
 def content_in(value: object, field: str) -> str:
@@ -75,25 +111,29 @@ def content_in(value: object, field: str) -> str:
     """
     if not isinstance(value, list):
         return words_in(value, field)
-    return "\n".join(filter(None, (_part(part, field) for part in value)))
+    texts = [text_of_part(part) for part in value]
+    if None in texts:
+        part = value[texts.index(None)]
+        kind = part.get("type") if isinstance(part, Mapping) else part
+        raise RowError([(field, f"{shown(kind)} part found, expected text only")])
+    return "\n".join(filter(None, texts))
+
+
+def text_of_part(part: object) -> str | None:
+    """Return the words in one part of a message, none for thinking and tool traffic, None if it is no text."""
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        return None
+    kind = str(part.get("type", "text"))
+    text = part.get(_WORDS.get(kind, ""))
+    return text if isinstance(text, str) else "" if kind in _UNSAID else None
 
 
 def is_tool_traffic(value: object) -> bool:
     """Return whether the parts of a message are calls of tools or their results, apart from thinking."""
     kinds = {str(part.get("type")) for part in value if isinstance(part, dict)} if isinstance(value, list) else set()
     return bool(kinds & _TRAFFIC) and kinds <= _UNSAID
-
-
-def _part(part: object, field: str) -> str:
-    if isinstance(part, str):
-        return part
-    kind = part.get("type") if isinstance(part, dict) else part
-    text = part.get(_WORDS.get(str(kind), "")) if isinstance(part, dict) else None
-    if isinstance(text, str):
-        return text
-    if not isinstance(kind, str) or kind not in _UNSAID:
-        raise RowError([(field, f"{shown(kind)} part found, expected text only")])
-    return ""
 
 
 def joined_notes(notes: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,6 +153,10 @@ def joined_notes(notes: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str,
 def with_notes(labels: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the labels of a dialogue with the notes about its turns, if there are any."""
     return dict(labels) | ({"turns": notes} if notes else {})
+
+
+def _turn_of(said: Said) -> Turn:
+    return Turn(role=said.role, text=said.text, analysis=said.analysis)
 
 
 def _joined(turn: Turn, said: Said) -> Turn:

@@ -4,6 +4,5 @@ Formats of dialogues, one module each.
     sources ─► containers ─► rows ─► a format ─► dialogues
                (what a file is)     (what its rows mean)
 
-A format is a module with `SAYS` (what its files look like), `ROLES` (its role names), `recognises` and `read`;
-adding one means writing that module, of the steps in `files.records`, and naming it in `registry.FORMATS` and `words`.
+To add one, write a module here that ends in its `FORMAT`, and put the module's name into `words.FormatName`.
 """

@@ -9,27 +9,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.fields import checked_dialogue, id_in, object_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, Row, each_row, split
-from perm_cli.dialogues.files.rows import RoleMap, RowError, checked_dialogue, id_in, object_in, shown, words_in
-from perm_cli.dialogues.files.talk import ROLE_NAMES
-from perm_cli.dialogues.formats.completions import PAIR, said_by
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made, each_row, split
+from perm_cli.dialogues.files.talk import turns_said
+from perm_cli.dialogues.format import Format
+from perm_cli.dialogues.formats.completion import PAIR
+from perm_cli.findings import shown
 
-SAYS = "instruction, input and output"
-ROLES = ROLE_NAMES
 _OUTPUTS = ("output", "response", "completion")
 _EXCHANGE = 2
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
+def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
-    return "instruction" in row and (any(name in row for name in _OUTPUTS) or row.keys() >= set(PAIR))
+    return "instruction" in fields and (any(name in fields for name in _OUTPUTS) or fields.keys() >= set(PAIR))
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a reply."""
-    roles = reading.roles or ROLES
-    return each_row(split(items, _replies), lambda row: _dialogue(row, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per reply."""
+    roles = reading.roles or ROLE_NAMES
+    return each_row(split(records, _replies), lambda row: _dialogue(row, roles))
 
 
 def _replies(row: Row) -> Iterator[Row]:
@@ -45,8 +47,8 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
     asked = "input" if words_in(fields.get("input"), "input").strip() else "instruction"
     turns = (
         *_history(fields.get("history"), roles),
-        *said_by("seeker", fields.get(asked), asked, roles),
-        *said_by("supporter", fields.get(reply), reply, roles),
+        *turns_said("seeker", fields.get(asked), asked, roles),
+        *turns_said("supporter", fields.get(reply), reply, roles),
     )
     dialogue = Dialogue(
         id=row.own_id if fields.get("id") is None else id_in(fields["id"]),
@@ -67,6 +69,9 @@ def _history(value: object, roles: RoleMap) -> Iterator[Turn]:
     for place, pair in enumerate(value or ()):
         field = f"history[{place}]"
         if not isinstance(pair, list) or len(pair) != _EXCHANGE:
-            raise RowError([(field, f"{shown(pair)} found, expected what was asked and answered")])
-        yield from said_by("seeker", pair[0], f"{field}[0]", roles)
-        yield from said_by("supporter", pair[1], f"{field}[1]", roles)
+            raise RowError([(field, f"{shown(pair)} found, expected a pair of a question and its answer")])
+        yield from turns_said("seeker", pair[0], f"{field}[0]", roles)
+        yield from turns_said("supporter", pair[1], f"{field}[1]", roles)
+
+
+FORMAT = Format(says="instruction, input and output", recognises=recognises, read=read, container="table")

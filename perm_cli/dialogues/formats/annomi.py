@@ -1,4 +1,4 @@
-"""AnnoMI: transcripts of counselling, a row an utterance, and a row an annotator of it in the full edition."""
+"""AnnoMI: transcripts of counselling, one row per utterance, in the full edition one per utterance and annotator."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -6,12 +6,14 @@ from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.fields import id_in, text_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_group
-from perm_cli.dialogues.files.rows import RoleMap, id_in, mapped_role, text_in
+from perm_cli.dialogues.files.roles import RoleMap, mapped_role
+from perm_cli.dialogues.files.rows import Record, Row
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_group
 from perm_cli.dialogues.files.talk import Said, joined_notes, said_in, turns_of, with_notes
+from perm_cli.dialogues.format import Format
 
-SAYS = "a CSV file with transcript_id, interlocutor and utterance_text"
 ROLES: RoleMap = {"client": "seeker", "therapist": "supporter"}
 _NOTES = (
     *("main_therapist_behaviour", "client_talk_type"),
@@ -21,15 +23,15 @@ _META = ("topic", "video_title", "video_url")
 _NOTHING = (None, "", "n/a")
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "transcript_id" in row and "utterance_text" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "transcript_id" in fields and "utterance_text" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue for all rows of a transcript, which stand together."""
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per transcript, whose rows stand together."""
     roles = reading.roles or ROLES
-    return each_group(items, _transcript, lambda row: _said(row, roles), _dialogue)
+    return each_group(records, _transcript, lambda row: _said(row, roles), _dialogue)
 
 
 def _transcript(row: Row) -> str:
@@ -71,3 +73,11 @@ def _once(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Iterable[Said]:
             known = utterances.get(own)
             utterances[own] = replace(known, notes=joined_notes(known.notes, said.notes)) if known else said
     return utterances.values()
+
+
+FORMAT = Format(
+    says="a CSV file with transcript_id, interlocutor and utterance_text",
+    recognises=recognises,
+    read=read,
+    container="table",
+)

@@ -1,28 +1,31 @@
-"""EmpatheticDialogues: a row an utterance, of a speaker with something to tell and a listener, in turns."""
+"""EmpatheticDialogues: one row per utterance, by a speaker with something to tell and a listener in turn."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.fields import id_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_group
-from perm_cli.dialogues.files.rows import RoleMap, RowError, id_in, mapped_role, shown, words_in
+from perm_cli.dialogues.files.roles import RoleMap, mapped_role
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_group
 from perm_cli.dialogues.files.talk import Said, turns_of
+from perm_cli.dialogues.format import Format
+from perm_cli.findings import shown
 
-SAYS = "a CSV file with conv_id, utterance_idx, prompt and utterance"
 ROLES: RoleMap = {"speaker": "seeker", "listener": "supporter"}
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "conv_id" in row and "utterance" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "conv_id" in fields and "utterance" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue for all rows of a conversation, which stand together."""
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per conversation, whose rows stand together."""
     roles = reading.roles or ROLES
-    return each_group(items, _conversation, lambda row: _said(row, roles), _dialogue)
+    return each_group(records, _conversation, lambda row: _said(row, roles), _dialogue)
 
 
 def _conversation(row: Row) -> str:
@@ -59,3 +62,11 @@ def _text(row: Row, field: str) -> str:
 def _evaluation(text: str) -> list[list[Any]]:
     """Return what the two gave each other, as in 5|5|5_2|2|5."""
     return [[number_or_text(mark) for mark in marks.split("|")] for marks in text.split("_")]
+
+
+FORMAT = Format(
+    says="a CSV file with conv_id, utterance_idx, prompt and utterance",
+    recognises=recognises,
+    read=read,
+    container="table",
+)

@@ -1,5 +1,5 @@
 """
-EPITOME: a seeker's post and one response from a forum, and how much empathy the response shows, in a file a mechanism.
+EPITOME: a seeker's post in a forum, one response, and how much empathy this shows, in one file per mechanism.
 
 The three files hold the same pairs; those that are given together are joined, and held in memory for it.
 """
@@ -10,31 +10,31 @@ from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.fields import id_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Found, Item, Made, Row
-from perm_cli.dialogues.files.rows import RoleMap, RowError, id_in, text_in, words_in
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Found, Made
+from perm_cli.dialogues.format import Format
 
-SAYS = "CSV files with sp_id, rp_id, seeker_post, response_post and level"
-ROLES: RoleMap = {}
 _MECHANISMS = ("emotional_reactions", "explorations", "interpretations")
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "seeker_post" in row and "response_post" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "seeker_post" in fields and "response_post" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the columns say who speaks
-    """Yield a dialogue a pair of posts, with the labels of all rows that are about it."""
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the columns say who speaks
+    """Yield one dialogue per pair of posts, with the labels of all rows that are about it."""
     pairs: dict[tuple[str, str], _Pair] = {}
-    for item in items:
-        if not isinstance(item, Row):
-            yield item
+    for record in records:
+        if not isinstance(record, Row):
+            yield record
             continue
         try:
-            _note(pairs, item)
+            _note(pairs, record)
         except RowError as error:
-            yield from item.problems(error)
+            yield from record.problems(error)
     for (seeker_id, response_id), pair in pairs.items():
         turns = (Turn(role="seeker", text=pair.post), Turn(role="supporter", text=pair.response))
         own = "_".join(filter(None, (seeker_id, response_id)))
@@ -88,3 +88,12 @@ def _labels(pair: _Pair) -> dict[str, Any]:
     if rationales := {mechanism: parts for mechanism, parts in pair.rationales.items() if parts}:
         labels["rationales"] = rationales
     return labels
+
+
+FORMAT = Format(
+    says="CSV files with sp_id, rp_id, seeker_post, response_post and level",
+    recognises=recognises,
+    read=read,
+    container="table",
+    is_joined=True,
+)

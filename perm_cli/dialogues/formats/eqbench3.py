@@ -10,15 +10,16 @@ from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.fields import list_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_row, split
-from perm_cli.dialogues.files.rows import RoleMap, list_in, mapped_role, object_in, text_in, words_in
+from perm_cli.dialogues.files.roles import CHAT_ROLES, RoleMap, role_of_speaker
+from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sections import Answer
-from perm_cli.dialogues.files.talk import SILENT, Said, turns_of
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row, split
+from perm_cli.dialogues.files.talk import Said, turns_of
+from perm_cli.dialogues.format import Format
 from perm_cli.text import without_thinking
 
-SAYS = "an object of runs with scenario_tasks"
-ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
 _HEADING = re.compile(
     r"^[ \t]*#{1,6}[ \t*]*(?:(?P<response>my response|draft)"
     r"|i['’]m thinking & feeling|they['’]re thinking & feeling|perspective[- ]taking|draft brainstorming)[ \t*:]*\r?$",
@@ -28,15 +29,17 @@ _RULE = re.compile(r"^[ \t]*-{2,}[ \t]*\r?$", re.MULTILINE)
 _ANALYSES = range(401, 421)
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "scenario_tasks" in row or any(isinstance(run, Mapping) and "scenario_tasks" in run for run in row.values())
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "scenario_tasks" in fields or any(
+        isinstance(run, Mapping) and "scenario_tasks" in run for run in fields.values()
+    )
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a finished task."""
-    roles = reading.roles or ROLES
-    return each_row(split(items, _tasks), lambda row: _dialogue(row, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per finished task."""
+    roles = reading.roles or CHAT_ROLES
+    return each_row(split(records, _tasks), lambda row: _dialogue(row, roles))
 
 
 def _tasks(row: Row) -> Iterator[Row]:
@@ -78,9 +81,9 @@ def _spoken(task: Mapping[str, Any], prompts: Sequence[object], roles: RoleMap) 
         field = f"conversation_history[{place}]"
         message = object_in(entry, field)
         name = text_in(message.get("role"), f"{field}.role")
-        if name in SILENT and name not in roles:
+        role = role_of_speaker(name, roles, f"{field}.role")
+        if role is None:
             continue
-        role = mapped_role(name, roles, f"{field}.role")
         if role == "seeker":
             content = text_in(message.get("content"), f"{field}.content")
             prompt = next(asked, None)
@@ -106,3 +109,6 @@ def _answer(text: str) -> Answer:
         elif part:
             thoughts.append(part)
     return Answer(response, "\n\n".join(thoughts) or None)
+
+
+FORMAT = Format(says="an object of runs with scenario_tasks", recognises=recognises, read=read)

@@ -5,12 +5,14 @@ from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import number_or_text
+from perm_cli.dialogues.files.fields import id_in, list_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, one_a_row
-from perm_cli.dialogues.files.rows import RoleMap, id_in, list_in, mapped_role, object_in, text_in, words_in
+from perm_cli.dialogues.files.roles import RoleMap, mapped_role
+from perm_cli.dialogues.files.rows import Record
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, one_a_row
 from perm_cli.dialogues.files.talk import Said, said_in, turns_of, with_notes
+from perm_cli.dialogues.format import Format
 
-SAYS = "a list of objects with dialog and survey_score"
 ROLES: RoleMap = {
     "seeker": "seeker",
     "supporter": "supporter",
@@ -26,28 +28,28 @@ _META = (
 )
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "dialog" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "dialog" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
-    return one_a_row(items, to_dialogue, reading.roles or ROLES)
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per row."""
+    return one_a_row(records, to_dialogue, reading.roles or ROLES)
 
 
-def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
+def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
     """Return the row as a dialogue; raise `RowError` if it is not one."""
-    entries = list_in(row.get("dialog"), "dialog")
+    entries = list_in(fields.get("dialog"), "dialog")
     turns, notes = turns_of(_said(entry, f"dialog[{place}]", roles) for place, entry in enumerate(entries))
     if all(turn.role == "seeker" for turn in turns):
         raise NothingToJudge("no supporter turn found, expected at least one to judge")
     return Dialogue(
-        id=fallback_id if row.get("id") is None else id_in(row["id"]),
+        id=fallback_id if fields.get("id") is None else id_in(fields["id"]),
         turns=turns,
-        scenario=words_in(row.get("situation"), "situation"),
-        labels=with_notes(_survey(object_in(row.get("survey_score"), "survey_score")), notes),
-        meta={name: row[name] for name in _META if row.get(name) is not None},
+        scenario=words_in(fields.get("situation"), "situation"),
+        labels=with_notes(_survey(object_in(fields.get("survey_score"), "survey_score")), notes),
+        meta={name: fields[name] for name in _META if fields.get(name) is not None},
     )
 
 
@@ -68,3 +70,6 @@ def _survey(survey: Mapping[str, Any]) -> dict[str, Any]:
         for name, answer in object_in(answers, f"survey_score.{who}").items():
             labels[f"survey_{name}" if who == "seeker" else f"{who}_{name}"] = number_or_text(answer)
     return labels
+
+
+FORMAT = Format(says="a list of objects with dialog and survey_score", recognises=recognises, read=read)

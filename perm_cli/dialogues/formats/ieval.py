@@ -8,27 +8,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.fields import id_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_row, split
-from perm_cli.dialogues.files.rows import RoleMap, RowError, id_in, mapped_role, object_in, text_in, words_in
+from perm_cli.dialogues.files.roles import RoleMap, mapped_role
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row, split
 from perm_cli.dialogues.files.talk import Said, said_in, turns_of
+from perm_cli.dialogues.format import Format
 from perm_cli.words import Role
 
-SAYS = "a list of objects with positive and negative, each with a chat_log a bot"
 ROLES: RoleMap = {"human": "seeker", "bot": "supporter"}
 _SIDES = ("positive", "negative")
 _BULLET = "- "
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return all(isinstance(row.get(side), Mapping) for side in _SIDES)
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return all(isinstance(fields.get(side), Mapping) for side in _SIDES)
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield the dialogues of each record, bot by bot."""
     roles = reading.roles or ROLES
-    return each_row(split(items, _dialogues), lambda row: _dialogue(row, roles))
+    return each_row(split(records, _dialogues), lambda row: _dialogue(row, roles))
 
 
 def _dialogues(row: Row) -> Iterator[Row]:
@@ -74,3 +76,10 @@ def _lines(log: str) -> list[str]:
 
 def _said(role: Role, text: str, field: str) -> Said:
     return Said(role=role, text=said_in(role, text, field))
+
+
+FORMAT = Format(
+    says="a list of objects with positive and negative, each with one chat_log per bot",
+    recognises=recognises,
+    read=read,
+)

@@ -4,24 +4,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.fields import checked_dialogue, id_in, list_in, object_in, words_in
 from perm_cli.dialogues.files.joins import each_answer
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, Row
-from perm_cli.dialogues.files.rows import RoleMap, RowError, checked_dialogue, id_in, list_in, object_in, words_in
-from perm_cli.dialogues.formats.completions import said_by
-
-SAYS = "questions with question_id and turns, and answers with question_id and choices"
-ROLES: RoleMap = {}
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made
+from perm_cli.dialogues.files.talk import turns_said
+from perm_cli.dialogues.format import Format
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
+def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
-    return "question_id" in row and bool(row.keys() & {"choices", "turns"})
+    return "question_id" in fields and bool(fields.keys() & {"choices", "turns"})
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the place says who speaks
-    """Yield a dialogue an answer, by the first of its choices."""
-    return each_answer(items, _id, lambda row: "choices" not in row.fields, _dialogue)
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the place says who speaks
+    """Yield one dialogue per answer, by the first of its choices."""
+    return each_answer(records, _id, lambda row: "choices" not in row.fields, _dialogue)
 
 
 def _id(row: Row) -> str:
@@ -47,5 +46,13 @@ def _dialogue(question: Row, answer: Row) -> Dialogue:
 
 def _turns(asked: Iterable[object], told: Iterable[object]) -> Iterator[Turn]:
     for place, (question, reply) in enumerate(zip(asked, told, strict=False)):
-        yield from said_by("seeker", question, f"turns[{place}]", ROLES)
-        yield from said_by("supporter", reply, f"choices[0].turns[{place}]", ROLES)
+        yield from turns_said("seeker", question, f"turns[{place}]", {})
+        yield from turns_said("supporter", reply, f"choices[0].turns[{place}]", {})
+
+
+FORMAT = Format(
+    says="questions with question_id and turns, and answers with question_id and choices",
+    recognises=recognises,
+    read=read,
+    is_joined=True,
+)

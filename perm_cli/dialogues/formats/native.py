@@ -7,25 +7,19 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.fields import NonBlank, checked_dialogue, checked_row, text_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, one_a_row
-from perm_cli.dialogues.files.rows import (
-    NonBlank,
-    RoleMap,
-    RowError,
-    checked_dialogue,
-    checked_row,
-    mapped_role,
-    text_in,
-)
+from perm_cli.dialogues.files.roles import RoleMap, mapped_role
+from perm_cli.dialogues.files.rows import Record, RowError
+from perm_cli.dialogues.files.steps import Made, one_a_row
+from perm_cli.dialogues.format import Format
 
-SAYS = "one object a line with id and turns"
 ROLES: RoleMap = {"seeker": "seeker", "supporter": "supporter"}
 _STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _TurnRow:
+class _TurnFields:
     __pydantic_config__ = _STRICT
     role: str
     text: str
@@ -33,10 +27,10 @@ class _TurnRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _Fields:
     __pydantic_config__ = _STRICT
     id: NonBlank
-    turns: Annotated[list[_TurnRow], Field(min_length=1)]
+    turns: Annotated[list[_TurnFields], Field(min_length=1)]
     scenario: str | None = None
     persona: str | None = None
     system: str | None = None
@@ -44,22 +38,22 @@ class _Row:
     meta: dict[str, Any] | None = field(default=None)
 
 
-_ROW = TypeAdapter(_Row)
+_FIELDS = TypeAdapter(_Fields)
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "turns" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "turns" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
-    return one_a_row(items, to_dialogue, reading.roles or ROLES)
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per row."""
+    return one_a_row(records, to_dialogue, reading.roles or ROLES)
 
 
-def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the id is required here
+def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the id is required here
     """Return the row as a dialogue; raise `RowError` if it is not one."""
-    checked = checked_row(_ROW, row)
+    checked = checked_row(_FIELDS, fields)
     turns = tuple(_turn(turn, place, roles) for place, turn in enumerate(checked.turns))
     dialogue = Dialogue(
         id=checked.id,
@@ -73,7 +67,7 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
     return checked_dialogue(dialogue, "turns")
 
 
-def _turn(row: _TurnRow, place: int, roles: RoleMap) -> Turn:
+def _turn(row: _TurnFields, place: int, roles: RoleMap) -> Turn:
     role = mapped_role(row.role, roles, f"turns[{place}].role")
     if role == "seeker":
         text_in(row.text, f"turns[{place}].text")
@@ -81,3 +75,6 @@ def _turn(row: _TurnRow, place: int, roles: RoleMap) -> Turn:
     if analysis and role == "seeker":
         raise RowError([(f"turns[{place}].analysis", "an analysis found on a seeker turn, expected none")])
     return Turn(role=role, text=row.text, analysis=analysis)
+
+
+FORMAT = Format(says="one object per line with id and turns", recognises=recognises, read=read)

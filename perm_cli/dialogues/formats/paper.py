@@ -12,13 +12,14 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.fields import NonBlank, checked_row
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, one_a_row
-from perm_cli.dialogues.files.rows import NonBlank, RoleMap, RowError, checked_row
+from perm_cli.dialogues.files.roles import RoleMap
+from perm_cli.dialogues.files.rows import Record, RowError
 from perm_cli.dialogues.files.sections import read_answer
+from perm_cli.dialogues.files.steps import Made, one_a_row
+from perm_cli.dialogues.format import Format
 
-SAYS = "one object a line with persona.identity, scenario, dialogue and the model's output"
-ROLES: RoleMap = {}
 _OUTPUTS = ("output", "completion", "response")
 
 
@@ -29,7 +30,7 @@ class _Persona:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _Fields:
     __pydantic_config__ = ConfigDict(extra="ignore")
     persona: _Persona
     scenario: str
@@ -39,23 +40,23 @@ class _Row:
     labels: dict[str, Any] | None = None
 
 
-_ROW = TypeAdapter(_Row)
+_FIELDS = TypeAdapter(_Fields)
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "dialogue" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "dialogue" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
-    return one_a_row(items, to_dialogue, reading.roles or ROLES)
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the place says who speaks
+    """Yield one dialogue per row."""
+    return one_a_row(records, to_dialogue, {})
 
 
-def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the rows name no roles
+def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the rows name no roles
     """Return the row as a dialogue of two turns; raise `RowError` if it is not one."""
-    checked = checked_row(_ROW, row)
-    answer = read_answer(_output(row))
+    checked = checked_row(_FIELDS, fields)
+    answer = read_answer(_output(fields))
     return Dialogue(
         id=checked.id or fallback_id,
         turns=(
@@ -69,11 +70,18 @@ def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dia
     )
 
 
-def _output(row: Mapping[str, Any]) -> str:
-    found = [name for name in _OUTPUTS if isinstance(row.get(name), str)]
-    if not found and any(name in row and row[name] is None for name in _OUTPUTS):
+def _output(fields: Mapping[str, Any]) -> str:
+    found = [name for name in _OUTPUTS if isinstance(fields.get(name), str)]
+    if not found and any(name in fields and fields[name] is None for name in _OUTPUTS):
         return ""
     if len(found) != 1:
         what = f"{' and '.join(found)} found" if found else "no text found"
         raise RowError([("output", f"{what}, expected the model's output in one of: {', '.join(_OUTPUTS)}")])
-    return str(row[found[0]])
+    return str(fields[found[0]])
+
+
+FORMAT = Format(
+    says="one object per line with persona.identity, scenario, dialogue and the model's output",
+    recognises=recognises,
+    read=read,
+)

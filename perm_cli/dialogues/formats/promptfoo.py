@@ -1,5 +1,5 @@
 """
-Results of promptfoo: what each provider has answered to a prompt, in one document or a line each.
+Results of promptfoo: what each provider answered to a prompt, in one document or one line per result.
 
 The system is the provider, with the number of the prompt where there are several; the id is that of the test.
 """
@@ -10,28 +10,27 @@ from typing import Any
 import orjson
 
 from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.fields import checked_dialogue, id_in, list_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_row, split
-from perm_cli.dialogues.files.rows import RoleMap, checked_dialogue, id_in, list_in, object_in, text_in, words_in
-from perm_cli.dialogues.files.talk import ROLE_NAMES
-from perm_cli.dialogues.formats.completions import said_by
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
+from perm_cli.dialogues.files.rows import Record, Row
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row, split
+from perm_cli.dialogues.files.talk import turns_said
+from perm_cli.dialogues.format import Format
 from perm_cli.text import one_line
 
-SAYS = "results with prompt, provider and response"
-ROLES = ROLE_NAMES
 
-
-def recognises(row: Mapping[str, Any]) -> bool:
+def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
-    results = row.get("results")
-    is_result = isinstance(row.get("prompt"), Mapping) and "response" in row
+    results = fields.get("results")
+    is_result = isinstance(fields.get("prompt"), Mapping) and "response" in fields
     return is_result or (isinstance(results, Mapping) and isinstance(results.get("results"), list))
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a result."""
-    roles = reading.roles or ROLES
-    return each_row(split(items, _results), lambda row: _dialogue(row, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per result."""
+    roles = reading.roles or ROLE_NAMES
+    return each_row(split(records, _results), lambda row: _dialogue(row, roles))
 
 
 def _results(row: Row) -> Iterator[Row]:
@@ -48,13 +47,13 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
     fields = row.fields
     response = object_in(fields.get("response"), "response")
     if response.get("output") is None:
-        error = response.get("error") or fields.get("error") or "nothing said why"
+        error = response.get("error") or fields.get("error") or "no reason given"
         raise NothingToJudge(f"no output found ({one_line(str(error), 100)}), expected a reply to judge")
     scores = object_in(fields.get("namedScores"), "namedScores")
     test = fields.get("testIdx")
     dialogue = Dialogue(
         id=row.own_id if test is None else id_in(test, "testIdx"),
-        turns=(*_asked(fields, roles), *said_by("supporter", response["output"], "response.output", roles)),
+        turns=(*_asked(fields, roles), *turns_said("supporter", response["output"], "response.output", roles)),
         system=_system(fields),
         labels={"judge": dict(scores)} if scores else {},
         meta={"vars": fields["vars"]} if fields.get("vars") else {},
@@ -69,7 +68,7 @@ def _asked(fields: Mapping[str, Any], roles: RoleMap) -> Any:
         messages = orjson.loads(raw)
     except orjson.JSONDecodeError:
         messages = None
-    return said_by("seeker", messages if isinstance(messages, list) else raw, "prompt.raw", roles)
+    return turns_said("seeker", messages if isinstance(messages, list) else raw, "prompt.raw", roles)
 
 
 def _system(fields: Mapping[str, Any]) -> str:
@@ -78,3 +77,6 @@ def _system(fields: Mapping[str, Any]) -> str:
     number = fields.get("promptIdx")
     prompt = f" prompt {number + 1}" if isinstance(number, int) and number else ""
     return f"{words_in(named, 'provider')}{prompt}"
+
+
+FORMAT = Format(says="results with prompt, provider and response", recognises=recognises, read=read)

@@ -1,30 +1,31 @@
-"""Conversations of the Sentient Agent benchmark (SAGE), a file a model; a simulated seeker says how it feels."""
+"""Conversations of the Sentient Agent benchmark (SAGE), one file per model; a simulated seeker says how it feels."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.fields import id_in, list_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_row
-from perm_cli.dialogues.files.rows import RoleMap, id_in, list_in, mapped_role, object_in, text_in, words_in
-from perm_cli.dialogues.files.talk import SILENT, Said, answered, turns_of, with_notes
+from perm_cli.dialogues.files.roles import CHAT_ROLES, RoleMap, role_of_speaker
+from perm_cli.dialogues.files.rows import Record, Row
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row
+from perm_cli.dialogues.files.talk import Said, said_by, turns_of, with_notes
+from perm_cli.dialogues.format import Format
 
-SAYS = "one object a line with history and emo_point"
-ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
 _WHO = "simulated"  # no person has felt this
 _LABELS = ("emo_point", "emo_state")
 _META = ("target", "topic", "task", "character")
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "history" in row and "emo_point" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "history" in fields and "emo_point" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row; no row says which model answered, so that the file's name does."""
-    roles = reading.roles or ROLES
-    return each_row(items, lambda row: _dialogue(row, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per row; no row names the model that answered, so the file's name does."""
+    roles = reading.roles or CHAT_ROLES
+    return each_row(records, lambda row: _dialogue(row, roles))
 
 
 def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
@@ -46,12 +47,12 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
 def _said(entry: object, field: str, roles: RoleMap) -> Said | None:
     said = object_in(entry, field)
     name = text_in(said.get("role"), f"{field}.role")
-    if name in SILENT and name not in roles:
+    role = role_of_speaker(name, roles, f"{field}.role")
+    if role is None:
         return None
-    role = mapped_role(name, roles, f"{field}.role")
-    if role == "seeker":
-        point = said.get("emotion-point")
-        text = text_in(said.get("content"), f"{field}.content")
-        return Said(role=role, text=text, notes={} if point is None else {_WHO: {"emotion_point": point}})
-    answer = answered(said.get("content"), f"{field}.content")
-    return Said(role=role, text=answer.response, analysis=answer.analysis)
+    point = said.get("emotion-point") if role == "seeker" else None
+    notes = {} if point is None else {_WHO: {"emotion_point": point}}
+    return said_by(role, said.get("content"), f"{field}.content", notes)
+
+
+FORMAT = Format(says="one object per line with history and emo_point", recognises=recognises, read=read)

@@ -4,51 +4,42 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.fields import checked_dialogue, id_in, list_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, one_a_row
-from perm_cli.dialogues.files.rows import (
-    RoleMap,
-    RowError,
-    checked_dialogue,
-    id_in,
-    list_in,
-    mapped_role,
-    object_in,
-    shown,
-    text_in,
-    words_in,
-)
-from perm_cli.dialogues.files.talk import ROLE_NAMES, SILENT, Said, answered, turns_of
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap, role_of_speaker
+from perm_cli.dialogues.files.rows import Record, RowError
+from perm_cli.dialogues.files.steps import Made, one_a_row
+from perm_cli.dialogues.files.talk import Said, said_by, turns_of
+from perm_cli.dialogues.format import Format
+from perm_cli.findings import shown
 
-SAYS = "one object a line with conversations of from and value"
-ROLES = ROLE_NAMES
 _NAMES = (("from", "value"), ("role", "content"))
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "conversations" in row or "conversation" in row
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "conversations" in fields or "conversation" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a row."""
-    return one_a_row(items, to_dialogue, reading.roles or ROLES)
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per row."""
+    return one_a_row(records, to_dialogue, reading.roles or ROLE_NAMES)
 
 
-def to_dialogue(row: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
+def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
     """Return the row as a dialogue; raise `RowError` if it is not one."""
-    field = "conversations" if "conversations" in row else "conversation"
-    entries = list_in(row.get(field), field)
+    field = "conversations" if "conversations" in fields else "conversation"
+    entries = list_in(fields.get(field), field)
     turns, _ = turns_of(
         _said(*each, roles) for place, entry in enumerate(entries) for each in _pieces(entry, f"{field}[{place}]")
     )
     dialogue = Dialogue(
-        id=fallback_id if row.get("id") is None else id_in(row["id"]),
+        id=fallback_id if fields.get("id") is None else id_in(fields["id"]),
         turns=turns,
-        scenario=words_in(row.get("scenario"), "scenario"),
-        persona=words_in(row.get("persona"), "persona"),
-        system=words_in(row.get("model"), "model"),  # `system` is an instruction here
-        labels=object_in(row.get("labels"), "labels"),
+        scenario=words_in(fields.get("scenario"), "scenario"),
+        persona=words_in(fields.get("persona"), "persona"),
+        system=words_in(fields.get("model"), "model"),  # `system` is an instruction here
+        labels=object_in(fields.get("labels"), "labels"),
     )
     return checked_dialogue(dialogue, field)
 
@@ -66,10 +57,8 @@ def _pieces(entry: object, field: str) -> Iterator[tuple[object, object, str]]:
 
 def _said(who: object, what: object, field: str, roles: RoleMap) -> Said | None:
     name = text_in(who, field.rpartition(".")[0])
-    if name in SILENT and name not in roles:
-        return None
-    role = mapped_role(name, roles, field.rpartition(".")[0])
-    if role == "seeker":
-        return Said(role=role, text=text_in(what, field))
-    answer = answered(what, field)
-    return Said(role=role, text=answer.response, analysis=answer.analysis)
+    role = role_of_speaker(name, roles, field.rpartition(".")[0])
+    return None if role is None else said_by(role, what, field)
+
+
+FORMAT = Format(says="one object per line with conversations of from and value", recognises=recognises, read=read)

@@ -1,5 +1,5 @@
 """
-Tables of anybody's making, by the names of their columns: a row a turn, or a row a dialogue of two turns.
+Tables of any making, read by the names of their columns: one row per turn, or one per dialogue of two turns.
 
 `--columns` says which column holds what; a table with columns of our own names needs none.
 """
@@ -14,73 +14,65 @@ import orjson
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import HEADER, number_or_text, unguarded
 from perm_cli.dialogues.files.columns import Columns
+from perm_cli.dialogues.files.fields import checked_dialogue, id_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, Row, each_group
-from perm_cli.dialogues.files.rows import (
-    RoleMap,
-    RowError,
-    checked_dialogue,
-    id_in,
-    mapped_role,
-    object_in,
-    shown,
-    text_in,
-    words_in,
-)
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap, role_of_speaker
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made, each_group
 from perm_cli.dialogues.files.talk import (
-    ROLE_NAMES,
-    SILENT,
     Said,
-    answered,
     content_in,
     is_tool_traffic,
+    said_by,
     said_in,
+    turns_in_messages,
     turns_of,
     with_notes,
 )
-from perm_cli.dialogues.formats.messages import turns_in
+from perm_cli.dialogues.format import Format
+from perm_cli.findings import shown
 from perm_cli.text import one_line
 from perm_cli.words import Role
 
-SAYS = "a table with the columns id, role and text, or seeker and supporter; others with --columns"
-ROLES = ROLE_NAMES
 _LABEL = "label."
 _NOWHERE = object()
 _OF_MESSAGES = {*HEADER[1:], "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "timestamp"}
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return any(set(names) <= row.keys() for names in (("role", "text"), ("role", "content"), ("seeker", "supporter")))
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return any(
+        set(names) <= fields.keys() for names in (("role", "text"), ("role", "content"), ("seeker", "supporter"))
+    )
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield a dialogue for all rows of one id and system, which stand together, or for each pair."""
     columns = reading.columns or Columns()
-    roles = reading.roles or ROLES
+    roles = reading.roles or ROLE_NAMES
     return each_group(
-        _prepared(items, columns),
+        _prepared(records, columns),
         partial(_key, columns=columns),
         partial(_said, columns=columns, roles=roles),
         partial(_dialogue, columns=columns, roles=roles),
     )
 
 
-def _prepared(items: Iterable[Item], columns: Columns) -> Iterator[Item]:
+def _prepared(records: Iterable[Record], columns: Columns) -> Iterator[Record]:
     """Yield rows as they were meant, and say at the end which columns that were named are nowhere."""
     unseen = dict(columns.named())
     row: Row | None = None
-    for item in items:
-        if isinstance(item, Row):
-            row = item
+    for record in records:
+        if isinstance(record, Row):
+            row = record
             unseen = {name: column for name, column in unseen.items() if not _has(row, column)}
             yield _as_meant(row, columns)
         else:
-            yield item
+            yield record
     if row:
         for name, column in unseen.items():
             option = f"--columns {one_line(name, 60)}=…"
-            yield row.problem("", f"no column {shown(column)} found in any row, expected it ({option})")
+            yield row.problem("", f"no row has a column {shown(column)} ({option})")
 
 
 def _as_meant(row: Row, columns: Columns) -> Row:
@@ -112,9 +104,9 @@ def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
     if _is_pair(row, columns):
         return None
     name = text_in(_cell(row, columns, "role"), columns.of("role"))
-    if name in SILENT and name not in roles:
+    role = role_of_speaker(name, roles, columns.of("role"))
+    if role is None:
         return None
-    role = mapped_role(name, roles, columns.of("role"))
     name = "text" if "text" in columns.fields or "content" not in row.fields else "content"
     column, value = columns.of(name), _cell(row, columns, name)
     content = content_in(value, column)
@@ -128,8 +120,7 @@ def _answer(row: Row, columns: Columns, text: str, column: str) -> Said:
     """Return the supporter's turn; where no column is there for an analysis, it may stand in the text."""
     if _has(row, columns.of("analysis")):
         return Said(role="supporter", text=text, analysis=_words(row, columns, "analysis").strip() or None)
-    answer = answered(text, column)
-    return Said(role="supporter", text=answer.response, analysis=answer.analysis)
+    return said_by("supporter", text, column)
 
 
 def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns, roles: RoleMap) -> Dialogue:
@@ -155,7 +146,7 @@ def _said_by(name: Role, row: Row, columns: Columns, roles: RoleMap) -> Sequence
     """Return what one side of a pair says, which JSON may hold as a list of messages, of both."""
     column, value = columns.of(name), _cell(row, columns, name)
     if isinstance(value, list):
-        turns = turns_in(value, column, roles)
+        turns = turns_in_messages(value, column, roles)
         return [Said(role=each.role, text=each.text, analysis=each.analysis) for each in turns]
     if name == "seeker":
         return [Said(role=name, text=text_in(value, column))]
@@ -214,7 +205,7 @@ def _cell(row: Row, columns: Columns, name: str) -> object:
     if not _has(row, column):
         known = one_line(", ".join(row.fields), 100)
         raise RowError(
-            [(column, f"no such column found among {known}: expected one with the {name} (--columns {name}=…)")]
+            [(column, f"no such column among {known}; name the one that holds the {name}: --columns {name}=…")]
         )
     return _value(row, column)
 
@@ -237,3 +228,11 @@ def _value(row: Row, column: str, missing: object = None) -> object:
 
 def _words(row: Row, columns: Columns, name: str) -> str:
     return words_in(_value(row, columns.of(name)), columns.of(name))
+
+
+FORMAT = Format(
+    says="a table with the columns id, role and text, or seeker and supporter; others with --columns",
+    recognises=recognises,
+    read=read,
+    container="table",
+)

@@ -8,30 +8,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.fields import checked_dialogue, id_in, list_in, object_in, words_in
 from perm_cli.dialogues.files.joins import each_answer
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row
-from perm_cli.dialogues.files.rows import RoleMap, checked_dialogue, id_in, list_in, object_in, words_in
-from perm_cli.dialogues.files.talk import ROLE_NAMES
-from perm_cli.dialogues.formats.completions import said_by
-from perm_cli.dialogues.formats.messages import turns_in
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
+from perm_cli.dialogues.files.rows import Record, Row
+from perm_cli.dialogues.files.steps import Made, NothingToJudge
+from perm_cli.dialogues.files.talk import turns_in_messages, turns_said
+from perm_cli.dialogues.format import Format
 from perm_cli.text import one_line
 
-SAYS = "the requests and the answers of a batch, with custom_id"
-ROLES = ROLE_NAMES
 _REQUESTS = ("body", "params")
 _DONE = 200
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
+def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
-    return "custom_id" in row and bool(row.keys() & {*_REQUESTS, "response", "result"})
+    return "custom_id" in fields and bool(fields.keys() & {*_REQUESTS, "response", "result"})
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue an answer."""
-    roles = reading.roles or ROLES
-    return each_answer(items, _id, _is_request, lambda asked, answer: _dialogue(asked, answer, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per answer."""
+    roles = reading.roles or ROLE_NAMES
+    return each_answer(records, _id, _is_request, lambda asked, answer: _dialogue(asked, answer, roles))
 
 
 def _id(row: Row) -> str:
@@ -48,7 +47,7 @@ def _dialogue(asked: Row, answer: Row, roles: RoleMap) -> Dialogue:
     name = "messages" if "messages" in request else "input"
     dialogue = Dialogue(
         id=_id(answer),
-        turns=(*said_by("seeker", request.get(name), f"body.{name}", roles), *_turns(reply, roles)),
+        turns=(*turns_said("seeker", request.get(name), f"body.{name}", roles), *_turns(reply, roles)),
         system=words_in(model or request.get("model"), "model"),
     )
     return checked_dialogue(dialogue, "response")
@@ -82,4 +81,9 @@ def _turns(reply: object, roles: RoleMap) -> tuple[Turn, ...]:
     known: RoleMap = roles if "assistant" in roles else {**roles, "assistant": "supporter"}
     if not reply:
         raise NothingToJudge("a response without a message found, expected a reply to judge")
-    return turns_in(reply, "response", known)
+    return turns_in_messages(reply, "response", known)
+
+
+FORMAT = Format(
+    says="the requests and the answers of a batch, with custom_id", recognises=recognises, read=read, is_joined=True
+)

@@ -4,44 +4,35 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.fields import id_in, list_in, object_in, text_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, NothingToJudge, Row, each_row, split
-from perm_cli.dialogues.files.rows import (
-    RoleMap,
-    RowError,
-    id_in,
-    list_in,
-    mapped_role,
-    object_in,
-    shown,
-    text_in,
-    words_in,
-)
-from perm_cli.dialogues.files.sections import read_answer
-from perm_cli.dialogues.files.talk import SILENT, Said, turns_of
+from perm_cli.dialogues.files.roles import CHAT_ROLES, RoleMap, role_of_speaker
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row, split
+from perm_cli.dialogues.files.talk import Said, said_by, text_of_part, turns_of
+from perm_cli.dialogues.format import Format
+from perm_cli.findings import shown
 from perm_cli.text import one_line
 
-SAYS = "a log (.eval or .json) with eval and samples"
-ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
 _ATTACHMENT = "attachment://"
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
-    """Tell whether the row looks like this format."""
-    return "eval" in row and bool(row.keys() & {"samples", "status"})
+def recognises(fields: Mapping[str, Any]) -> bool:
+    """Return whether the row looks like this format."""
+    return "eval" in fields and bool(fields.keys() & {"samples", "status"})
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a sample and epoch."""
-    roles = reading.roles or ROLES
-    return each_row(split(items, _samples), lambda row: _dialogue(row, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per sample and epoch."""
+    roles = reading.roles or CHAT_ROLES
+    return each_row(split(records, _samples), lambda row: _dialogue(row, roles))
 
 
 def _samples(row: Row) -> Iterator[Row]:
     about = object_in(row.fields.get("eval"), "eval")
     if not row.fields.get("samples"):
         status = shown(row.fields.get("status"))
-        raise RowError([("samples", f"none found in a log of status {status}, expected at least one with a reply")])
+        raise RowError([("samples", f"none found in a log with status {status}, expected at least one with a reply")])
     samples = list_in(row.fields["samples"], "samples")
     for place, sample in enumerate(samples):
         field = f"samples[{place}]"
@@ -81,16 +72,12 @@ def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Said]:
         field = f"messages[{place}]"
         message = object_in(entry, field)
         name = text_in(message.get("role"), f"{field}.role")
-        if name in SILENT and name not in roles:
+        role = role_of_speaker(name, roles, f"{field}.role")
+        if role is None:
             continue
-        role = mapped_role(name, roles, f"{field}.role")
-        text = _text(message.get("content"), attachments, f"{field}.content")
-        if role == "seeker":
-            yield Said(role=role, text=text_in(text, f"{field}.content"))
-            continue
-        answer = read_answer(text)
-        if answer.response or not message.get("tool_calls"):
-            yield Said(role=role, text=answer.response, analysis=answer.analysis)
+        said = said_by(role, _text(message.get("content"), attachments, f"{field}.content"), f"{field}.content")
+        if said.text or not message.get("tool_calls"):
+            yield said
 
 
 def _messages(sample: Mapping[str, Any]) -> Sequence[Any]:
@@ -106,11 +93,10 @@ def _messages(sample: Mapping[str, Any]) -> Sequence[Any]:
 
 def _text(content: object, attachments: Mapping[str, Any], field: str) -> str:
     """Return the text of a message; pictures and what the model thought are not part of it."""
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    parts = [content] if isinstance(content, str) else content or []
     if not isinstance(parts, list):
         raise RowError([(field, f"{shown(content)} found, expected text or a list of parts")])
-    texts = [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
-    return "\n".join(_attached(text, attachments, field) for text in texts)
+    return "\n".join(_attached(text, attachments, field) for text in map(text_of_part, parts) if text)
 
 
 def _attached(text: str, attachments: Mapping[str, Any], field: str) -> str:
@@ -120,3 +106,6 @@ def _attached(text: str, attachments: Mapping[str, Any], field: str) -> str:
     if not isinstance(found, str):
         raise RowError([(field, f"{shown(text)} found, expected it among the attachments")])
     return found
+
+
+FORMAT = Format(says="a log (.eval or .json) with eval and samples", recognises=recognises, read=read)

@@ -9,25 +9,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.fields import checked_dialogue, list_in, text_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, Row, each_row
-from perm_cli.dialogues.files.rows import RoleMap, RowError, checked_dialogue, list_in, shown, text_in
-from perm_cli.dialogues.files.sections import read_answer
-from perm_cli.dialogues.files.talk import ROLE_NAMES, Said, turns_of
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made, each_row
+from perm_cli.dialogues.files.talk import Said, said_by, turns_of
+from perm_cli.dialogues.format import Format
+from perm_cli.findings import shown
 
-SAYS = "a text of lines such as `user: …` and `agent: …`"
-ROLES = ROLE_NAMES
 
-
-def recognises(row: Mapping[str, Any]) -> bool:
+def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
-    return "transcript" in row
+    return "transcript" in fields
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a transcript."""
-    roles = reading.roles or ROLES
-    return each_row(items, lambda row: _dialogue(row, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per transcript."""
+    roles = reading.roles or ROLE_NAMES
+    return each_row(records, lambda row: _dialogue(row, roles))
 
 
 def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
@@ -53,11 +53,7 @@ def _spoken(text: str, field: str, roles: RoleMap) -> Iterator[Said]:
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     for mark, end in zip(marks, ends, strict=False):  # a blank text has an end and no mark
         role, said = roles[_name(mark, roles)], text[mark.end() : end].strip()
-        if role == "seeker":
-            yield Said(role=role, text=text_in(said, f"{field} after {mark.group(1)}"))
-        else:
-            answer = read_answer(said)
-            yield Said(role=role, text=answer.response, analysis=answer.analysis)
+        yield said_by(role, said, f"{field} after {mark.group(1)}")
 
 
 def _marks(text: str, roles: RoleMap) -> list[re.Match[str]]:
@@ -74,3 +70,8 @@ def _marks(text: str, roles: RoleMap) -> list[re.Match[str]]:
 def _name(mark: re.Match[str], roles: RoleMap) -> str:
     said = mark.group(1)
     return said if said in roles else next(name for name in roles if name.lower() == said.lower())
+
+
+FORMAT = Format(
+    says="a text of lines such as `user: …` and `agent: …`", recognises=recognises, read=read, container="text"
+)

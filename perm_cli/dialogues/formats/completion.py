@@ -9,32 +9,31 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.dialogues.files.fields import checked_dialogue, id_in, object_in, words_in
 from perm_cli.dialogues.files.reading import Reading
-from perm_cli.dialogues.files.records import Item, Made, Row, each_row, split
-from perm_cli.dialogues.files.rows import RoleMap, RowError, checked_dialogue, id_in, object_in, words_in
-from perm_cli.dialogues.files.talk import ROLE_NAMES, answered, said_in
-from perm_cli.dialogues.formats.messages import turns_in
-from perm_cli.dialogues.formats.transcripts import turns_in_text
-from perm_cli.words import Role
+from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
+from perm_cli.dialogues.files.rows import Record, Row, RowError
+from perm_cli.dialogues.files.steps import Made, each_row, split
+from perm_cli.dialogues.files.talk import turns_in_messages, turns_said
+from perm_cli.dialogues.format import Format
+from perm_cli.dialogues.formats.transcript import turns_in_text
 
-SAYS = "prompt and completion, or chosen and rejected"
-ROLES = ROLE_NAMES
 PAIR = ("chosen", "rejected")
 _REPLIES = ("completion", "response", "answer", "output")
 _OPENAI = {"preferred_output": "chosen", "non_preferred_output": "rejected"}
 _META = ("label", "reward", "score", "score_chosen", "score_rejected")
 
 
-def recognises(row: Mapping[str, Any]) -> bool:
+def recognises(fields: Mapping[str, Any]) -> bool:
     """Return whether the row looks like this format."""
-    asked = isinstance(row.get("prompt"), str | list) and any(name in row for name in _REPLIES)
-    return asked or row.keys() >= set(PAIR) or row.keys() >= _OPENAI.keys()
+    asked = isinstance(fields.get("prompt"), str | list) and any(name in fields for name in _REPLIES)
+    return asked or fields.keys() >= set(PAIR) or fields.keys() >= _OPENAI.keys()
 
 
-def read(items: Iterable[Item], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue a reply."""
-    roles = reading.roles or ROLES
-    return each_row(split(items, _replies), lambda row: _dialogue(row, roles))
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
+    """Yield one dialogue per reply."""
+    roles = reading.roles or ROLE_NAMES
+    return each_row(split(records, _replies), lambda row: _dialogue(row, roles))
 
 
 def _replies(row: Row) -> Iterator[Row]:
@@ -65,10 +64,10 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
 
 def _asked(fields: Mapping[str, Any], roles: RoleMap) -> tuple[Turn, ...]:
     if "input" in fields and fields["reply"] in _OPENAI:
-        return turns_in(object_in(fields["input"], "input").get("messages"), "input.messages", roles)
+        return turns_in_messages(object_in(fields["input"], "input").get("messages"), "input.messages", roles)
     if fields["reply"] in PAIR and fields.get("prompt") is None:
         return ()
-    return said_by("seeker", fields.get("prompt"), "prompt", roles)
+    return turns_said("seeker", fields.get("prompt"), "prompt", roles)
 
 
 def _told(fields: Mapping[str, Any], roles: RoleMap) -> tuple[Turn, ...]:
@@ -76,16 +75,9 @@ def _told(fields: Mapping[str, Any], roles: RoleMap) -> tuple[Turn, ...]:
     said = fields.get(reply)
     if reply in PAIR and fields.get("prompt") is None and isinstance(said, str):
         return turns_in_text(said, reply, roles)
-    return said_by("supporter", said, reply, roles)
+    return turns_said("supporter", said, reply, roles)
 
 
-def said_by(role: Role, value: object, field: str, roles: RoleMap) -> tuple[Turn, ...]:
-    """Return what one side said, or what several messages hold; raise `RowError` if it is neither."""
-    if isinstance(value, list):
-        return turns_in(value, field, roles)
-    if isinstance(value, Mapping):
-        return turns_in([value], field, roles)
-    if role == "seeker":
-        return (Turn(role=role, text=said_in(role, value, field)),)
-    answer = answered(value, field)
-    return (Turn(role=role, text=answer.response, analysis=answer.analysis),)
+FORMAT = Format(
+    says="prompt and completion, or chosen and rejected", recognises=recognises, read=read, container="table"
+)
