@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perm_cli.comparing.learning import calibrated
 from perm_cli.comparing.table import Given, Item, table_of
 from perm_cli.errors import SettingsError
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import (
     Calibration,
     Curve,
-    calibrated,
     calibration_of,
     check_bounds,
     read_calibration,

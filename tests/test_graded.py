@@ -10,7 +10,8 @@ from rich.console import Console, RenderableType
 from perm_cli.comparing.checks import Check
 from perm_cli.comparing.systems import Leaderboard, leaderboard
 from perm_cli.comparing.table import Given, Item, table_of
-from perm_cli.reports.graded import difference_table, junit, shown_differences, standings_table, verdict_lines
+from perm_cli.reports.contrasted import difference_table, shown_differences, verdict_lines
+from perm_cli.reports.graded import junit, standings_table
 
 HOSTILE = "\x1b[2J[red]<&>\"'\x00\u202e]]>\n=1+1\ud800"
 

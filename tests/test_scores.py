@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perm_cli.comparing.table import Given, Item, Scale, means_by, numbered, table_of
+from perm_cli.comparing.table import Given, Item, Scale, numbered, table_of
+from perm_cli.statistics.means import means_by
 from perm_cli.statistics.resampling import Floats
 
 NAN = np.nan

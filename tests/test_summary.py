@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -302,3 +304,10 @@ def test_a_summary_is_read_as_it_was_written(cost: float | None) -> None:
 
     assert read == whole
     assert read.spending.cost_usd == cost
+
+
+def test_a_run_is_summarised_and_shown_without_scipy() -> None:
+    """It takes seconds and 60 MB to load, which only those who compare judges need."""
+    script = "import sys, perm_cli.rewards.summary, perm_cli.reports.tables; sys.exit('scipy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -8,8 +8,9 @@ import pytest
 import statsmodels.formula.api as smf
 from statsmodels.stats.power import normal_power
 
-from perm_cli.comparing.systems import by_dialogue, collapsed, detectable_difference, differences, leaderboard
+from perm_cli.comparing.systems import by_dialogue, collapsed, leaderboard
 from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.statistics.contrasts import detectable_difference, differences
 from perm_cli.statistics.resampling import Resamples
 
 EXACT = 1e-9

@@ -19,11 +19,12 @@ from perm_cli.comparing.against_people import DimensionValidation, Mapped, order
 from perm_cli.comparing.expectations import mapping
 from perm_cli.comparing.labels import read_ratings
 from perm_cli.comparing.panel import convene
-from perm_cli.comparing.table import Given, Item, Scores, row_means, table_of
+from perm_cli.comparing.table import Given, Item, Scores, table_of
 from perm_cli.dialogues.features import NAMES
 from perm_cli.reports.validated import findings
 from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.calibrating import folds_of
+from perm_cli.statistics.means import row_means
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import alternative_annotator_test
 from perm_cli.statistics.resampling import Floats, Resamples

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perm_cli.comparing.systems import contrasts_of
-from perm_cli.comparing.table import Scores, known, mean_of, means_by, row_means
+from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.features import NAMES
 from perm_cli.statistics.agreement import (
     intraclass,
@@ -25,6 +25,7 @@ from perm_cli.statistics.agreement import (
     spearman,
 )
 from perm_cli.statistics.calibrating import cross_fitted, folds_of
+from perm_cli.statistics.means import known, mean_of, means_by, row_means
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import EPSILON, Replacement, alternative_annotator_test
 from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, percentile_interval, statistic

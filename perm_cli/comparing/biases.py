@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perm_cli.comparing.table import Item, Scores, known, mean_of, row_means
+from perm_cli.comparing.table import Item, Scores
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.features import NAMES, as_row, features_by_turn
 from perm_cli.statistics.agreement import spearman
+from perm_cli.statistics.means import known, mean_of, row_means
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, divided, statistic
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perm_cli.comparing.systems import Difference, Leaderboard, Standing, by_dialogue, differences
+from perm_cli.comparing.systems import Leaderboard, Standing, by_dialogue
 from perm_cli.comparing.table import Scores
 from perm_cli.errors import SettingsError
+from perm_cli.statistics.contrasts import Difference, differences
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic
 
 _NOW, _BEFORE = "now", "before"

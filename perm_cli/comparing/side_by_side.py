@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from perm_cli.comparing.biases import Lean, Structure, feature_table, leans, structures
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard, leaderboard
 from perm_cli.comparing.table import Item, Scores
-from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha
+from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha, rank_biserial
+from perm_cli.statistics.means import known, mean_of
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import kendall_w
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_p
@@ -187,25 +187,14 @@ def _level_differences(raters: Sequence[str], table: Floats, resamples: Resample
             second=raters[second],
             bias=biases[place],
             p=None if np.isnan(p[place]) else float(p[place]),
-            effect=_rank_biserial(apart[:, place]),
+            effect=known(rank_biserial(apart[:, place])),
         )
         for place, (first, second) in enumerate(pairs)
     ]
 
 
-def _rank_biserial(apart: Floats) -> float | None:
-    """Return the matched rank-biserial correlation (Kerby 2014): the share of ranks for, less that against."""
-    moved = apart[~np.isnan(apart) & (np.abs(apart) > _SAME)]
-    if not moved.size:
-        return None
-    ranks = rankdata(np.abs(moved))
-    return float((ranks * np.sign(moved)).sum() / ranks.sum())
-
-
 def _with_people(scores: Scores, name: str, judge: str) -> float | None:
-    alphas = [ordinal_alpha(scores.of(name, [human, judge])) for human in scores.humans]
-    given = [alpha for alpha in alphas if not np.isnan(alpha)]
-    return sum(given) / len(given) if given else None
+    return mean_of(ordinal_alpha(scores.of(name, [human, judge])) for human in scores.humans)
 
 
 # --- systems ---
@@ -224,8 +213,7 @@ def _concordance(boards: Sequence[Leaderboard]) -> float | None:
         return None
     names = sorted(standing.system for standing in boards[0].standings)
     means = [{standing.system: standing.means[-1].value for standing in board.standings} for board in boards]
-    w = kendall_w(np.array([[np.nan if of[name] is None else of[name] for name in names] for of in means], dtype=float))
-    return None if np.isnan(w) else w
+    return known(kendall_w(np.array([[of[name] for name in names] for of in means], dtype=float)))
 
 
 # --- where they part ---

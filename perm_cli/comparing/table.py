@@ -140,33 +140,3 @@ def numbered(names: Sequence[str]) -> tuple[list[str], Ints]:
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
     return list(numbers), codes
-
-
-def row_means(table: Floats) -> Floats:
-    """Return the mean of each row over what is there, NaN where nothing is."""
-    given = (~np.isnan(table)).sum(axis=1)
-    means: Floats = np.full(len(table), np.nan)
-    means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
-    return means
-
-
-def known(value: float) -> float | None:
-    """Return a figure, None for NaN."""
-    return None if np.isnan(value) else float(value)
-
-
-def mean_of(values: Iterable[float]) -> float | None:
-    """Return the mean of what is there, None if nothing is."""
-    given = [value for value in values if value == value]  # noqa: PLR0124 - NaN is not there
-    return float(sum(given) / len(given)) if given else None
-
-
-def means_by(codes: Ints, count: int, values: Floats) -> Floats:
-    """Return the mean of each column over the items with the same number: (number, column); NaN where none is."""
-    present = ~np.isnan(values)
-    sums, counts = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
-    np.add.at(sums, codes, np.where(present, values, 0.0))
-    np.add.at(counts, codes, present)
-    means: Floats = np.full(sums.shape, np.nan)
-    np.divide(sums, counts, out=means, where=counts > 0)
-    return means

@@ -9,13 +9,13 @@ import numpy as np
 
 from perm_cli.comparing.from_runs import REWARD, RunScores
 from perm_cli.comparing.side_by_side import ranges_of
-from perm_cli.comparing.table import mean_of
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.prompts.rubrics import Wordings, wordings_of
 from perm_cli.ratings.rating import is_settled
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.quotes import quotes_in
 from perm_cli.rewards.reward import BOUNDS
+from perm_cli.statistics.means import mean_of
 from perm_cli.words import DIMENSIONS
 
 MOST_TURNS = 10_000

@@ -18,10 +18,11 @@ from plotly.subplots import make_subplots
 
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard
-from perm_cli.comparing.table import Scores, known, mean_of, row_means
+from perm_cli.comparing.table import Scores
 from perm_cli.reports.figures import NONE, listed, name_of, number, with_scale
 from perm_cli.reports.figures import figure as with_interval
 from perm_cli.statistics.agreement import spearman
+from perm_cli.statistics.means import known, mean_of, row_means
 from perm_cli.statistics.resampling import Floats, Ints, Statistic
 from perm_cli.text import one_line
 

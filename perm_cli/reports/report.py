@@ -14,7 +14,7 @@ from perm_cli.comparing.biases import feature_table
 from perm_cli.comparing.from_runs import REWARD, Health, RunScores
 from perm_cli.comparing.side_by_side import compare
 from perm_cli.comparing.systems import Leaderboard, leaderboard
-from perm_cli.comparing.table import Scores, row_means
+from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.features import NAMES
 from perm_cli.prompts.rubrics import wordings_of
 from perm_cli.ratings.run_folder import RunFolder
@@ -29,13 +29,15 @@ from perm_cli.reports.charts import (
     people_chart,
 )
 from perm_cli.reports.compared import findings as compared
+from perm_cli.reports.contrasted import verdict
 from perm_cli.reports.figures import counted, figure, listed, name_of, number, percent
-from perm_cli.reports.graded import remarks_on, standings_rows, verdict
+from perm_cli.reports.graded import remarks_on, standings_rows
 from perm_cli.reports.making import ends_of, recipe_facts, wording_tables
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import titled_findings as validated
 from perm_cli.rewards.reward import Recipe
+from perm_cli.statistics.means import row_means
 from perm_cli.statistics.resampling import Floats
 from perm_cli.words import DIMENSIONS, ScoreMode
 

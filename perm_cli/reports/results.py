@@ -16,11 +16,13 @@ import orjson
 from perm_cli.comparing.checks import Check
 from perm_cli.comparing.from_runs import REWARD, RunScores
 from perm_cli.comparing.systems import Leaderboard, collapsed, leaderboard
-from perm_cli.comparing.table import Scores, known, mean_of
+from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.files.cells import guarded
 from perm_cli.errors import SettingsError
-from perm_cli.reports.graded import junit, remarks_on, standings_rows, verdict_lines
+from perm_cli.reports.contrasted import verdict_lines
+from perm_cli.reports.graded import junit, remarks_on, standings_rows
 from perm_cli.reports.latex import graded_latex, judged_by
+from perm_cli.statistics.means import known, mean_of
 from perm_cli.text import one_line
 from perm_cli.words import DIMENSIONS
 

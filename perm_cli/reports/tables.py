@@ -6,8 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from perm_cli.ratings.spending import Spending
+from perm_cli.reports.contrasted import verdict_lines
 from perm_cli.reports.figures import counted, name_of, number, with_scale
-from perm_cli.reports.graded import verdict_lines
 from perm_cli.reports.layout import Grid
 from perm_cli.rewards.summary import Curve, Measure, Summary, SystemSummary
 from perm_cli.text import one_line

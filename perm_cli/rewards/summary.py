@@ -21,11 +21,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from perm_cli.comparing.systems import Contrasts, Difference, differences
 from perm_cli.dialogues.files.cells import guarded
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import calibration_of
 from perm_cli.rewards.reward import Recipe, Reward
+from perm_cli.statistics.contrasts import Contrasts, Difference, differences
 from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
 from perm_cli.statistics.resampling import Resamples, Statistic
 from perm_cli.text import one_line

@@ -1,4 +1,4 @@
-"""Means over dialogues, with intervals that come from resampling the dialogues."""
+"""Means of what is there, by row and by group; and over dialogues, with intervals that resampling them gives."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from perm_cli.statistics.resampling import Floats, Ints
 
 RESAMPLES = 2000
 _SEED = 20_260_112
@@ -79,3 +81,33 @@ def _estimate(total: float, count: int, drawn: NDArray[np.float64]) -> Estimate:
         return Estimate(float(total / count), None, None, count)
     low, high = np.quantile(usable, [0.025, 0.975])
     return Estimate(float(total / count), float(low), float(high), count)
+
+
+def row_means(table: Floats) -> Floats:
+    """Return the mean of each row over what is there, NaN where nothing is."""
+    given = (~np.isnan(table)).sum(axis=1)
+    means: Floats = np.full(len(table), np.nan)
+    means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
+    return means
+
+
+def known(value: float) -> float | None:
+    """Return a figure, None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def mean_of(values: Iterable[float]) -> float | None:
+    """Return the mean of what is there, None if nothing is."""
+    given = [value for value in values if value == value]  # noqa: PLR0124 - NaN is not there
+    return float(sum(given) / len(given)) if given else None
+
+
+def means_by(codes: Ints, count: int, values: Floats) -> Floats:
+    """Return the mean of each column over the items with the same number: (number, column); NaN where none is."""
+    present = ~np.isnan(values)
+    sums, counts = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
+    np.add.at(sums, codes, np.where(present, values, 0.0))
+    np.add.at(counts, codes, present)
+    means: Floats = np.full(sums.shape, np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    return means
