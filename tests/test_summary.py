@@ -60,7 +60,7 @@ def test_a_system_s_mean_is_over_dialogues_and_theirs_over_turns() -> None:
     whole = summary(reward("a", 2, 0.2), reward("a", 4, 0.4), reward("b", 2, 0.9))
 
     # a: (0.2 + 0.4) / 2 = 0.3; b: 0.9; together (0.3 + 0.9) / 2 = 0.6, where the mean over turns would be 0.5.
-    assert measure(whole).estimate.mean == pytest.approx(0.6)
+    assert measure(whole).mean.value == pytest.approx(0.6)
     assert (whole.systems[0].dialogues, whole.systems[0].turns) == (2, 3)
 
 
@@ -69,8 +69,8 @@ def test_a_turn_without_a_value_is_left_out_and_lowers_the_coverage() -> None:
     whole = summary(reward("a", 2, 0.2), reward("a", 4, None), reward("b", 2, 0.9), reward("c", 2, None))
 
     # a: 0.2; b: 0.9; c has none; (0.2 + 0.9) / 2 = 0.55 over 2 dialogues; 2 of 4 turns have a value.
-    assert measure(whole).estimate.mean == pytest.approx(0.55)
-    assert (measure(whole).estimate.n, measure(whole).coverage) == (2, 0.5)
+    assert measure(whole).mean.value == pytest.approx(0.55)
+    assert (measure(whole).dialogues, measure(whole).coverage) == (2, 0.5)
     assert measure(whole, "reception").coverage == 1.0
 
 
@@ -87,16 +87,16 @@ def test_without_any_value_a_system_still_has_its_bounds() -> None:
     """A judge that failed every call leaves everything open, and says so."""
     whole = summary(reward("a", 2, None), reward("b", 2, None))
 
-    assert (measure(whole).estimate.mean, measure(whole).coverage) == (None, 0.0)
+    assert (measure(whole).mean.value, measure(whole).coverage) == (None, 0.0)
     assert (whole.systems[0].reward_low, whole.systems[0].reward_high) == pytest.approx((-0.3, 1.0))
 
 
-def test_every_measure_has_an_estimate_in_its_order() -> None:
+def test_every_measure_has_a_mean_in_its_order() -> None:
     """The table and the files take the reward to be the last."""
     whole = summary(reward())
 
     assert [each.name for each in whole.systems[0].measures] == list(MEASURES)
-    assert measure(whole, "bystander").estimate.mean == 100.0
+    assert measure(whole, "bystander").mean.value == 100.0
 
 
 def test_systems_judges_and_settings_are_told_apart() -> None:

@@ -11,10 +11,15 @@ from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import closing_lines, curve_table, summary_table
 from perm_cli.rewards.reward import Recipe
 from perm_cli.rewards.summary import MEASURES, Curve, Measure, Summary, SystemSummary
-from perm_cli.statistics.means import Estimate
+from perm_cli.statistics.resampling import Statistic
 
 HOSTILE = "[red]x[/red] \x1b[31m\u202e"
 INERT = r"[red]x[/red] \u001b[31m\u202e"
+
+
+def measure(name: str, mean: Statistic, dialogues: int, coverage: float) -> Measure:
+    """Return one measure."""
+    return Measure(name=name, mean=mean, dialogues=dialogues, coverage=coverage)
 
 
 def system(**changes: Any) -> SystemSummary:
@@ -25,7 +30,7 @@ def system(**changes: Any) -> SystemSummary:
         "settings": "x",
         "dialogues": 3,
         "turns": 5,
-        "measures": [Measure(name=name, estimate=Estimate(0.5, 0.25, 0.75, 3), coverage=1.0) for name in MEASURES],
+        "measures": [measure(name, Statistic(value=0.5, low=0.25, high=0.75), 3, 1.0) for name in MEASURES],
         "reward_low": -0.25,
         "reward_high": 1.0,
         "caveat": None,
@@ -76,7 +81,7 @@ def test_a_measure_stands_with_its_interval_and_its_coverage() -> None:
 
 def test_a_missing_number_is_a_dash() -> None:
     """Not a nought, and not nothing."""
-    bare = [Measure(name=name, estimate=Estimate(None, None, None, 0), coverage=0.0) for name in MEASURES]
+    bare = [measure(name, Statistic(value=None), 0, 0.0) for name in MEASURES]
 
     text = shown(summary_table(summary(system(measures=bare))))
 

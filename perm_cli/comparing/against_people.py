@@ -229,7 +229,7 @@ class _Bench:
         column = self._column(judge)
         both = np.stack((column, self.truth), axis=1)
         draws = paired_draws(both, self.resamples)
-        low, high = percentile_interval(draws) if len(draws) else (np.full(3, np.nan), np.full(3, np.nan))
+        low, high = percentile_interval(draws)
         why = _why_not(both)
         calibrated = cross_fitted(column, self.truth, self.folds)
         return Validity(

@@ -15,10 +15,10 @@ from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard, leaderboard
 from perm_cli.comparing.table import Item, Scores
 from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha, rank_biserial
-from perm_cli.statistics.means import known, mean_of
+from perm_cli.statistics.means import column_means, known, mean_of
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import kendall_w
-from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_p
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, sign_flip_p
 
 DISPUTES = 10
 _SAME = 1e-9
@@ -180,7 +180,7 @@ def _level_differences(raters: Sequence[str], table: Floats, resamples: Resample
         return []
     apart = np.stack([table[:, first] - table[:, second] for first, second in pairs], axis=1)
     p = holm(sign_flip_p(resamples, apart))
-    biases = mean_differences(resamples, apart)
+    biases = column_means(apart, resamples)
     return [
         LevelDifference(
             first=raters[first],

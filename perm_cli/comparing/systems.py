@@ -13,9 +13,9 @@ import numpy as np
 
 from perm_cli.comparing.table import Scores, numbered
 from perm_cli.statistics.contrasts import Contrasts, differences
-from perm_cli.statistics.means import means_by
+from perm_cli.statistics.means import column_means, means_by
 from perm_cli.statistics.ranking import Ranked, ranking
-from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leader
     main = grids[dimensions[-1]]
     resamples = Resamples(np.arange(len(main)))
     contrasts = Contrasts(rater=rater, systems=names, differences=differences(names, main, resamples))
-    means = [mean_differences(resamples, grids[dimension]) for dimension in dimensions]
+    means = [column_means(grids[dimension], resamples) for dimension in dimensions]
     ranked = {each.system: each for each in ranking(names, main, resamples)}
     standings = [
         Standing(

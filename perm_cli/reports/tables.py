@@ -7,13 +7,14 @@ from rich.text import Text
 
 from perm_cli.ratings.spending import Spending
 from perm_cli.reports.contrasted import verdict_lines
-from perm_cli.reports.figures import counted, name_of, number, with_scale
+from perm_cli.reports.figures import counted, name_of, number, percent, span, sparkline, with_scale
 from perm_cli.reports.layout import Grid
+from perm_cli.rewards.reward import TOP
 from perm_cli.rewards.summary import Curve, Measure, Summary, SystemSummary
 from perm_cli.text import one_line
 
 SHOWN_CURVES = 20
-_BARS = " ▁▂▄▆█"
+_BARS = " ▁▂▄▆█"  # one a level, so that two levels never look the same
 _NAMES = {"bystander_term": " bystander term", "length_term": " length term", "empathy": " empathy"}
 
 
@@ -97,17 +98,14 @@ def _cells(measure: Measure) -> tuple[str, str, str, str]:
     decimals = (
         1 if measure.name == "bystander" else 2 if measure.name in {"resonation", "expression", "reception"} else 3
     )
-    sign = "+" if decimals == 3 else ""  # noqa: PLR2004 - parts of the reward
-    estimate = measure.estimate
-    mean = "-" if estimate.mean is None else f"{estimate.mean:{sign}.{decimals}f}"
-    interval = (
-        "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
-    )
-    return _NAMES.get(measure.name, with_scale(measure.name)), mean, interval, f"{measure.coverage:.0%}"
+    signed = decimals == 3  # noqa: PLR2004 - parts of the reward
+    mean = number(measure.mean.value, decimals, signed=signed)
+    interval = span(measure.mean, decimals, signed=signed)
+    return _NAMES.get(measure.name, with_scale(measure.name)), mean, interval, percent(measure.coverage)
 
 
 def _sparkline(curve: Curve) -> str:
-    bars = "".join("·" if score is None else _BARS[round(score)] for score in curve.reception)
+    bars = sparkline(curve.reception, 0.0, TOP, _BARS)
     ends = [score for score in curve.reception if score is not None]
     if not ends:
         return bars

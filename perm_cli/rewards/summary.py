@@ -26,7 +26,7 @@ from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import calibration_of
 from perm_cli.rewards.reward import Recipe, Reward
 from perm_cli.statistics.contrasts import Contrasts, Difference, differences
-from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.means import CHUNK_ROWS, chunked_means, mean_statistic
 from perm_cli.statistics.resampling import Resamples, Statistic
 from perm_cli.text import one_line
 
@@ -46,17 +46,18 @@ _Rater = tuple[str, str]  # settings and judge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """Hold one measure of a system; `coverage` is the share of its turns that have a value."""
+    """One measure of a system: its mean over the `dialogues` that have a value; `coverage` is the turns' share."""
 
     name: str
-    estimate: Estimate
+    mean: Statistic
+    dialogues: int
     coverage: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemSummary:
     """
-    Hold what one judge under one set of settings says of one system.
+    One system as one judge under one set of settings sees it.
 
     `reward_low` and `reward_high` are the mean reward if all that is missing were worst or best.
     """
@@ -87,7 +88,7 @@ class Curve:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
-    Hold all that a run comes to; `expected` is the number of ratings it should have.
+    The rewards of a run, summed up by system; `expected` is the number of ratings it should have.
 
     `contrasts` has the paired differences of several systems' rewards, for each judge under each set of settings.
     `curves` are those of the first thousand dialogues, `curves_left_out` the number of the others.
@@ -191,6 +192,7 @@ class _Tally:
         self._dialogues = self._turns = 0
         self._ends = [0.0, 0.0]
         self._present = [0] * len(MEASURES)
+        self._with_value = [0] * len(MEASURES)
 
     def __enter__(self) -> Self:
         return self
@@ -207,6 +209,7 @@ class _Tally:
         for place, column in enumerate(zip(*map(_measures, turns), strict=True)):
             given = [value for value in column if value is not None]
             self._present[place] += len(given)
+            self._with_value[place] += bool(given)
             means.append(sum(given) / len(given) if given else math.nan)
         means.tofile(self._values)
         self.values.dialogues.frombytes(_hashed(turns[0].dialogue_id))
@@ -217,7 +220,7 @@ class _Tally:
     def summary(self) -> SystemSummary:
         """Return what it comes to."""
         self._values.seek(0)
-        estimates = bootstrap_means(self._chunks(), self._dialogues)
+        means = chunked_means(self._chunks(), self._dialogues)
         return SystemSummary(
             system=self._one.system,
             judge=self._one.judge,
@@ -225,8 +228,8 @@ class _Tally:
             dialogues=self._dialogues,
             turns=self._turns,
             measures=[
-                Measure(name=name, estimate=estimate, coverage=present / self._turns)
-                for name, estimate, present in zip(MEASURES, estimates, self._present, strict=True)
+                Measure(name=name, mean=mean, dialogues=dialogues, coverage=present / self._turns)
+                for name, mean, dialogues, present in zip(MEASURES, means, self._with_value, self._present, strict=True)
             ],
             reward_low=self._ends[0] / self._dialogues,
             reward_high=self._ends[1] / self._dialogues,
@@ -260,7 +263,7 @@ def summary_json(summary: Summary) -> bytes:
     systems = []
     for system in summary.systems:
         record = {name: value for name, value in asdict(system).items() if name != "measures"}
-        record["measures"] = {m.name: asdict(m.estimate) | {"coverage": m.coverage} for m in system.measures}
+        record["measures"] = {each.name: _measure_record(each) for each in system.measures}
         systems.append(record)
     content = {
         "run": summary.run,
@@ -312,9 +315,15 @@ def _recipe(record: dict[str, Any]) -> Recipe:
     return Recipe(**record, calibration=calibration_of(calibration) if calibration else None)
 
 
-def _measure(name: str, record: dict[str, Any]) -> Measure:
-    coverage = record.pop("coverage")
-    return Measure(name=name, estimate=Estimate(**record), coverage=coverage)
+def _measure_record(measure: Measure) -> dict[str, Any]:
+    mean = measure.mean
+    ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
+    return ends | {"n": measure.dialogues, "coverage": measure.coverage}
+
+
+def _measure(name: str, record: Mapping[str, Any]) -> Measure:
+    mean = mean_statistic(*(math.nan if record[end] is None else record[end] for end in ("mean", "low", "high")))
+    return Measure(name=name, mean=mean, dialogues=record["n"], coverage=record["coverage"])
 
 
 _CSV_COLUMNS = (
@@ -331,7 +340,7 @@ def summary_csv(summary: Summary) -> bytes:
     for system in summary.systems:
         names = [guarded(one_line(system.system)), guarded(one_line(system.judge)), system.settings]
         for measure in system.measures:
-            estimate = measure.estimate
-            figures = [estimate.mean, estimate.low, estimate.high, estimate.n, measure.coverage]
+            mean = measure.mean
+            figures = [mean.value, mean.low, mean.high, measure.dialogues, measure.coverage]
             writer.writerow([*names, measure.name, *figures, system.caveat or ""])
     return text.getvalue().encode()

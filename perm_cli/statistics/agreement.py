@@ -158,7 +158,7 @@ def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamp
     columns = scores[:, [first, second]]
     both = _both(columns)
     draws = paired_draws(columns, resamples)
-    low, high = percentile_interval(draws) if len(draws) else np.full((2, 3), np.nan)
+    low, high = percentile_interval(draws)
     values = (spearman(both), kendall_tau_b(both), quadratic_kappa(both))
     found = [statistic(*each, why=_why_not(both)) for each in zip(values, low, high, strict=True)]
     return PairAgreement(

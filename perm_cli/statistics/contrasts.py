@@ -12,8 +12,9 @@ from statistics import NormalDist
 
 import numpy as np
 
+from perm_cli.statistics.means import column_means
 from perm_cli.statistics.multiple import holm
-from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_bound, sign_flip_p
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, sign_flip_bound, sign_flip_p
 
 ALPHA = 0.05
 _POWER = 0.8
@@ -113,7 +114,7 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
             detectable=detectable_difference(apart[:, place]) if shared[place] >= needed else None,
             needed=needed,
         )
-        for place, ((first, second), mean) in enumerate(zip(pairs, mean_differences(resamples, apart), strict=True))
+        for place, ((first, second), mean) in enumerate(zip(pairs, column_means(apart, resamples), strict=True))
     ]
 
 
