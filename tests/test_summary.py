@@ -159,16 +159,16 @@ def test_a_curve_follows_the_seeker_turn_by_turn() -> None:
         reward(turn=6, value=None, reception=None), reward(turn=2, value=0.2, reception=2), reward(turn=4, value=0.6)
     )
 
-    (curve,) = whole.curves
-    assert curve.reception == [2, 4.0, None]
-    assert curve.reward == pytest.approx(0.4)  # (0.2 + 0.6) / 2
+    (trajectory,) = whole.trajectories
+    assert trajectory.reception == [2, 4.0, None]
+    assert trajectory.reward == pytest.approx(0.4)  # (0.2 + 0.6) / 2
 
 
 def test_a_curve_without_a_reward_has_none() -> None:
     """Its reception may be known all the same."""
-    (curve,) = summary(reward(value=None)).curves
+    (trajectory,) = summary(reward(value=None)).trajectories
 
-    assert (curve.reward, curve.reception) == (None, [4.0])
+    assert (trajectory.reward, trajectory.reception) == (None, [4.0])
 
 
 def spent(*changes: dict[str, Any]) -> Spending:
@@ -218,7 +218,7 @@ def test_a_run_without_a_reward_is_summarised_all_the_same() -> None:
     """It was stopped before the first call, and its files must still be readable."""
     whole = summary()
 
-    assert (whole.systems, whole.curves, whole.caveats) == ([], [], [])
+    assert (whole.systems, whole.trajectories, whole.caveats) == ([], [], [])
     assert rows(whole) == []
     assert orjson.loads(summary_json(whole))["systems"] == []
 

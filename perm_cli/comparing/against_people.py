@@ -40,7 +40,7 @@ _SAME = 1e-9
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
     """
-    Hold how far people agree; nothing can be asked of a judge that people cannot do.
+    How far people agree: nothing can be asked of a judge that people cannot do.
 
     `left_out` is the mean rho of one person with the mean of the others, `judge_left_out` what a judge reaches
     against the same means, by judge.
@@ -65,7 +65,7 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Hold, of the pairs of replies that people tell apart, the shares a judge orders alike, ties, and turns round."""
+    """Shares of the pairs of replies told apart by people that a judge orders alike, ties, or turns round."""
 
     pairs: int
     right: float
@@ -75,7 +75,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Levels:
-    """Hold how near a judge's scores are to people's as numbers; `bias` is judge minus people."""
+    """The distance of a judge's scores from people's as numbers; `bias` is judge minus people."""
 
     kappa: float | None
     icc_a1: float | None
@@ -86,7 +86,7 @@ class Levels:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
     """
-    Hold what one judge is worth on one dimension.
+    The validity of one judge on one dimension.
 
     `within` is its correlation with people once the means of dialogues and systems are taken out, `systems` rho over
     the means of systems, which says nothing of a judge that has not `told_apart` any of them. `levels` is None where
@@ -118,7 +118,7 @@ class Validity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimensionValidation:
     """
-    Hold a dimension of the judges against one of people's; `sign` is -1 where more of one means less of the other.
+    A dimension of the judges against one of people's; `sign` is -1 where more of one means less of the other.
 
     `counting` is rho of what can be counted with people, by feature. `constant` is what the annotator test says of a
     score that is always the same: where even that passes, passing says little.
@@ -140,7 +140,7 @@ class DimensionValidation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """Say which dimension of the judges is held against which of people's, and which way round."""
+    """A dimension of the judges and the one of people's that it is compared with; `sign` is -1 if they run apart."""
 
     judged: str
     human: str
@@ -151,7 +151,7 @@ def validate(
     scores: Scores, mapped: Sequence[Mapped], features: Floats | None = None, epsilon: float = EPSILON
 ) -> list[DimensionValidation]:
     """
-    Hold the judges in a table against the people in it, dimension by dimension.
+    Compare the judges in a table with the people in it, dimension by dimension.
 
     `features` is (item, feature), as `biases.feature_table` gives it, if the texts are known.
     """
@@ -171,7 +171,7 @@ def _by_turn(scores: Scores, human: str, turns: NDArray[np.bool_]) -> bool:
 
 
 class _Bench:
-    """Hold what one dimension's judges are measured with."""
+    """What the judges of one dimension are measured with: people's scores, resamples and folds."""
 
     def __init__(self, scores: Scores, features: Floats, resamples: Resamples, mapped: Mapped, epsilon: float) -> None:
         self.scores = scores

@@ -1,7 +1,7 @@
 """
 Judges side by side on the same dialogues: how they use the scale, how far they agree, where they part.
 
-What agrees need not be right: of that, `validation` has more to say.
+What agrees need not be right: see `against_people`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from perm_cli.comparing.biases import Lean, Structure, feature_table, leans, structures
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard, leaderboard
-from perm_cli.comparing.table import Item, Scores
+from perm_cli.comparing.table import Rated, Scores
 from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha, rank_biserial
 from perm_cli.statistics.means import column_means, known, mean_of
 from perm_cli.statistics.multiple import holm
@@ -25,9 +25,9 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class ScaleUse:
     """
-    Hold how one rater uses the scale of one dimension.
+    One rater's use of the scale of one dimension.
 
     `levels` counts the different scores, `ceiling` and `floor` are the shares at its ends, if they are known, and
     `ties` is the share of pairs of systems that get the same score for the same turn.
@@ -45,7 +45,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelDifference:
-    """Hold by how much one rater scores higher than another; `p` is adjusted by Holm for all pairs of a dimension."""
+    """How much higher one rater scores than another; `p` is adjusted by Holm for all pairs of a dimension."""
 
     first: str
     second: str
@@ -57,14 +57,14 @@ class LevelDifference:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimensionComparison:
     """
-    Hold one dimension.
+    The comparison of judges on one dimension.
 
     `people_alpha` is each judge's mean alpha with the people who rated, if any did;
     `agreement` is that of the judges alone.
     """
 
     name: str
-    use: Sequence[Use]
+    use: Sequence[ScaleUse]
     agreement: Agreement | None
     differences: Sequence[LevelDifference]
     people_alpha: Mapping[str, float | None]
@@ -72,9 +72,9 @@ class DimensionComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """Hold an item that raters disagree on, by `spread`: the range of scores as a share of the scale."""
+    """An item that raters disagree on; `spread` is the range of its scores as a share of the scale."""
 
-    item: Item
+    item: Rated
     dimension: str
     spread: float
     scores: Mapping[str, float]
@@ -83,7 +83,7 @@ class Dispute:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """
-    Hold all of it.
+    The full comparison: agreement, use of the scale, rankings and biases of the judges.
 
     `boards` has the systems as each rater ranks them on the `main` dimension, the reward if there is one;
     `concordance` is Kendall's W of the rankings by judges that tell any systems apart.
@@ -145,14 +145,14 @@ def _dimension(scores: Scores, name: str, resamples: Resamples) -> DimensionComp
     )
 
 
-def _use(scores: Scores, name: str, rater: str) -> Use:
+def _use(scores: Scores, name: str, rater: str) -> ScaleUse:
     column = scores.of(name, [rater])[:, 0]
     given = column[~np.isnan(column)]
     if not given.size:
-        return Use(rater=rater, items=0, mean=None, deviation=None, levels=0, ceiling=None, floor=None, ties=None)
+        return ScaleUse(rater=rater, items=0, mean=None, deviation=None, levels=0, ceiling=None, floor=None, ties=None)
     scale = scores.scale(name)
     has_ends = scale.high > scale.low
-    return Use(
+    return ScaleUse(
         rater=rater,
         items=len(given),
         mean=float(given.mean()),

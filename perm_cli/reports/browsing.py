@@ -29,7 +29,7 @@ _Said = tuple[int, str, int, int]  # turn, text or analysis, start and end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """Hold the dialogues as the page's script reads them, and how many there was no room for."""
+    """The dialogues as the page's script reads them, and the number that there was no room for."""
 
     dialogues: Sequence[Mapping[str, Any]] = ()
     left_out: int = 0
@@ -37,7 +37,7 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Hold a rating as it is shown, and where its quotes were said."""
+    """A rating as it is shown, and where its quotes were said."""
 
     shown: dict[str, Any]
     said: Sequence[_Said]

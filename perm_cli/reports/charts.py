@@ -40,7 +40,7 @@ _LONGEST_LABEL = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Hold a picture: Plotly's JSON of it, its title, what it says, and its numbers as a table."""
+    """A picture as Plotly's JSON, with its title, a sentence that says what it shows, and its numbers as a table."""
 
     title: str
     says: str

@@ -74,8 +74,8 @@ class SystemSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """Hold one dialogue's mean reward and the seeker's reception turn by turn."""
+class Trajectory:
+    """One dialogue: its mean reward, and the seeker's reception turn by turn."""
 
     dialogue_id: str
     system: str
@@ -91,7 +91,7 @@ class Summary:
     The rewards of a run, summed up by system; `expected` is the number of ratings it should have.
 
     `contrasts` has the paired differences of several systems' rewards, for each judge under each set of settings.
-    `curves` are those of the first thousand dialogues, `curves_left_out` the number of the others.
+    `trajectories` are those of the first thousand dialogues, `trajectories_left_out` the number of the others.
     """
 
     run: str
@@ -99,8 +99,8 @@ class Summary:
     expected: int
     spending: Spending
     systems: Sequence[SystemSummary]
-    curves: Sequence[Curve]
-    curves_left_out: int = 0
+    trajectories: Sequence[Trajectory]
+    trajectories_left_out: int = 0
     contrasts: Sequence[Contrasts] = ()
 
     @property
@@ -120,7 +120,7 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
 
     `spending` is looked at when all rewards have passed, `expected` the least number of ratings there should be.
     """
-    curves: list[Curve] = []
+    trajectories: list[Trajectory] = []
     systems = []
     values: dict[_Rater, dict[str, _Values]] = {}
     for (settings, judge, system), of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
@@ -128,7 +128,7 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
             for _, of_dialogue in groupby(of_system, attrgetter("dialogue_id")):
                 turns = sorted(of_dialogue, key=attrgetter("turn"))
                 tally.add(turns)
-                curves += [_curve(turns)] if len(curves) < LISTED_DIALOGUES else []
+                trajectories += [_trajectory(turns)] if len(trajectories) < LISTED_DIALOGUES else []
             systems.append(tally.summary())
             values.setdefault((settings, judge), {})[system] = tally.values
     contrasts = {rater: _contrasts(_named(rater, values), own) for rater, own in values.items()}
@@ -138,8 +138,8 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
         expected=max(expected, spending.rated),
         spending=spending,
         systems=_in_order(systems, contrasts),
-        curves=curves,
-        curves_left_out=sum(system.dialogues for system in systems) - len(curves),
+        trajectories=trajectories,
+        trajectories_left_out=sum(system.dialogues for system in systems) - len(trajectories),
         contrasts=[each for each in contrasts.values() if each.differences],
     )
 
@@ -246,9 +246,9 @@ def _hashed(dialogue_id: str) -> bytes:
     return blake2b(dialogue_id.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
-def _curve(turns: Sequence[Reward]) -> Curve:
+def _trajectory(turns: Sequence[Reward]) -> Trajectory:
     given = [turn.reward for turn in turns if turn.reward is not None]
-    return Curve(
+    return Trajectory(
         dialogue_id=turns[0].dialogue_id,
         system=turns[0].system,
         judge=turns[0].judge,
@@ -275,8 +275,8 @@ def summary_json(summary: Summary) -> bytes:
         "recipe": asdict(summary.recipe),
         "caveats": summary.caveats,
         "systems": systems,
-        "dialogues": [asdict(curve) for curve in summary.curves],
-        "dialogues_left_out": summary.curves_left_out,
+        "dialogues": [asdict(trajectory) for trajectory in summary.trajectories],
+        "dialogues_left_out": summary.trajectories_left_out,
         "comparisons": [
             asdict(each) | {"told_apart": each.told_apart, "best": each.best} for each in summary.contrasts
         ],
@@ -299,8 +299,8 @@ def read_summary(content: bytes) -> Summary:
             statuses=Counter(record["statuses"]), tokens=Counter(record["tokens"]), cost_usd=record["cost_usd"]
         ),
         systems=systems,
-        curves=[Curve(**curve) for curve in record["dialogues"]],
-        curves_left_out=record["dialogues_left_out"],
+        trajectories=[Trajectory(**trajectory) for trajectory in record["dialogues"]],
+        trajectories_left_out=record["dialogues_left_out"],
         contrasts=[_contrasts_of(each) for each in record.get("comparisons", ())],
     )
 

@@ -23,7 +23,7 @@ _POWER = 0.8
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """
-    Hold the mean of `first` minus `second` over the dialogues that both have answered.
+    The mean of `first` minus `second` over the dialogues that both have answered.
 
     `p` is of a sign-flip test, adjusted by Holm for all differences of the table. `detectable` is the smallest
     difference that would be found four times in five with as many dialogues; with fewer than `needed` none would,
@@ -40,7 +40,7 @@ class Difference:
 
     @property
     def decisive(self) -> bool:
-        """Tell whether it is too large for chance."""
+        """Whether it is too large for chance."""
         return self.p is not None and self.p < ALPHA
 
 
