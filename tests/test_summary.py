@@ -293,6 +293,13 @@ def test_a_name_that_a_spreadsheet_would_run_is_made_text(name: str, cell: str, 
     assert {line[column] for line in read} == {cell}
 
 
+def test_a_caveat_that_a_spreadsheet_would_run_is_made_text() -> None:
+    """It comes from the record of a run, which may be another's."""
+    (whole,) = {line["caveat"] for line in rows(summary(reward(caveat="＝1")))}
+
+    assert whole == "'＝1"
+
+
 @pytest.mark.parametrize("cost", [0.25, None])
 def test_a_summary_is_read_as_it_was_written(cost: float | None) -> None:
     """A finished run is shown from its file."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,11 @@ class RunScores:
     health: Sequence[Health]
     remarks: Sequence[str] = ()
     asked: Mapping[Path, Command] = field(default_factory=dict)
+
+    @cached_property
+    def caveats(self) -> Mapping[str, str]:
+        """Return what a judge is known not to be worth, by rater."""
+        return {each.rater: each.caveat for each in self.health if each.caveat}
 
     def rater_of(self, judge: str, settings: str) -> str | None:
         """Return who rated under these settings, though the judge went by another name then; None if nobody did."""

@@ -4,7 +4,6 @@ The summary of a run: means by system with intervals and coverage, and every dia
 A dialogue's value is the mean over its rated turns, a system's the mean over its dialogues.
 """
 
-import csv
 import math
 from array import array
 from collections import Counter
@@ -21,7 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from perm_cli.dialogues.files.cells import guarded
+from perm_cli.dialogues.files.cells import write_guarded
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import calibration_of
 from perm_cli.rewards.reward import Recipe, Reward
@@ -327,20 +326,22 @@ def _measure(name: str, record: Mapping[str, Any]) -> Measure:
 
 
 _CSV_COLUMNS = (
-    ("system", "judge", "settings", "measure"),
-    ("mean", "ci_low", "ci_high", "dialogues", "coverage", "caveat"),
+    *("system", "judge", "settings", "measure"),
+    *("mean", "ci_low", "ci_high", "dialogues", "coverage", "caveat"),
 )
 
 
 def summary_csv(summary: Summary) -> bytes:
-    """Return a line per system and measure; a cell that a spreadsheet would run is quoted as text."""
+    """Return one row per system and measure."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(chain(*_CSV_COLUMNS))
+    write_guarded(chain([_CSV_COLUMNS], _csv_rows(summary)), text, line_end="\n")
+    return text.getvalue().encode()
+
+
+def _csv_rows(summary: Summary) -> Iterator[list[Any]]:
     for system in summary.systems:
-        names = [guarded(one_line(system.system)), guarded(one_line(system.judge)), system.settings]
+        names = [one_line(system.system), one_line(system.judge), system.settings]
         for measure in system.measures:
             mean = measure.mean
             figures = [mean.value, mean.low, mean.high, measure.dialogues, measure.coverage]
-            writer.writerow([*names, measure.name, *figures, system.caveat or ""])
-    return text.getvalue().encode()
+            yield [*names, measure.name, *figures, system.caveat or ""]
