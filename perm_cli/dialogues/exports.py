@@ -15,14 +15,13 @@ from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.cells import HEADER, write_guarded
 from perm_cli.disk import rewriting
 from perm_cli.errors import SettingsError
-from perm_cli.text import one_line
+from perm_cli.text import one_line, without_controls
 
 T = TypeVar("T")
 _BATCH = 1000
-# What Markdown would run, fetch or hide, and what a pager would obey.
+# What Markdown would run, fetch or hide.
 _MARKS = re.compile(r"([\\`*_<\[])")
 _ESCAPED = r"\\\1"
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def write_lines(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
@@ -158,5 +157,5 @@ def _parts(dialogue: Dialogue) -> Iterator[str]:
 
 
 def _quoted(text: str, mark: str = "> ") -> str:
-    safe = _MARKS.sub(_ESCAPED, _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n")))
+    safe = _MARKS.sub(_ESCAPED, without_controls(text))
     return "\n".join(f"{mark}{line}".rstrip() for line in safe.split("\n"))

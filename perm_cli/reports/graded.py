@@ -1,6 +1,5 @@
 """A leaderboard as sentences and tables, and checks as JUnit's XML, which build servers read."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,8 +11,7 @@ from perm_cli.comparing.systems import Leaderboard, Standing
 from perm_cli.reports.contrasted import place_of
 from perm_cli.reports.figures import figure, name_of, number, percent, with_scale
 from perm_cli.reports.layout import Grid
-
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from perm_cli.text import without_controls
 
 
 def standings_table(board: Leaderboard) -> Grid:
@@ -70,18 +68,14 @@ def remarks_on(board: Leaderboard) -> Iterator[str]:
 
 
 def junit(checks: Sequence[Check], suite: str) -> bytes:
-    """Return checks as JUnit's XML, a test case each."""
+    """Return checks as JUnit's XML, one test case per check."""
     failures = sum(not check.passed for check in checks)
-    root = ET.Element("testsuite", name=_xml(suite), tests=str(len(checks)), failures=str(failures))
+    root = ET.Element("testsuite", name=without_controls(suite), tests=str(len(checks)), failures=str(failures))
     for check in checks:
-        name = (_xml(check.system) or "-") + (f", by {_xml(check.rater)}" if check.rater else "")
+        name = without_controls((check.system or "-") + (f", by {check.rater}" if check.rater else ""))
         case = ET.SubElement(root, "testcase", classname=f"perm.{check.name}", name=name)
         if not check.passed:
-            ET.SubElement(case, "failure", message=_xml(check.said))
+            ET.SubElement(case, "failure", message=without_controls(check.said))
         else:
-            ET.SubElement(case, "system-out").text = _xml(check.said)
+            ET.SubElement(case, "system-out").text = without_controls(check.said)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
