@@ -15,7 +15,7 @@ from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard, leaderboard
 from perm_cli.comparing.table import Rated, Scores
 from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha, rank_biserial
-from perm_cli.statistics.means import column_means, known, mean_of
+from perm_cli.statistics.means import column_means, known, mean_of, paired_differences
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import kendall_w
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, sign_flip_p
@@ -175,21 +175,19 @@ def tie_share(scores: Scores, column: Floats) -> float | None:
 
 
 def _level_differences(raters: Sequence[str], table: Floats, resamples: Resamples) -> list[LevelDifference]:
-    pairs = list(combinations(range(len(raters)), 2))
-    if not pairs:
-        return []
-    apart = np.stack([table[:, first] - table[:, second] for first, second in pairs], axis=1)
+    apart = paired_differences(table)
     p = holm(sign_flip_p(resamples, apart))
-    biases = column_means(apart, resamples)
     return [
         LevelDifference(
-            first=raters[first],
-            second=raters[second],
-            bias=biases[place],
-            p=None if np.isnan(p[place]) else float(p[place]),
+            first=first,
+            second=second,
+            bias=bias,
+            p=known(p[place]),
             effect=known(rank_biserial(apart[:, place])),
         )
-        for place, (first, second) in enumerate(pairs)
+        for place, ((first, second), bias) in enumerate(
+            zip(combinations(raters, 2), column_means(apart, resamples), strict=True)
+        )
     ]
 
 

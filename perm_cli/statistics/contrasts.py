@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from perm_cli.statistics.means import column_means
+from perm_cli.statistics.means import column_means, known, paired_differences
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, sign_flip_bound, sign_flip_p
 
@@ -94,11 +94,11 @@ class Contrasts:
 
 
 def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> list[Difference]:
-    """Return the differences of all pairs of columns of a table (dialogue, system)."""
-    pairs = list(combinations(range(len(names)), 2))
+    """Return the differences of all pairs of columns of a matrix (dialogue, system)."""
+    pairs = list(combinations(names, 2))
     if not pairs:
         return []
-    apart = np.stack([grid[:, first] - grid[:, second] for first, second in pairs], axis=1)
+    apart = paired_differences(grid)
     shared = (~np.isnan(apart)).sum(axis=0).tolist()
     # With many pairs Holm asks for smaller p than a few thousand flips can show; the bound goes on where they end.
     p = holm(np.minimum(sign_flip_p(resamples, apart), sign_flip_bound(resamples, apart)))
@@ -106,11 +106,11 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
     needed = math.floor(math.log2(2 * len(pairs) / ALPHA)) + 1
     return [
         Difference(
-            first=names[first],
-            second=names[second],
+            first=first,
+            second=second,
             dialogues=shared[place],
             mean=mean,
-            p=None if np.isnan(p[place]) else float(p[place]),
+            p=known(p[place]),
             detectable=detectable_difference(apart[:, place]) if shared[place] >= needed else None,
             needed=needed,
         )

@@ -50,6 +50,12 @@ def chunked_means(
     return _means(totals, drawn if drawn.size else np.empty((0, len(totals))))
 
 
+def paired_differences(values: Floats) -> Floats:
+    """Return the differences of all pairs of columns of (item, column): (item, pair), as `combinations` orders them."""
+    first, second = np.triu_indices(values.shape[1], 1)
+    return values[:, first] - values[:, second]
+
+
 def mean_statistic(mean: float, low: float, high: float) -> Statistic:
     """Return a mean over dialogues as a figure, from numbers that may be NaN."""
     return statistic(mean, low, high, "no dialogue has a value" if np.isnan(mean) else "one dialogue has no spread")
