@@ -19,7 +19,7 @@ from perm_cli.statistics.calibrating import cross_fitted, folds_of, isotonic
 from perm_cli.statistics.means import row_means
 
 LEAST_LABELS = 50
-LEAST_DIALOGUES = 20
+LEAST_DIALOGUES = 20  # so that each of the five folds holds out four or more
 
 
 def learn(

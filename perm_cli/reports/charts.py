@@ -29,9 +29,9 @@ from perm_cli.text import one_line
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
 _PATTERNS = ("", "/", ".", "x", "-", "\\", "|", "+")
-_MOST_POINTS = 2000
+_MOST_POINTS = 2000  # more hide each other, and make the page slow
 _MOST_TURNS = 30
-_MOST_PANELS = 8
+_MOST_PANELS = 8  # beyond, a panel is too flat to be read
 _LEAST_POINT = 3  # replies that a mean is drawn of
 _BINS = 10
 _ROUNDING = 1e-9

@@ -29,7 +29,7 @@ from perm_cli.statistics.resampling import (
     statistic,
 )
 
-GRID = 41
+GRID = 41  # a joint table of two raters has as many cells squared, for every resample
 _ROUNDING = 1e-12
 _SAME = 1e-9
 

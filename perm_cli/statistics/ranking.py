@@ -19,7 +19,7 @@ from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, d
 
 _ROUNDS = 100  # of which ten or so are needed, fifty where a system beats 20 others 10,000 to nought
 _CLOSE = 1e-10
-_EQUAL = 1e-9
+_EQUAL = 1e-9  # means of the same scores in another order differ by less
 _DIGITS = 9
 
 
