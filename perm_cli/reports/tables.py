@@ -6,14 +6,15 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from perm_cli.ratings.spending import Spending
-from perm_cli.reports.figures import counted, name_of, number, with_scale
-from perm_cli.reports.graded import verdict_lines
+from perm_cli.reports.contrasted import verdict_lines
+from perm_cli.reports.figures import counted, name_of, number, percent, span, sparkline, with_scale
 from perm_cli.reports.layout import Grid
-from perm_cli.rewards.summary import Curve, Measure, Summary, SystemSummary
+from perm_cli.rewards.reward import TOP
+from perm_cli.rewards.summary import Measure, Summary, SystemSummary, Trajectory
 from perm_cli.text import one_line
 
-SHOWN_CURVES = 20
-_BARS = " ▁▂▄▆█"
+SHOWN_TRAJECTORIES = 20
+_BARS = " ▁▂▄▆█"  # one a level, so that two levels never look the same
 _NAMES = {"bystander_term": " bystander term", "length_term": " length term", "empathy": " empathy"}
 
 
@@ -31,14 +32,14 @@ def summary_table(summary: Summary) -> Grid:
     return table
 
 
-def curve_table(curves: Sequence[Curve], left_out: int = 0) -> RenderableType:
+def trajectory_table(trajectories: Sequence[Trajectory], left_out: int = 0) -> RenderableType:
     """Return a line a dialogue: its reward, and how the seeker's reception went from turn to turn."""
     reception = "reception over the turns"
     table = Grid(columns=["dialogue", "system", "reward", reception], spare=[[reception]])
-    for curve in curves[:SHOWN_CURVES]:
-        reward = number(curve.reward, 3, signed=True)
-        table.add(one_line(curve.dialogue_id, 40), name_of(curve.system), reward, _sparkline(curve))
-    left = len(curves) + left_out - SHOWN_CURVES
+    for trajectory in trajectories[:SHOWN_TRAJECTORIES]:
+        reward = number(trajectory.reward, 3, signed=True)
+        table.add(one_line(trajectory.dialogue_id, 40), name_of(trajectory.system), reward, _sparkline(trajectory))
+    left = len(trajectories) + left_out - SHOWN_TRAJECTORIES
     return Group(table, Text(f"… and {left:,} more in rewards.jsonl")) if left > 0 else table
 
 
@@ -97,18 +98,15 @@ def _cells(measure: Measure) -> tuple[str, str, str, str]:
     decimals = (
         1 if measure.name == "bystander" else 2 if measure.name in {"resonation", "expression", "reception"} else 3
     )
-    sign = "+" if decimals == 3 else ""  # noqa: PLR2004 - parts of the reward
-    estimate = measure.estimate
-    mean = "-" if estimate.mean is None else f"{estimate.mean:{sign}.{decimals}f}"
-    interval = (
-        "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
-    )
-    return _NAMES.get(measure.name, with_scale(measure.name)), mean, interval, f"{measure.coverage:.0%}"
+    signed = decimals == 3  # noqa: PLR2004 - parts of the reward
+    mean = number(measure.mean.value, decimals, signed=signed)
+    interval = span(measure.mean, decimals, signed=signed)
+    return _NAMES.get(measure.name, with_scale(measure.name)), mean, interval, percent(measure.coverage)
 
 
-def _sparkline(curve: Curve) -> str:
-    bars = "".join("·" if score is None else _BARS[round(score)] for score in curve.reception)
-    ends = [score for score in curve.reception if score is not None]
+def _sparkline(trajectory: Trajectory) -> str:
+    bars = sparkline(trajectory.reception, 0.0, TOP, _BARS)
+    ends = [score for score in trajectory.reception if score is not None]
     if not ends:
         return bars
     return f"{bars} {ends[0]:g}" if len(ends) == 1 else f"{bars} {ends[0]:.3g} → {ends[-1]:.3g}"

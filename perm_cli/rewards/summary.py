@@ -4,7 +4,6 @@ The summary of a run: means by system with intervals and coverage, and every dia
 A dialogue's value is the mean over its rated turns, a system's the mean over its dialogues.
 """
 
-import csv
 import math
 from array import array
 from collections import Counter
@@ -21,12 +20,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from perm_cli.comparing.systems import Contrasts, Difference, differences
-from perm_cli.dialogues.files.cells import guarded
+from perm_cli.dialogues.files.cells import write_guarded
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import calibration_of
 from perm_cli.rewards.reward import Recipe, Reward
-from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.contrasts import Contrasts, Difference, differences
+from perm_cli.statistics.means import CHUNK_ROWS, chunked_means, mean_statistic
 from perm_cli.statistics.resampling import Resamples, Statistic
 from perm_cli.text import one_line
 
@@ -46,17 +45,18 @@ _Rater = tuple[str, str]  # settings and judge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """Hold one measure of a system; `coverage` is the share of its turns that have a value."""
+    """One measure of a system: its mean over the `dialogues` that have a value; `coverage` is the turns' share."""
 
     name: str
-    estimate: Estimate
+    mean: Statistic
+    dialogues: int
     coverage: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemSummary:
     """
-    Hold what one judge under one set of settings says of one system.
+    One system as one judge under one set of settings sees it.
 
     `reward_low` and `reward_high` are the mean reward if all that is missing were worst or best.
     """
@@ -73,8 +73,8 @@ class SystemSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """Hold one dialogue's mean reward and the seeker's reception turn by turn."""
+class Trajectory:
+    """One dialogue: its mean reward, and the seeker's reception turn by turn."""
 
     dialogue_id: str
     system: str
@@ -87,10 +87,10 @@ class Curve:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
-    Hold all that a run comes to; `expected` is the number of ratings it should have.
+    The rewards of a run, summed up by system; `expected` is the number of ratings it should have.
 
     `contrasts` has the paired differences of several systems' rewards, for each judge under each set of settings.
-    `curves` are those of the first thousand dialogues, `curves_left_out` the number of the others.
+    `trajectories` are those of the first thousand dialogues, `trajectories_left_out` the number of the others.
     """
 
     run: str
@@ -98,8 +98,8 @@ class Summary:
     expected: int
     spending: Spending
     systems: Sequence[SystemSummary]
-    curves: Sequence[Curve]
-    curves_left_out: int = 0
+    trajectories: Sequence[Trajectory]
+    trajectories_left_out: int = 0
     contrasts: Sequence[Contrasts] = ()
 
     @property
@@ -119,7 +119,7 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
 
     `spending` is looked at when all rewards have passed, `expected` the least number of ratings there should be.
     """
-    curves: list[Curve] = []
+    trajectories: list[Trajectory] = []
     systems = []
     values: dict[_Rater, dict[str, _Values]] = {}
     for (settings, judge, system), of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
@@ -127,7 +127,7 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
             for _, of_dialogue in groupby(of_system, attrgetter("dialogue_id")):
                 turns = sorted(of_dialogue, key=attrgetter("turn"))
                 tally.add(turns)
-                curves += [_curve(turns)] if len(curves) < LISTED_DIALOGUES else []
+                trajectories += [_trajectory(turns)] if len(trajectories) < LISTED_DIALOGUES else []
             systems.append(tally.summary())
             values.setdefault((settings, judge), {})[system] = tally.values
     contrasts = {rater: _contrasts(_named(rater, values), own) for rater, own in values.items()}
@@ -137,8 +137,8 @@ def summarise(rewards: Iterable[Reward], spending: Spending, expected: int, run:
         expected=max(expected, spending.rated),
         spending=spending,
         systems=_in_order(systems, contrasts),
-        curves=curves,
-        curves_left_out=sum(system.dialogues for system in systems) - len(curves),
+        trajectories=trajectories,
+        trajectories_left_out=sum(system.dialogues for system in systems) - len(trajectories),
         contrasts=[each for each in contrasts.values() if each.differences],
     )
 
@@ -191,6 +191,7 @@ class _Tally:
         self._dialogues = self._turns = 0
         self._ends = [0.0, 0.0]
         self._present = [0] * len(MEASURES)
+        self._with_value = [0] * len(MEASURES)
 
     def __enter__(self) -> Self:
         return self
@@ -207,6 +208,7 @@ class _Tally:
         for place, column in enumerate(zip(*map(_measures, turns), strict=True)):
             given = [value for value in column if value is not None]
             self._present[place] += len(given)
+            self._with_value[place] += bool(given)
             means.append(sum(given) / len(given) if given else math.nan)
         means.tofile(self._values)
         self.values.dialogues.frombytes(_hashed(turns[0].dialogue_id))
@@ -217,7 +219,7 @@ class _Tally:
     def summary(self) -> SystemSummary:
         """Return what it comes to."""
         self._values.seek(0)
-        estimates = bootstrap_means(self._chunks(), self._dialogues)
+        means = chunked_means(self._chunks(), self._dialogues)
         return SystemSummary(
             system=self._one.system,
             judge=self._one.judge,
@@ -225,8 +227,8 @@ class _Tally:
             dialogues=self._dialogues,
             turns=self._turns,
             measures=[
-                Measure(name=name, estimate=estimate, coverage=present / self._turns)
-                for name, estimate, present in zip(MEASURES, estimates, self._present, strict=True)
+                Measure(name=name, mean=mean, dialogues=dialogues, coverage=present / self._turns)
+                for name, mean, dialogues, present in zip(MEASURES, means, self._with_value, self._present, strict=True)
             ],
             reward_low=self._ends[0] / self._dialogues,
             reward_high=self._ends[1] / self._dialogues,
@@ -243,9 +245,9 @@ def _hashed(dialogue_id: str) -> bytes:
     return blake2b(dialogue_id.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
-def _curve(turns: Sequence[Reward]) -> Curve:
+def _trajectory(turns: Sequence[Reward]) -> Trajectory:
     given = [turn.reward for turn in turns if turn.reward is not None]
-    return Curve(
+    return Trajectory(
         dialogue_id=turns[0].dialogue_id,
         system=turns[0].system,
         judge=turns[0].judge,
@@ -260,7 +262,7 @@ def summary_json(summary: Summary) -> bytes:
     systems = []
     for system in summary.systems:
         record = {name: value for name, value in asdict(system).items() if name != "measures"}
-        record["measures"] = {m.name: asdict(m.estimate) | {"coverage": m.coverage} for m in system.measures}
+        record["measures"] = {each.name: _measure_record(each) for each in system.measures}
         systems.append(record)
     content = {
         "run": summary.run,
@@ -272,8 +274,8 @@ def summary_json(summary: Summary) -> bytes:
         "recipe": asdict(summary.recipe),
         "caveats": summary.caveats,
         "systems": systems,
-        "dialogues": [asdict(curve) for curve in summary.curves],
-        "dialogues_left_out": summary.curves_left_out,
+        "dialogues": [asdict(trajectory) for trajectory in summary.trajectories],
+        "dialogues_left_out": summary.trajectories_left_out,
         "comparisons": [
             asdict(each) | {"told_apart": each.told_apart, "best": each.best} for each in summary.contrasts
         ],
@@ -296,8 +298,8 @@ def read_summary(content: bytes) -> Summary:
             statuses=Counter(record["statuses"]), tokens=Counter(record["tokens"]), cost_usd=record["cost_usd"]
         ),
         systems=systems,
-        curves=[Curve(**curve) for curve in record["dialogues"]],
-        curves_left_out=record["dialogues_left_out"],
+        trajectories=[Trajectory(**trajectory) for trajectory in record["dialogues"]],
+        trajectories_left_out=record["dialogues_left_out"],
         contrasts=[_contrasts_of(each) for each in record.get("comparisons", ())],
     )
 
@@ -312,26 +314,34 @@ def _recipe(record: dict[str, Any]) -> Recipe:
     return Recipe(**record, calibration=calibration_of(calibration) if calibration else None)
 
 
-def _measure(name: str, record: dict[str, Any]) -> Measure:
-    coverage = record.pop("coverage")
-    return Measure(name=name, estimate=Estimate(**record), coverage=coverage)
+def _measure_record(measure: Measure) -> dict[str, Any]:
+    mean = measure.mean
+    ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
+    return ends | {"n": measure.dialogues, "coverage": measure.coverage}
+
+
+def _measure(name: str, record: Mapping[str, Any]) -> Measure:
+    mean = mean_statistic(*(math.nan if record[end] is None else record[end] for end in ("mean", "low", "high")))
+    return Measure(name=name, mean=mean, dialogues=record["n"], coverage=record["coverage"])
 
 
 _CSV_COLUMNS = (
-    ("system", "judge", "settings", "measure"),
-    ("mean", "ci_low", "ci_high", "dialogues", "coverage", "caveat"),
+    *("system", "judge", "settings", "measure"),
+    *("mean", "ci_low", "ci_high", "dialogues", "coverage", "caveat"),
 )
 
 
 def summary_csv(summary: Summary) -> bytes:
-    """Return a line per system and measure; a cell that a spreadsheet would run is quoted as text."""
+    """Return one row per system and measure."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(chain(*_CSV_COLUMNS))
-    for system in summary.systems:
-        names = [guarded(one_line(system.system)), guarded(one_line(system.judge)), system.settings]
-        for measure in system.measures:
-            estimate = measure.estimate
-            figures = [estimate.mean, estimate.low, estimate.high, estimate.n, measure.coverage]
-            writer.writerow([*names, measure.name, *figures, system.caveat or ""])
+    write_guarded(chain([_CSV_COLUMNS], _csv_rows(summary)), text, line_end="\n")
     return text.getvalue().encode()
+
+
+def _csv_rows(summary: Summary) -> Iterator[list[Any]]:
+    for system in summary.systems:
+        names = [one_line(system.system), one_line(system.judge), system.settings]
+        for measure in system.measures:
+            mean = measure.mean
+            figures = [mean.value, mean.low, mean.high, measure.dialogues, measure.coverage]
+            yield [*names, measure.name, *figures, system.caveat or ""]

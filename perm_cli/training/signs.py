@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perm_cli.comparing.table import known, mean_of
 from perm_cli.dialogues.features import NAMES, SAYS, Features, as_row
 from perm_cli.rewards.reward import BOUNDS
 from perm_cli.statistics.agreement import spearman
+from perm_cli.statistics.means import known, mean_of
 from perm_cli.statistics.resampling import Floats
 from perm_cli.words import DIMENSIONS, EMPATHY
 
