@@ -8,6 +8,8 @@ from collections.abc import Mapping
 _UNSAFE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+# What a file of text or XML cannot hold, or a pager obeys; lines and tabs stay.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def one_line(text: str, limit: int = 200) -> str:
@@ -19,6 +21,11 @@ def one_line(text: str, limit: int = 200) -> str:
 def harmless(text: str) -> str:
     """Return `text` with its lines and unsafe characters spelled out."""
     return "\n".join(_UNSAFE.sub(_spelled, line) for line in text.split("\n"))
+
+
+def without_controls(text: str) -> str:
+    """Return `text` with its lines, and with U+FFFD for every control character."""
+    return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def _spelled(match: re.Match[str]) -> str:

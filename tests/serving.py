@@ -13,8 +13,9 @@ import httpx
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from perm_cli.serving.app import Limits, make_app
+from perm_cli.serving.app import make_app
 from perm_cli.serving.connections import server_of
+from perm_cli.serving.limits import Limits
 from perm_cli.training.settings import reward_settings
 from tests.loopback import Answer, verdict
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perm_cli.comparing.biases import feature_table
-from perm_cli.comparing.table import Item
+from perm_cli.comparing.table import Rated
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.features import NAMES, as_row, features_by_turn, features_of
 from perm_cli.judges.judge import Request
@@ -168,7 +168,7 @@ def test_a_dialogue_has_the_mean_of_its_turns() -> None:
     )
     by_turn = {turn: as_row(each) for turn, each in features_by_turn(dialogue).items()}
 
-    table = feature_table([Item("d"), Item("d", turn=4), Item("e")], [dialogue])
+    table = feature_table([Rated("d"), Rated("d", turn=4), Rated("e")], [dialogue])
 
     assert by_turn[4][3] == pytest.approx(2 / 3)  # of dog, died, old: he and was are too common to count
     assert table[0] == pytest.approx(np.mean([by_turn[2], by_turn[4]], axis=0))

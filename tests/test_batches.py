@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,6 @@ from perm_cli.judges.retrying import retrying
 from perm_cli.prompts.book import PromptBook
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.ratings.run_folder import RunFolder
-from perm_cli.statistics.means import bootstrap_means
 from tests.batch_loopback import BatchLoopback, Fault, Outcome, batch_loopback
 from tests.commands import AT_ONCE
 from tests.loopback import Answer, refusal, verdict
@@ -169,7 +168,6 @@ def swift(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("perm_cli.scoring.live.PromptBook", _book)
     monkeypatch.setattr("perm_cli.scoring.live.load_rubrics", _rubrics)
     monkeypatch.setattr("perm_cli.scoring.batches.load_rubrics", _rubrics)
-    monkeypatch.setattr("perm_cli.rewards.summary.bootstrap_means", partial(bootstrap_means, resamples=2))
     monkeypatch.setattr(cli, "app", _command())
     monkeypatch.setenv("JUDGE_KEY", KEY)
     written(tmp_path / "d.jsonl", [row(place) for place in range(DIALOGUES)])

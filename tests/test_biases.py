@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from perm_cli.comparing.biases import family_of, feature_table, leans, structures
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.features import NAMES, as_row, features_of
 from perm_cli.statistics.resampling import Resamples
@@ -25,7 +25,7 @@ def made(halo: float, seed: int = 1, items: int = 200, judges: str = "xyz") -> S
     for judge in judges:
         seen = truth + generator.normal(0, 0.5, truth.shape)
         for place, row in enumerate(seen):
-            item = Item(f"d{place}", "s", 2)
+            item = Rated(f"d{place}", "s", 2)
             given += [Given(item, name, judge, float(score)) for name, score in zip(DIMENSIONS, row, strict=True)]
     return table_of(given)
 
@@ -60,7 +60,7 @@ def test_one_impression_shows() -> None:
 def alike(scores: list[float]) -> Scores:
     """Return what two judges give that say the same on every dimension."""
     given = ((place, name, judge) for place in range(len(scores)) for name in DIMENSIONS for judge in "xy")
-    return table_of(Given(Item(f"d{place}"), name, judge, scores[place]) for place, name, judge in given)
+    return table_of(Given(Rated(f"d{place}"), name, judge, scores[place]) for place, name, judge in given)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def spoken(name: str, *replies: str) -> Dialogue:
 
 def test_features_stand_beside_their_items() -> None:
     """By turn, as a mean for a whole dialogue, and missing for a text nobody has; the last version of an edit."""
-    items = [Item("a", "s", 4), Item("a", "s", 0), Item("b", "s", 2), Item("c", "s", 2)]
+    items = [Rated("a", "s", 4), Rated("a", "s", 0), Rated("b", "s", 2), Rated("c", "s", 2)]
     dialogues = [spoken("a", "One?", "Two."), spoken("b", "Old."), spoken("b", "New, and longer.")]
 
     table = feature_table(items, dialogues)
@@ -112,7 +112,7 @@ def test_what_scores_go_with_is_scipys_rho() -> None:
     generator = np.random.default_rng(3)
     features = np.column_stack((generator.normal(0, 1, (80, 3)), np.zeros(80)))
     noise = generator.normal(0, 0.3, 80)
-    given = [Given(Item(f"d{n}"), "reward", "j", features[n, 0] + noise[n]) for n in range(80)]
+    given = [Given(Rated(f"d{n}"), "reward", "j", features[n, 0] + noise[n]) for n in range(80)]
     scores = table_of(given)
 
     found = leans(scores, "reward", features, Resamples(scores.clusters))[0]
@@ -143,7 +143,7 @@ def favours(by: float) -> Scores:
     given = []
     for place in range(40):
         for system in ("claude-x", "gpt-x"):
-            item = Item(f"d{place}", system, 2)
+            item = Rated(f"d{place}", system, 2)
             level = place % 4 + (system == "gpt-x") * 0.5
             given += [Given(item, "reward", "claude-j", level + (system == "claude-x") * by + 1.0)]
             given += [Given(item, "reward", "house", level)]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perm_cli.comparing.table import Given, Item, table_of
+from perm_cli.comparing.learning import calibrated
+from perm_cli.comparing.table import Given, Rated, table_of
 from perm_cli.errors import SettingsError
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import (
     Calibration,
     Curve,
-    calibrated,
     calibration_of,
     read_calibration,
     write_calibration,
@@ -153,7 +153,7 @@ def test_a_curve_of_no_number_is_one_line(tmp_path: Path, number: str) -> None:
 def test_a_table_is_mapped_where_there_is_a_curve_and_people_never() -> None:
     """People are who the levels are of."""
     names = ("j", "other", "human1")
-    scores = table_of((Given(Item("d"), "reception", name, 3.0) for name in names), ["human1"])
+    scores = table_of((Given(Rated("d"), "reception", name, 3.0) for name in names), ["human1"])
 
     mapped, used = calibrated(scores, holding(curve(settings=""), curve(judge="human1", settings="")))
 

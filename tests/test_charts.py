@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from perm_cli.comparing.systems import leaderboard
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.reports.charts import (
     COLOURS,
     Chart,
@@ -24,7 +24,7 @@ from perm_cli.reports.charts import (
 
 def scores(*given: tuple[str, str, int, str, str, float]) -> Scores:
     """Return a table from dialogue, system, turn, dimension, rater and score."""
-    return table_of(Given(Item(*each[:3]), *each[3:]) for each in given)
+    return table_of(Given(Rated(*each[:3]), *each[3:]) for each in given)
 
 
 def judged(values: Iterable[float], rater: str = "j", dimension: str = "reception", system: str = "s") -> Scores:
@@ -202,7 +202,7 @@ def test_names_cannot_be_markup_and_stay_apart() -> None:
     """Plotly reads some HTML in names, and would take two of one name for one."""
     names = ["<b>x</b>", "&lt;b&gt;", "n" * 50 + "1", "n" * 50 + "2"]
     table = scores(*(("d", "s", 2, "reward", name, 1.0 + place) for place, name in enumerate(names)))
-    table = replace(table, tables={"reward": np.array([[1.0, 2, 3, 4], [2, 3, 4, 5]])}, items=[Item("d"), Item("e")])
+    table = replace(table, tables={"reward": np.array([[1.0, 2, 3, 4], [2, 3, 4, 5]])}, items=[Rated("d"), Rated("e")])
 
     chart = agreement_chart(table, "reward")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from perm_cli.dialogues.tokens import token_counter
 from perm_cli.judges.retrying import retrying
 from perm_cli.reports.compared import CLOSING
-from perm_cli.rewards.lengths import token_counter
 from tests.commands import AT_ONCE, Perm, a_run, by_habit, judges, runner, tickets
 from tests.loopback import Answer, Loopback, loopback
 from tests.makers import row, written

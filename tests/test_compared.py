@@ -13,7 +13,7 @@ from perm_cli.comparing.from_runs import Health
 from perm_cli.comparing.labels import read_ratings
 from perm_cli.comparing.panel import convene
 from perm_cli.comparing.side_by_side import compare
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.reports.compared import (
     CLOSING,
     agreement_table,
@@ -33,7 +33,7 @@ Row = tuple[str, str, str, str, float]  # dialogue, system, dimension, rater, sc
 
 def of(rows: Iterable[Row], people: Iterable[str] = ()) -> Scores:
     """Return a table."""
-    return table_of((Given(Item(d, s, 2), name, rater, score) for d, s, name, rater, score in rows), people)
+    return table_of((Given(Rated(d, s, 2), name, rater, score) for d, s, name, rater, score in rows), people)
 
 
 def said(rows: Iterable[Row], people: Iterable[str] = ()) -> str:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.side_by_side import DISPUTES, Comparison, compare, tie_share
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.statistics.agreement import ordinal_alpha
 from perm_cli.statistics.resampling import Floats
 from tests.makers import DIMENSIONS
@@ -23,7 +23,7 @@ Row = tuple[str, str, str, str, float]  # dialogue, system, dimension, rater, sc
 
 def of(rows: Iterable[Row], people: Iterable[str] = ()) -> Scores:
     """Return a table."""
-    return table_of((Given(Item(d, s, 2), name, rater, score) for d, s, name, rater, score in rows), people)
+    return table_of((Given(Rated(d, s, 2), name, rater, score) for d, s, name, rater, score in rows), people)
 
 
 def made(seed: int = 1, dialogues: int = 40, missing: float = 0.1) -> Scores:

@@ -9,7 +9,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from perm_cli.serving.app import Limits
+from perm_cli.serving.limits import Limits
 from tests.serving import serving
 
 HEAD = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -4,14 +4,14 @@ import pytest
 
 from perm_cli.comparing.against_people import Mapped
 from perm_cli.comparing.expectations import mapping, read_map
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.errors import SettingsError
 
 
 def rated(judged: str, human: str) -> Scores:
     """Return a table of a judge's dimensions and a person's labels, separated by blanks."""
-    given = [Given(Item("d"), name, "judge", 3.0) for name in judged.split()]
-    given += [Given(Item("d"), name, "ann", 3.0) for name in human.split()]
+    given = [Given(Rated("d"), name, "judge", 3.0) for name in judged.split()]
+    given += [Given(Rated("d"), name, "ann", 3.0) for name in human.split()]
     return table_of(given, ["ann"])
 
 

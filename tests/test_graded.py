@@ -9,15 +9,16 @@ from rich.console import Console, RenderableType
 
 from perm_cli.comparing.checks import Check
 from perm_cli.comparing.systems import Leaderboard, leaderboard
-from perm_cli.comparing.table import Given, Item, table_of
-from perm_cli.reports.graded import difference_table, junit, shown_differences, standings_table, verdict_lines
+from perm_cli.comparing.table import Given, Rated, table_of
+from perm_cli.reports.contrasted import difference_table, shown_differences, verdict_lines
+from perm_cli.reports.graded import junit, standings_table
 
 HOSTILE = "\x1b[2J[red]<&>\"'\x00\u202e]]>\n=1+1\ud800"
 
 
 def board(given: Iterable[tuple[str, str, float]]) -> Leaderboard:
     """Return a board of dialogue, system and reward."""
-    table = table_of(Given(Item(dialogue, system, 2), "reward", "j", score) for dialogue, system, score in given)
+    table = table_of(Given(Rated(dialogue, system, 2), "reward", "j", score) for dialogue, system, score in given)
     return leaderboard(table, "j", ["reward"])
 
 

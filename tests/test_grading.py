@@ -8,13 +8,13 @@ import pytest
 
 from perm_cli.comparing.checks import check_against, check_bar, failed
 from perm_cli.comparing.systems import leaderboard
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.errors import SettingsError
 
 
 def made(system: str, values: Sequence[float], rater: str = "j", prefix: str = "d") -> Scores:
     """Return one value a dialogue."""
-    given = (Given(Item(f"{prefix}{n}", system, 2), "reward", rater, value) for n, value in enumerate(values))
+    given = (Given(Rated(f"{prefix}{n}", system, 2), "reward", rater, value) for n, value in enumerate(values))
     return table_of(given)
 
 
@@ -87,7 +87,7 @@ def test_systems_are_matched_by_name_where_there_are_several() -> None:
     """One that is there now or before only is not compared."""
 
     def of(systems: str) -> Scores:
-        return table_of(Given(Item(f"d{n}", s), "reward", "j", n + ord(s)) for n in range(4) for s in systems)
+        return table_of(Given(Rated(f"d{n}", s), "reward", "j", n + ord(s)) for n in range(4) for s in systems)
 
     assert [check.system for check in check_against(of("abc"), of("bcd"), "j", "reward")] == ["b", "c"]
     with pytest.raises(SettingsError, match="the systems 'x', 'y' found, expected one that is graded now"):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from perm_cli.comparing.labels import is_ratings_file, labels_of, read_ratings
-from perm_cli.comparing.table import Item
+from perm_cli.comparing.table import Rated
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import SettingsError
 
@@ -27,7 +27,7 @@ def test_a_wide_file_has_a_column_a_rater() -> None:
     """An item a line; an empty cell is a score that was not given."""
     scores = read_ratings(made("dialogue_id,system,turn,dimension,human1,gpt\nd,s,2,warmth,3,4\nd,t,2,warmth,,5\n"))
 
-    assert scores.items == [Item("d", "s", 2), Item("d", "t", 2)]
+    assert scores.items == [Rated("d", "s", 2), Rated("d", "t", 2)]
     assert (scores.judges, scores.humans) == (["gpt"], ["human1"])
     np.testing.assert_array_equal(scores.of("warmth", ["human1", "gpt"]), [[3, 4], [np.nan, 5]])
 
@@ -146,7 +146,7 @@ def test_ratings_are_read_as_spreadsheets_write_them(content: str | bytes) -> No
     """As dialogues are."""
     scores = read_ratings(made(content))
 
-    assert (scores.items, scores.raters) == ([Item("d")], ["human1", "gpt"])
+    assert (scores.items, scores.raters) == ([Rated("d")], ["human1", "gpt"])
 
 
 def test_a_file_that_is_not_there_is_a_line() -> None:

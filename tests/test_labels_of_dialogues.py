@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from perm_cli.comparing.labels import labels_of, with_labels
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import SettingsError
 
@@ -17,14 +17,14 @@ def labelled(labels: Mapping[str, Any], name: str = "d", system: str = "s") -> D
     return Dialogue(id=name, system=system, turns=(Turn(role="supporter", text="Yes."),), labels=labels)
 
 
-def judged(*items: Item) -> Scores:
+def judged(*items: Rated) -> Scores:
     """Return what a judge gave to some items: 1, 2, 3 and so on."""
     return table_of(Given(item, "reception", "judge", float(place)) for place, item in enumerate(items, 1))
 
 
-def label(score: float, rater: str = "ann", item: Item | None = None) -> tuple[Given, bool]:
+def label(score: float, rater: str = "ann", item: Rated | None = None) -> tuple[Given, bool]:
     """Return a person's label."""
-    return Given(item or Item("d", "s"), "empathy", rater, score), True
+    return Given(item or Rated("d", "s"), "empathy", rater, score), True
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_labels_say_who_and_what(labels: Mapping[str, Any], found: list[tuple[st
 
 def test_labels_by_turn_are_held_against_turns() -> None:
     """One labelled turn is enough to look at turns."""
-    scores = with_labels(judged(Item("d", "s", 2), Item("d", "s", 4)), [label(5, item=Item("d", "s", 4))])
+    scores = with_labels(judged(Rated("d", "s", 2), Rated("d", "s", 4)), [label(5, item=Rated("d", "s", 4))])
 
     assert scores.humans == ["ann"]
     assert scores.of("reception", ["judge"])[:, 0].tolist() == [1, 2]
@@ -60,20 +60,20 @@ def test_labels_by_turn_are_held_against_turns() -> None:
 
 def test_labels_of_dialogues_are_held_against_means_over_turns() -> None:
     """The judge's 1 and 2 are 1.5 for the whole."""
-    scores = with_labels(judged(Item("d", "s", 2), Item("d", "s", 4)), [label(5)])
+    scores = with_labels(judged(Rated("d", "s", 2), Rated("d", "s", 4)), [label(5)])
 
-    assert scores.items == [Item("d", "s")]
+    assert scores.items == [Rated("d", "s")]
     assert scores.of("reception", ["judge"]).tolist() == [[1.5]]
     assert scores.of("empathy", ["ann"]).tolist() == [[5.0]]
 
 
 def test_labels_of_turns_and_of_dialogues_stand_side_by_side() -> None:
     """A survey at the end and notes on single turns, as ESConv has them, are each held against their own level."""
-    note = (Given(Item("d", "s", 4), "feedback", "ann", 2.0), True)
+    note = (Given(Rated("d", "s", 4), "feedback", "ann", 2.0), True)
 
-    scores = with_labels(judged(Item("d", "s", 2), Item("d", "s", 4)), [label(5), note])
+    scores = with_labels(judged(Rated("d", "s", 2), Rated("d", "s", 4)), [label(5), note])
 
-    assert scores.items == [Item("d", "s", 2), Item("d", "s", 4), Item("d", "s")]
+    assert scores.items == [Rated("d", "s", 2), Rated("d", "s", 4), Rated("d", "s")]
     assert scores.of("reception", ["judge"])[:, 0].tolist() == [1, 2, 1.5]
     assert scores.of("feedback", ["ann"])[:, 0].tolist() == pytest.approx([np.nan, 2, np.nan], nan_ok=True)
     assert scores.of("empathy", ["ann"])[:, 0].tolist() == pytest.approx([np.nan, np.nan, 5], nan_ok=True)
@@ -81,19 +81,19 @@ def test_labels_of_turns_and_of_dialogues_stand_side_by_side() -> None:
 
 def test_what_is_simulated_by_turn_does_not_set_people_aside() -> None:
     """Only people decide what is looked at."""
-    simulated = (Given(Item("d", "s", 2), "mood", "simulated", 3.0), False)
+    simulated = (Given(Rated("d", "s", 2), "mood", "simulated", 3.0), False)
 
-    scores = with_labels(judged(Item("d", "s", 2)), [label(5), simulated])
+    scores = with_labels(judged(Rated("d", "s", 2)), [label(5), simulated])
 
-    assert (scores.items, scores.humans, scores.judges) == ([Item("d", "s")], ["ann"], ["judge"])
+    assert (scores.items, scores.humans, scores.judges) == ([Rated("d", "s")], ["ann"], ["judge"])
     assert "mood" not in scores.tables
 
 
 def test_a_label_without_system_is_about_the_only_one() -> None:
     """Of two systems it could be about either."""
-    scores = judged(Item("d", "s"), Item("e", "s"), Item("e", "t"))
+    scores = judged(Rated("d", "s"), Rated("e", "s"), Rated("e", "t"))
 
-    found = with_labels(scores, [label(5, item=Item("d")), label(4, item=Item("e"))])
+    found = with_labels(scores, [label(5, item=Rated("d")), label(4, item=Rated("e"))])
 
     assert found.of("empathy", ["ann"])[:, 0].tolist() == pytest.approx([5, np.nan, np.nan], nan_ok=True)
 
@@ -106,19 +106,19 @@ def test_a_crowd_is_left_out_where_there_are_others_unless_asked_for(
     people: tuple[str, ...], humans: list[str]
 ) -> None:
     """And whoever is left out is no judge either."""
-    scores = with_labels(judged(Item("d", "s")), [label(5), label(4, "bob"), label(3, "crowd")], people)
+    scores = with_labels(judged(Rated("d", "s")), [label(5), label(4, "bob"), label(3, "crowd")], people)
 
     assert (scores.humans, scores.judges) == (humans, ["judge"])
 
 
 def test_a_crowd_alone_is_looked_at() -> None:
     """There is nobody better."""
-    assert with_labels(judged(Item("d", "s")), [label(3, "crowd")]).humans == ["crowd"]
+    assert with_labels(judged(Rated("d", "s")), [label(3, "crowd")]).humans == ["crowd"]
 
 
 def test_a_person_called_like_a_judge_is_told_apart() -> None:
     """Two columns, not one."""
-    scores = with_labels(judged(Item("d", "s")), [label(3, "judge")])
+    scores = with_labels(judged(Rated("d", "s")), [label(3, "judge")])
 
     assert (scores.judges, scores.humans) == (["judge"], ["judge (label)"])
 
@@ -130,7 +130,7 @@ def test_a_person_called_like_a_judge_is_told_apart() -> None:
         pytest.param([(label(3)[0], False)], (), "no labels found", id="of judges only"),
         pytest.param([label(float("nan"))], (), "no labels found", id="no number"),
         pytest.param(
-            [label(3, item=Item("x", "s", 2))] * 2,
+            [label(3, item=Rated("x", "s", 2))] * 2,
             (),
             "2 labels of other dialogues found, the first 'x' of 's' turn 2; expected some of the dialogues that were "
             "rated, the first 'd' of 's'",
@@ -145,6 +145,6 @@ def test_what_cannot_be_held_against_anything_is_said(
 ) -> None:
     """In a plain sentence."""
     with pytest.raises(SettingsError) as caught:
-        with_labels(judged(Item("d", "s")), labels, people)
+        with_labels(judged(Rated("d", "s")), labels, people)
 
     assert said in str(caught.value)

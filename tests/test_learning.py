@@ -6,7 +6,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from perm_cli.comparing.against_people import Mapped
 from perm_cli.comparing.learning import learn
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.errors import SettingsError
 from tests.test_validation import SAME, columns_of, made, out_of_fold
 
@@ -110,7 +110,7 @@ def test_on_another_scale_there_is_no_error_before() -> None:
 
 def test_one_judge_may_be_learned_and_another_not() -> None:
     """What is refused is said beside what is kept."""
-    few = [Given(Item(f"d{n}", "a"), "empathy", "new", 3.0) for n in range(5)]
+    few = [Given(Rated(f"d{n}", "a"), "empathy", "new", 3.0) for n in range(5)]
     scores = table_of([*made().given(), *few], made().humans)
 
     calibration, refused = learn(scores, SAME, JUDGE, "now", [])

@@ -11,8 +11,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from perm_cli.dialogues.dialogue import Turn
+from perm_cli.dialogues.tokens import SHIPPED, completion_text, token_counter
 from perm_cli.errors import SettingsError
-from perm_cli.rewards.lengths import SHIPPED, completion_text, token_counter
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.means import CHUNK_ROWS, chunked_means, column_means
+from perm_cli.statistics.resampling import Resamples, Statistic
 
 NAN = math.nan
 
@@ -40,27 +41,27 @@ def plain_quantile(ordered: list[float], share: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def means_of(values: NDArray[np.float64], *options: int) -> list[Estimate]:
-    """Estimate from a matrix that comes whole."""
-    return bootstrap_means([values], len(values), *options)
+def means_of(values: NDArray[np.float64], *options: int) -> list[Statistic]:
+    """Return the means of a matrix that comes whole."""
+    return chunked_means([values], len(values), *options)
 
 
 def test_a_mean_leaves_out_what_is_missing() -> None:
     """A dialogue without a value is not a dialogue with a nought."""
     first, second = means_of(columns([1.0, NAN, 4.0], [NAN, 2.0, NAN]))
 
-    assert (first.mean, first.n) == (2.5, 2)  # (1 + 4) / 2
-    assert (second.mean, second.n) == (2.0, 1)
+    assert first.value == 2.5  # (1 + 4) / 2
+    assert second.value == 2.0
 
 
 def test_one_dialogue_has_a_mean_and_no_interval() -> None:
     """An interval of no width would look like certainty."""
-    assert means_of(columns([0.7])) == [Estimate(0.7, None, None, 1)]
+    assert means_of(columns([0.7])) == [Statistic(value=0.7, why="one dialogue has no spread")]
 
 
 def test_one_value_among_missing_ones_has_no_interval() -> None:
     """What counts is how many dialogues have a value, not how many there are."""
-    assert means_of(columns([NAN, 0.7, NAN])) == [Estimate(0.7, None, None, 1)]
+    assert means_of(columns([NAN, 0.7, NAN])) == [Statistic(value=0.7, why="one dialogue has no spread")]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +70,12 @@ def test_one_value_among_missing_ones_has_no_interval() -> None:
 )
 def test_without_a_value_there_is_no_mean(values: NDArray[np.float64]) -> None:
     """A judge that failed every call must not end in a division by nought or a warning."""
-    assert means_of(values) == [Estimate(None, None, None, 0)]
+    assert means_of(values) == [Statistic(value=None, why="no dialogue has a value")]
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
     """Every resample is the same."""
-    assert means_of(columns([0.5] * 4)) == [Estimate(0.5, 0.5, 0.5, 4)]
+    assert means_of(columns([0.5] * 4)) == [Statistic(value=0.5, low=0.5, high=0.5)]
 
 
 def test_the_same_values_give_the_same_interval() -> None:
@@ -101,9 +102,9 @@ def test_another_seed_gives_another_interval() -> None:
 )
 def test_an_interval_is_what_a_plain_bootstrap_gives(values: list[float]) -> None:
     """Two programs that share only the generator do not share their mistakes."""
-    (estimate,) = means_of(columns(values), 200, 7)
+    (found,) = means_of(columns(values), 200, 7)
 
-    assert (estimate.low, estimate.high) == pytest.approx(plain_interval(values, 200, 7), abs=1e-12)
+    assert (found.low, found.high) == pytest.approx(plain_interval(values, 200, 7), abs=1e-12)
 
 
 def test_columns_are_resampled_together() -> None:
@@ -119,10 +120,10 @@ def test_an_interval_over_many_normal_values_is_the_textbook_s() -> None:
     values = np.random.default_rng(3).normal(0.4, 0.2, 2000)
     half = 1.96 * values.std(ddof=1) / math.sqrt(2000)  # about 0.0088
 
-    (estimate,) = means_of(values.reshape(-1, 1))
+    (found,) = means_of(values.reshape(-1, 1))
 
-    assert estimate.low == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert estimate.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
 @settings(deadline=None)
@@ -131,21 +132,21 @@ def test_an_interval_lies_within_the_values_it_comes_from(values: list[float]) -
     """No resample can have a mean outside its data."""
     present = [value for value in values if not math.isnan(value)]
 
-    (estimate,) = means_of(columns(values), 40)
+    (found,) = means_of(columns(values), 40)
 
-    assert estimate.n == len(present)
-    assert estimate.mean is None or estimate.mean == pytest.approx(fmean(present), abs=1e-12)
-    if estimate.low is not None and estimate.high is not None:
-        assert min(present) - 1e-12 <= estimate.low <= estimate.high <= max(present) + 1e-12
+    assert (found.value is None) == (not present)
+    assert found.value is None or found.value == pytest.approx(fmean(present), abs=1e-12)
+    if found.low is not None and found.high is not None:
+        assert min(present) - 1e-12 <= found.low <= found.high <= max(present) + 1e-12
 
 
 def test_an_interval_holds_its_mean() -> None:
     """Over values without an outlier the mean stands inside."""
-    (estimate,) = means_of(columns([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+    (found,) = means_of(columns([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
 
-    assert estimate.low is not None
-    assert estimate.high is not None
-    assert estimate.low < 0.35 < estimate.high
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.35 < found.high
 
 
 def test_a_matrix_in_chunks_has_the_interval_of_the_whole() -> None:
@@ -154,11 +155,10 @@ def test_a_matrix_in_chunks_has_the_interval_of_the_whole() -> None:
     values = np.where(generator.random((3000, 2)) < 0.1, NAN, generator.normal(0.4, 0.2, (3000, 2)))
 
     whole = means_of(values)
-    pieces = bootstrap_means([values[:1000], values[1000:1001], values[1001:]], 3000)
+    pieces = chunked_means([values[:1000], values[1000:1001], values[1001:]], 3000)
 
     for one, other in zip(whole, pieces, strict=True):
-        assert one.mean == pytest.approx(other.mean, abs=1e-12)
-        assert one.n == other.n
+        assert one.value == pytest.approx(other.value, abs=1e-12)
         assert one.low == pytest.approx(other.low, abs=0.001)  # the standard error is about 0.0038
         assert one.high == pytest.approx(other.high, abs=0.001)
 
@@ -166,3 +166,21 @@ def test_a_matrix_in_chunks_has_the_interval_of_the_whole() -> None:
 def test_chunks_are_bounded() -> None:
     """What is in memory at a time does not grow with the run."""
     assert CHUNK_ROWS * 16 * 8 <= 16 * 2**20
+
+
+def test_a_matrix_in_one_chunk_is_resampled_as_one_in_memory() -> None:
+    """The summary of a run and the comparison of its systems must not give two intervals for one mean."""
+    values = np.random.default_rng(5).normal(0.4, 0.2, (300, 2))
+
+    for one, other in zip(means_of(values), column_means(values, Resamples(np.arange(300))), strict=True):
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_weights_in_blocks_are_the_same_weights(chunks: int) -> None:
+    """What is in memory at a time must not change a number."""
+    values = np.random.default_rng(5).normal(0.4, 0.2, (300, 2))
+    parts = np.split(values, chunks)
+
+    for one, other in zip(chunked_means(parts, 300), chunked_means(parts, 300, cells=1000), strict=True):
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), abs=1e-12)

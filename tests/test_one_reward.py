@@ -12,7 +12,8 @@ import pytest
 
 from perm_cli.integrations import openrlhf, slime, trl, verl
 from perm_cli.reward import Item, Perm, reward_settings
-from perm_cli.serving.app import Limits, make_app
+from perm_cli.serving.app import make_app
+from perm_cli.serving.limits import Limits
 from tests.commands import runner
 from tests.loopback import Loopback, loopback
 from tests.makers import written

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import pytest
 
+from perm_cli.dialogues.tokens import token_counter
 from perm_cli.judges.route_baseline import CAVEAT
-from perm_cli.rewards.lengths import token_counter
 from perm_cli.words import PairFormat
 from tests.commands import Perm, a_run, by_habit, judges, kept, runner, tickets
 from tests.loopback import loopback

@@ -9,7 +9,7 @@ from scipy import stats
 
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.panel import convene
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.agreement import intraclass
 from perm_cli.statistics.resampling import Floats, Resamples
@@ -25,7 +25,7 @@ def made(seed: int = 1, items: int = 50, missing: float = 0.1) -> Scores:
     generator = np.random.default_rng(seed)
     given = []
     for place in range(items):
-        item = Item(f"d{place}", "s", 2)
+        item = Rated(f"d{place}", "s", 2)
         truth = generator.normal(3, 1, 4)
         for judge in JUDGES:
             noise = generator.normal(0, 3.0 if judge == "three" else 0.4, 4)
@@ -104,7 +104,7 @@ def test_weights_follow_how_a_judge_goes_with_the_others() -> None:
 
 def test_judges_that_say_nothing_count_alike() -> None:
     """There is nothing to weigh them by, and their weights still sum to 1."""
-    given = [Given(Item(f"d{n}"), "warmth", judge, 3.0) for n in range(5) for judge in JUDGES]
+    given = [Given(Rated(f"d{n}"), "warmth", judge, 3.0) for n in range(5) for judge in JUDGES]
 
     weights, fused, _ = convened(table_of(given), "weighted")
 
@@ -128,7 +128,9 @@ def test_reliability_is_that_of_the_mean_and_falls_without_a_good_judge() -> Non
 @pytest.mark.parametrize("how", ["mean", "median", "weighted"])
 def test_two_judges_are_a_panel(how: PanelName) -> None:
     """Neither can be left out, and mean and median are the same."""
-    given = [Given(Item(f"d{n}"), "warmth", judge, n % 3 + extra) for n in range(6) for extra, judge in enumerate("ab")]
+    given = [
+        Given(Rated(f"d{n}"), "warmth", judge, n % 3 + extra) for n in range(6) for extra, judge in enumerate("ab")
+    ]
     scores = table_of(given)
 
     panel, table = convene(scores, how, Recipe(), Resamples(scores.clusters))
@@ -140,7 +142,7 @@ def test_two_judges_are_a_panel(how: PanelName) -> None:
 
 def test_rewards_from_elsewhere_are_fused_as_they_are() -> None:
     """A file may hold rewards, and not what they are made of."""
-    given = [Given(Item(f"d{n}"), REWARD, judge, n / 10 + extra) for n in range(6) for extra, judge in enumerate("ab")]
+    given = [Given(Rated(f"d{n}"), REWARD, judge, n / 10 + extra) for n in range(6) for extra, judge in enumerate("ab")]
 
     _, fused, _ = convened(table_of(given), "mean")
 
@@ -149,7 +151,7 @@ def test_rewards_from_elsewhere_are_fused_as_they_are() -> None:
 
 def test_people_are_in_no_panel() -> None:
     """They stand beside it."""
-    given = [Given(Item(f"d{n}"), "warmth", rater, float(n)) for n in range(4) for rater in ("ann", "a", "b")]
+    given = [Given(Rated(f"d{n}"), "warmth", rater, float(n)) for n in range(4) for rater in ("ann", "a", "b")]
 
     panel, table = convene(table_of(given, ["ann"]), "mean", Recipe(), Resamples(np.arange(4)))
 

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.training.preferences import Count, Pair, Prompt, best_of, best_row, pair_rows, pairs_of, prompts_of
 from perm_cli.words import PairFormat, PairStrategy, PolicyStyle
 
 MISSING = math.nan
-Rated = tuple[Dialogue, Sequence[float | Sequence[float]]]  # for each supporter turn a reward, or one from each judge
+Rewarded = tuple[
+    Dialogue, Sequence[float | Sequence[float]]
+]  # for each supporter turn a reward, or one from each judge
 
 
-def rated(*rewards: float | Sequence[float], system: str = "a", said: str | None = None, **changes: Any) -> Rated:
+def rated(*rewards: float | Sequence[float], system: str = "a", said: str | None = None, **changes: Any) -> Rewarded:
     """Return a dialogue with a supporter turn for each reward, which says its system's name."""
     turns = []
     for place in range(len(rewards)):
@@ -26,25 +28,25 @@ def rated(*rewards: float | Sequence[float], system: str = "a", said: str | None
     return Dialogue(**({"id": "d", "system": system, "turns": tuple(turns)} | changes)), rewards
 
 
-def prompts(*given: Rated) -> list[Prompt]:
+def prompts(*given: Rewarded) -> list[Prompt]:
     """Return the prompts of dialogues and their rewards; a dialogue that comes twice was edited."""
     return prompts_of(scores(given), (dialogue for dialogue, _ in given))
 
 
-def scores(given: Sequence[Rated]) -> Scores:
+def scores(given: Sequence[Rewarded]) -> Scores:
     """Return rewards as run folders give them."""
     found = []
     for dialogue, rewards in given:
         places = [place for place, turn in enumerate(dialogue.turns, 1) if turn.role == "supporter"]
         for place, reward in zip(places, rewards, strict=True):
-            item = Item(dialogue.id, dialogue.system, place)
+            item = Rated(dialogue.id, dialogue.system, place)
             for judge, value in enumerate([reward] if isinstance(reward, int | float) else reward):
                 found.append(Given(item, "reward", f"j{judge}", value))
     return table_of(found)
 
 
 def pairs(
-    *given: Rated, strategy: PairStrategy = "best-worst", min_gap: float = 0.0, style: PolicyStyle = "analysis"
+    *given: Rewarded, strategy: PairStrategy = "best-worst", min_gap: float = 0.0, style: PolicyStyle = "analysis"
 ) -> tuple[list[Pair], Count]:
     """Return the pairs of dialogues and their rewards, and what was counted."""
     count = Count()
@@ -256,7 +258,7 @@ def test_of_a_prompt_that_was_edited_the_last_version_counts() -> None:
 def test_turns_that_were_not_rated_are_no_candidates() -> None:
     """A run with `--turns last` has rewards of last turns only."""
     dialogue, _ = rated(0.0, 0.0)
-    only_last = table_of([Given(Item("d", "a", 4), "reward", "j0", 0.5)])
+    only_last = table_of([Given(Rated("d", "a", 4), "reward", "j0", 0.5)])
 
     (prompt,) = prompts_of(only_last, [dialogue])
 
@@ -266,7 +268,7 @@ def test_turns_that_were_not_rated_are_no_candidates() -> None:
 # --- best of n ---
 
 
-def best(*given: Rated) -> tuple[list[dict[str, Any]], Count]:
+def best(*given: Rewarded) -> tuple[list[dict[str, Any]], Count]:
     """Return the rows of `perm best-of-n`, and what was counted."""
     count = Count()
     return [best_row(*each, "analysis") for each in best_of(prompts(*given), count)], count

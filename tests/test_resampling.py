@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perm_cli.statistics import resampling
+from perm_cli.statistics.means import column_means
 from perm_cli.statistics.resampling import (
     Floats,
     Ints,
     Resamples,
     Statistic,
     divided,
-    mean_differences,
     percentile_interval,
     sign_flip_bound,
     sign_flip_p,
@@ -54,24 +53,24 @@ def test_an_interval_is_what_a_plain_loop_over_dialogues_gives() -> None:
     """Two programs that share only the generator do not share their mistakes."""
     clusters, values = uneven()
 
-    found = mean_differences(Resamples(clusters, 150, seed=7), values)
+    found = column_means(values, Resamples(clusters, 150, seed=7))
 
     for column, each in enumerate(found):
         assert each.value == pytest.approx(np.nanmean(values[:, column]), abs=EXACT)
         assert (each.low, each.high) == pytest.approx(plain_interval(clusters, values[:, column], 150, 7), abs=EXACT)
 
 
-def test_drawing_in_blocks_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawing_in_blocks_draws_the_same() -> None:
     """What is in memory at a time must not change a number."""
     clusters, values = uneven()
-    whole = mean_differences(Resamples(clusters, 100), values)
+    whole = column_means(values, Resamples(clusters, 100))
     flipped = sign_flip_p(Resamples(clusters), values, 100)
 
-    monkeypatch.setattr(resampling, "_CELLS", 100)
+    in_blocks = Resamples(clusters, 100, cells=100)
 
-    assert len(list(Resamples(clusters, 100).weights())) == 13  # 12 dialogues: 8 resamples at a time
-    assert mean_differences(Resamples(clusters, 100), values) == whole
-    assert sign_flip_p(Resamples(clusters), values, 100) == pytest.approx(flipped, abs=EXACT)
+    assert len(list(in_blocks.weights())) == 13  # 12 dialogues: 8 resamples at a time
+    assert column_means(values, in_blocks) == whole
+    assert sign_flip_p(Resamples(clusters), values, 100, cells=100) == pytest.approx(flipped, abs=EXACT)
 
 
 def test_every_resample_has_as_many_dialogues_as_there_are() -> None:
@@ -83,27 +82,36 @@ def test_every_resample_has_as_many_dialogues_as_there_are() -> None:
     assert weights.mean(axis=0) == pytest.approx(np.ones(40), abs=0.25)  # the standard error is 0.045
 
 
-@pytest.mark.parametrize("kept", [pytest.param(True, id="kept"), pytest.param(False, id="drawn-again")])
-def test_the_same_draws_come_every_time(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kept_bytes", [pytest.param(12 * 35, id="kept"), pytest.param(0, id="drawn-again")])
+def test_the_same_draws_come_every_time(kept_bytes: int) -> None:
     """Judges are compared on the same resamples, or their difference would have the noise of both."""
-    monkeypatch.setattr(resampling, "_CELLS", 120)
-    if not kept:
-        monkeypatch.setattr(resampling, "_KEPT_BYTES", 0)
-    resamples = Resamples(np.arange(12), 35)
+    resamples = Resamples(np.arange(12), 35, cells=120, kept_bytes=kept_bytes)
 
     first = np.vstack(list(resamples.weights()))
     second = np.vstack(list(resamples.weights()))
 
-    assert bool(resamples._drawn) == kept
     assert (first == second).all()
     assert (first == np.vstack(list(Resamples(np.arange(12), 35).weights()))).all()
     assert (first != np.vstack(list(Resamples(np.arange(12), 35, seed=2).weights()))).any()
 
 
-def test_who_stops_half_way_leaves_the_draws_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kept_bytes", "drawn"), [(12 * 35, 1), (12 * 35 - 1, 2)])
+def test_draws_are_kept_where_there_is_room(kept_bytes: int, drawn: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison asks for them dozens of times, and of very many dialogues they would fill the memory."""
+    made: list[object] = []
+    generator = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: made.append(seed) or generator(seed))
+    resamples = Resamples(np.arange(12), 35, kept_bytes=kept_bytes)
+
+    for _ in range(2):
+        assert len(np.vstack(list(resamples.weights()))) == 35
+
+    assert len(made) == drawn
+
+
+def test_who_stops_half_way_leaves_the_draws_whole() -> None:
     """The next one to ask must not get half of them, nor some of them twice."""
-    monkeypatch.setattr(resampling, "_CELLS", 120)
-    resamples = Resamples(np.arange(12), 35)
+    resamples = Resamples(np.arange(12), 35, cells=120)
 
     next(resamples.weights())
     pairs = list(zip(resamples.weights(), resamples.weights(), strict=True))
@@ -123,7 +131,7 @@ def test_the_interval_holds_the_truth_nineteen_times_in_twenty(turns: int) -> No
     held = []
     for _ in range(400):
         values = truth + generator.normal(0, 1, 50)[clusters] + generator.normal(0, 0.3, len(clusters))
-        (found,) = mean_differences(Resamples(clusters, 300), values[:, None])
+        (found,) = column_means(values[:, None], Resamples(clusters, 300))
         held.append(found.low <= truth <= found.high)
 
     assert np.mean(held) == pytest.approx(0.95, abs=0.04)  # the standard error is 0.011; 50 dialogues are a bit short
@@ -144,7 +152,7 @@ def test_a_mean_at_its_edges(clusters: list[int], column: list[float], expected:
     """Two columns, since what is missing has to have as many as what is there."""
     values = np.array([column, column]).T
 
-    found = mean_differences(Resamples(np.array(clusters, dtype=np.int64), 50), values)
+    found = column_means(values, Resamples(np.array(clusters, dtype=np.int64), 50))
 
     assert found == [expected, expected]
 
@@ -155,7 +163,7 @@ def test_what_one_dialogue_alone_has_gets_no_interval(dialogues: int) -> None:
     one, two = np.full(dialogues, NAN), np.full(dialogues, NAN)
     one[0], two[:2] = 0.5, (0.5, 0.7)
 
-    found = mean_differences(Resamples(np.arange(dialogues)), np.column_stack((one, two)))
+    found = column_means(np.column_stack((one, two)), Resamples(np.arange(dialogues)))
 
     assert found[0] == Statistic(value=0.5, why="one dialogue has no spread")
     assert not found[0].decisive
@@ -261,9 +269,7 @@ def test_a_quotient_of_nothing_is_missing() -> None:
 )
 def test_an_interval_lies_within_the_values_it_comes_from(values: Floats) -> None:
     """No resample can have a mean outside its data."""
-    for each, column in zip(
-        mean_differences(Resamples(np.arange(len(values)) // 2, 30), values), values.T, strict=True
-    ):
+    for each, column in zip(column_means(values, Resamples(np.arange(len(values)) // 2, 30)), values.T, strict=True):
         assert (each.value is None) == bool(np.isnan(column).all())
         assert each.low is None or np.nanmin(column) - EXACT <= each.low <= each.high <= np.nanmax(column) + EXACT
 

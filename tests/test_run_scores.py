@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from perm_cli.comparing.from_runs import REWARD, rationales, read_runs
-from perm_cli.comparing.table import Item
+from perm_cli.comparing.table import Rated
 from perm_cli.errors import RunError
 from perm_cli.ratings.rating import rating_line
 from perm_cli.rewards.reward import Recipe
@@ -22,7 +22,7 @@ def test_scores_are_those_of_the_ratings_and_the_reward_follows_the_formula() ->
     """Four dimensions as rated, and the fused number beside them."""
     found = read_runs([a_run(Path("run"), TWO)])
 
-    assert found.scores.items == [Item("d0", "s", 2), Item("d1", "s", 2)]
+    assert found.scores.items == [Rated("d0", "s", 2), Rated("d1", "s", 2)]
     assert found.scores.raters == ["j"]
     assert found.scores.of("bystander", ["j"])[:, 0].tolist() == [80, 20]
     rewards = [empathy_of(each[:3], "harmonic") + bystander_term(each[3], 0.5) for each in TWO.values()]
@@ -117,10 +117,10 @@ def test_rationales_are_found_by_item_dimension_judge_and_settings() -> None:
     """Those of other items are left where they are."""
     path = a_run(Path("run"), TWO, rationale="It names the loss.")
 
-    found = rationales([path], [Item("d1", "s", 2)])
+    found = rationales([path], [Rated("d1", "s", 2)])
 
     assert len(found) == 4
-    assert found[Item("d1", "s", 2), "reception", "j", "0123456789ab"] == "It names the loss."
+    assert found[Rated("d1", "s", 2), "reception", "j", "0123456789ab"] == "It names the loss."
 
 
 @pytest.mark.parametrize("empty", [True, False])

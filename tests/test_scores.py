@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from perm_cli.comparing.table import Given, Item, Scale, means_by, numbered, table_of
+from perm_cli.comparing.table import Given, Rated, Scale, numbered, table_of
+from perm_cli.statistics.means import means_by
 from perm_cli.statistics.resampling import Floats
 
 NAN = np.nan
-FIRST, SECOND = Item("d1", "alpha", 1), Item("d2", "alpha", 1)
+FIRST, SECOND = Rated("d1", "alpha", 1), Rated("d2", "alpha", 1)
 
 
 def test_each_score_stands_in_its_cell_and_the_rest_is_missing() -> None:
@@ -50,7 +51,7 @@ def test_a_table_of_nothing_is_empty() -> None:
 
 def test_all_turns_of_a_dialogue_are_one_cluster() -> None:
     """Whatever the system: what is resampled is the dialogue."""
-    items = [Item("d2", "alpha", 1), Item("d1", "beta", 1), Item("d2", "beta", 2)]
+    items = [Rated("d2", "alpha", 1), Rated("d1", "beta", 1), Rated("d2", "beta", 2)]
 
     scores = table_of([Given(item, "emotional", "judge", 3.0) for item in items])
 
@@ -91,7 +92,7 @@ def test_a_scale_is_the_known_one_or_what_the_scores_span(
     dimension: str, given_scores: list[float], scale: Scale
 ) -> None:
     """Rubrics of one's own have scales that nothing else names."""
-    scores = table_of([Given(Item(str(n)), dimension, "judge", score) for n, score in enumerate(given_scores)])
+    scores = table_of([Given(Rated(str(n)), dimension, "judge", score) for n, score in enumerate(given_scores)])
 
     assert scores.scale(dimension) == scale
 

@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from perm_cli.errors import PermError
-from perm_cli.serving.app import Limits, make_app
+from perm_cli.serving.app import make_app
 from perm_cli.serving.guard import is_served
+from perm_cli.serving.limits import Limits
 from perm_cli.training import engine
 from perm_cli.training.settings import reward_settings
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict

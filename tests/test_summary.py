@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -62,7 +64,7 @@ def test_a_system_s_mean_is_over_dialogues_and_theirs_over_turns() -> None:
     whole = summary(reward("a", 2, 0.2), reward("a", 4, 0.4), reward("b", 2, 0.9))
 
     # a: (0.2 + 0.4) / 2 = 0.3; b: 0.9; together (0.3 + 0.9) / 2 = 0.6, where the mean over turns would be 0.5.
-    assert measure(whole).estimate.mean == pytest.approx(0.6)
+    assert measure(whole).mean.value == pytest.approx(0.6)
     assert (whole.systems[0].dialogues, whole.systems[0].turns) == (2, 3)
 
 
@@ -71,8 +73,8 @@ def test_a_turn_without_a_value_is_left_out_and_lowers_the_coverage() -> None:
     whole = summary(reward("a", 2, 0.2), reward("a", 4, None), reward("b", 2, 0.9), reward("c", 2, None))
 
     # a: 0.2; b: 0.9; c has none; (0.2 + 0.9) / 2 = 0.55 over 2 dialogues; 2 of 4 turns have a value.
-    assert measure(whole).estimate.mean == pytest.approx(0.55)
-    assert (measure(whole).estimate.n, measure(whole).coverage) == (2, 0.5)
+    assert measure(whole).mean.value == pytest.approx(0.55)
+    assert (measure(whole).dialogues, measure(whole).coverage) == (2, 0.5)
     assert measure(whole, "reception").coverage == 1.0
 
 
@@ -89,16 +91,16 @@ def test_without_any_value_a_system_still_has_its_bounds() -> None:
     """A judge that failed every call leaves everything open, and says so."""
     whole = summary(reward("a", 2, None), reward("b", 2, None))
 
-    assert (measure(whole).estimate.mean, measure(whole).coverage) == (None, 0.0)
+    assert (measure(whole).mean.value, measure(whole).coverage) == (None, 0.0)
     assert (whole.systems[0].reward_low, whole.systems[0].reward_high) == pytest.approx((-0.3, 1.0))
 
 
-def test_every_measure_has_an_estimate_in_its_order() -> None:
+def test_every_measure_has_a_mean_in_its_order() -> None:
     """The table and the files take the reward to be the last."""
     whole = summary(reward())
 
     assert [each.name for each in whole.systems[0].measures] == list(MEASURES)
-    assert measure(whole, "bystander").estimate.mean == 100.0
+    assert measure(whole, "bystander").mean.value == 100.0
 
 
 def test_systems_judges_and_settings_are_told_apart() -> None:
@@ -163,16 +165,16 @@ def test_a_curve_follows_the_seeker_turn_by_turn() -> None:
         reward(turn=4, value=0.6),
     )
 
-    (curve,) = whole.curves
-    assert curve.scores == [2, 4.0, None]
-    assert curve.reward == pytest.approx(0.4)  # (0.2 + 0.6) / 2
+    (trajectory,) = whole.trajectories
+    assert trajectory.scores == [2, 4.0, None]
+    assert trajectory.reward == pytest.approx(0.4)  # (0.2 + 0.6) / 2
 
 
 def test_a_curve_without_a_reward_has_none() -> None:
     """Its reception may be known all the same."""
-    (curve,) = summary(reward(value=None)).curves
+    (trajectory,) = summary(reward(value=None)).trajectories
 
-    assert (curve.reward, curve.scores) == (None, [4.0])
+    assert (trajectory.reward, trajectory.scores) == (None, [4.0])
 
 
 def spent(*changes: dict[str, Any]) -> Spending:
@@ -222,7 +224,7 @@ def test_a_run_without_a_reward_is_summarised_all_the_same() -> None:
     """It was stopped before the first call, and its files must still be readable."""
     whole = summary()
 
-    assert (whole.systems, whole.curves, whole.caveats) == ([], [], [])
+    assert (whole.systems, whole.trajectories, whole.caveats) == ([], [], [])
     assert rows(whole) == []
     assert orjson.loads(summary_json(whole))["systems"] == []
 
@@ -297,6 +299,13 @@ def test_a_name_that_a_spreadsheet_would_run_is_made_text(name: str, cell: str, 
     assert {line[column] for line in read} == {cell}
 
 
+def test_a_caveat_that_a_spreadsheet_would_run_is_made_text() -> None:
+    """It comes from the record of a run, which may be another's."""
+    (whole,) = {line["caveat"] for line in rows(summary(reward(caveat="＝1")))}
+
+    assert whole == "'＝1"
+
+
 @pytest.mark.parametrize("cost", [0.25, None])
 def test_a_summary_is_read_as_it_was_written(cost: float | None) -> None:
     """A finished run is shown from its file."""
@@ -308,3 +317,10 @@ def test_a_summary_is_read_as_it_was_written(cost: float | None) -> None:
 
     assert read == whole
     assert read.spending.cost_usd == cost
+
+
+def test_a_run_is_summarised_and_shown_without_scipy() -> None:
+    """It takes seconds and 60 MB to load, which only those who compare judges need."""
+    script = "import sys, perm_cli.rewards.summary, perm_cli.reports.tables; sys.exit('scipy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

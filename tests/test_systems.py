@@ -8,8 +8,9 @@ import pytest
 import statsmodels.formula.api as smf
 from statsmodels.stats.power import normal_power
 
-from perm_cli.comparing.systems import by_dialogue, collapsed, detectable_difference, differences, leaderboard
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.systems import by_dialogue, collapsed, leaderboard
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
+from perm_cli.statistics.contrasts import detectable_difference, differences
 from perm_cli.statistics.resampling import Resamples
 
 EXACT = 1e-9
@@ -25,7 +26,7 @@ def made(seed: int = 1, dialogues: int = 60, gap: float = 0.5, missing: float = 
             for turn in range(1, 2 + place % 3):
                 score = level - gap * rank + generator.normal(0, 0.5)
                 lost = generator.random() < missing
-                given.append(Given(Item(f"d{place}", system, turn), "reward", "j", math.nan if lost else score))
+                given.append(Given(Rated(f"d{place}", system, turn), "reward", "j", math.nan if lost else score))
     return table_of(given)
 
 
@@ -122,7 +123,7 @@ def test_a_difference_can_be_asked_for_either_way_round() -> None:
 def test_systems_stand_by_their_places(dialogues: int, order: list[str], places: list[tuple[int, int] | None]) -> None:
     """By name where they are not told apart, and last without a score."""
     given = [
-        Given(Item(f"d{place}", name), "reward", "j", score + place % 2 * wobble)
+        Given(Rated(f"d{place}", name), "reward", "j", score + place % 2 * wobble)
         for name, score, wobble in [("0", math.nan, 0), ("c", 1.0, 0.2), ("b", 2.0, 0.1), ("a", 1.1, 0)]
         for place in range(dialogues)
     ]
@@ -155,7 +156,7 @@ def test_many_systems_are_told_apart_too() -> None:
 )
 def test_little_to_go_by_gives_reasons_and_no_nan(given: list[tuple[str, str, float]]) -> None:
     """Every figure is a number or says why it is none."""
-    board = leaderboard(table_of(Given(Item(d, s), "reward", "j", score) for d, s, score in given), "j", ["reward"])
+    board = leaderboard(table_of(Given(Rated(d, s), "reward", "j", score) for d, s, score in given), "j", ["reward"])
 
     figures = [mean for each in board.standings for mean in each.means]
     figures += [each.mean for each in board.contrasts.differences]

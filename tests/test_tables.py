@@ -8,13 +8,18 @@ import pytest
 from rich.console import Console, RenderableType
 
 from perm_cli.ratings.spending import Spending
-from perm_cli.reports.tables import closing_lines, curve_table, summary_table
+from perm_cli.reports.tables import closing_lines, summary_table, trajectory_table
 from perm_cli.rewards.reward import Recipe
-from perm_cli.rewards.summary import MEASURES, Curve, Measure, Summary, SystemSummary
-from perm_cli.statistics.means import Estimate
+from perm_cli.rewards.summary import MEASURES, Measure, Summary, SystemSummary, Trajectory
+from perm_cli.statistics.resampling import Statistic
 
 HOSTILE = "[red]x[/red] \x1b[31m\u202e"
 INERT = r"[red]x[/red] \u001b[31m\u202e"
+
+
+def measure(name: str, mean: Statistic, dialogues: int, coverage: float) -> Measure:
+    """Return one measure."""
+    return Measure(name=name, mean=mean, dialogues=dialogues, coverage=coverage)
 
 
 def system(**changes: Any) -> SystemSummary:
@@ -25,7 +30,7 @@ def system(**changes: Any) -> SystemSummary:
         "settings": "x",
         "dialogues": 3,
         "turns": 5,
-        "measures": [Measure(name=name, estimate=Estimate(0.5, 0.25, 0.75, 3), coverage=1.0) for name in MEASURES],
+        "measures": [measure(name, Statistic(value=0.5, low=0.25, high=0.75), 3, 1.0) for name in MEASURES],
         "reward_low": -0.25,
         "reward_high": 1.0,
         "caveat": None,
@@ -41,15 +46,15 @@ def summary(*systems: SystemSummary, **changes: Any) -> Summary:
         "expected": 4,
         "spending": Spending(),
         "systems": systems,
-        "curves": [],
+        "trajectories": [],
     }
     return Summary(**usual | changes)
 
 
-def curve(*reception: float | None, **changes: Any) -> Curve:
-    """Return a dialogue's curve."""
+def trajectory(*reception: float | None, **changes: Any) -> Trajectory:
+    """Return a dialogue's trajectory."""
     usual: dict[str, Any] = {"dialogue_id": "d", "system": "s", "judge": "j", "settings": "x", "reward": 0.5}
-    return Curve(**usual | changes, reception=reception)
+    return Trajectory(**usual | changes, reception=reception)
 
 
 def shown(part: RenderableType) -> str:
@@ -76,7 +81,7 @@ def test_a_measure_stands_with_its_interval_and_its_coverage() -> None:
 
 def test_a_missing_number_is_a_dash() -> None:
     """Not a nought, and not nothing."""
-    bare = [Measure(name=name, estimate=Estimate(None, None, None, 0), coverage=0.0) for name in MEASURES]
+    bare = [measure(name, Statistic(value=None), 0, 0.0) for name in MEASURES]
 
     text = shown(summary_table(summary(system(measures=bare))))
 
@@ -109,7 +114,7 @@ def test_judges_are_named_where_there_are_several() -> None:
 
 def test_a_system_without_a_name_is_a_dash() -> None:
     """Many inputs name none."""
-    text = shown(summary_table(summary(system(system="")))) + shown(curve_table([curve(3, system="")]))
+    text = shown(summary_table(summary(system(system="")))) + shown(trajectory_table([trajectory(3, system="")]))
 
     assert "- (3 dialogues, 5 turns)" in text
     assert line_with(text, "▄") == ["d", "-", "+0.500", "▄", "3"]
@@ -124,18 +129,18 @@ def test_what_a_dialogue_or_a_judge_is_called_stays_text() -> None:
     """Names come from files: as markup they would vanish, as escapes they would move the cursor."""
     names = {"system": HOSTILE, "judge": HOSTILE}
     table = shown(summary_table(summary(system(**names), system(settings="y"))))
-    curves = shown(curve_table([curve(3, dialogue_id=HOSTILE, system=HOSTILE)]))
+    trajectories = shown(trajectory_table([trajectory(3, dialogue_id=HOSTILE, system=HOSTILE)]))
 
-    for text in (table, curves):
+    for text in (table, trajectories):
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "[red]x[/red]" in text
-    assert curves.count(INERT) == 2
+    assert trajectories.count(INERT) == 2
 
 
 def test_a_name_cannot_fill_the_screen() -> None:
     """It is shown as it is, so that no two systems look alike, up to a length that no system has."""
-    text = shown(curve_table([curve(3, dialogue_id="d" * 500, system="s" * 500)]))
+    text = shown(trajectory_table([trajectory(3, dialogue_id="d" * 500, system="s" * 500)]))
 
     assert len([line for line in text.splitlines() if "ddd" in line or "sss" in line]) == 3
 
@@ -154,14 +159,14 @@ def test_a_name_cannot_fill_the_screen() -> None:
 )
 def test_a_curve_has_a_bar_a_turn(reception: list[float | None], line: str) -> None:
     """One sees at a glance where the seeker was lost."""
-    text = shown(curve_table([curve(*reception)]))
+    text = shown(trajectory_table([trajectory(*reception)]))
 
     assert line_with(text, "+0.500") == ["d", "s", "+0.500", *line.split()]
 
 
 def test_a_curve_without_a_reward_shows_a_dash() -> None:
     """Its turns are shown all the same."""
-    text = shown(curve_table([curve(3, reward=None)]))
+    text = shown(trajectory_table([trajectory(3, reward=None)]))
 
     assert line_with(text, "▄") == ["d", "s", "-", "▄", "3"]
 
@@ -171,7 +176,7 @@ def test_a_curve_without_a_reward_shows_a_dash() -> None:
 )
 def test_twenty_dialogues_are_shown_and_the_others_counted(dialogues: int, closing: str) -> None:
     """The rest is in a file, and the line says in which."""
-    text = shown(curve_table([curve(3, dialogue_id=f"d{place}-") for place in range(dialogues)]))
+    text = shown(trajectory_table([trajectory(3, dialogue_id=f"d{place}-") for place in range(dialogues)]))
 
     assert "d19-" in text
     assert "d20-" not in text

@@ -19,11 +19,12 @@ from perm_cli.comparing.against_people import DimensionValidation, Mapped, order
 from perm_cli.comparing.expectations import mapping
 from perm_cli.comparing.labels import read_ratings
 from perm_cli.comparing.panel import convene
-from perm_cli.comparing.table import Given, Item, Scores, row_means, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.features import NAMES
 from perm_cli.reports.validated import findings
 from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.calibrating import folds_of
+from perm_cli.statistics.means import row_means
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import alternative_annotator_test
 from perm_cli.statistics.resampling import Floats, Resamples
@@ -47,7 +48,7 @@ def made(
     for dialogue in range(dialogues):
         for place, system in enumerate(systems):
             truth = generator.normal(2.5 + 0.4 * place + 0.02 * (dialogue % 20), 1)
-            item = Item(f"d{dialogue}", system)
+            item = Rated(f"d{dialogue}", system)
             for rater in ["judge", *(f"human{number}" for number in range(people))]:
                 score = np.clip(np.round(truth + 0.7 * (rater == "judge") + generator.normal(0, 0.8)), 1, 5)
                 if generator.random() > missing:
@@ -116,7 +117,7 @@ def test_within_is_the_correlation_of_residuals_of_two_way_fixed_effects(missing
 def test_within_is_not_known_where_dialogues_or_systems_say_all() -> None:
     """A residual of rounding errors is no correlation."""
     additive = [
-        Given(Item(f"d{d}", s), "empathy", rater, float(d / 10 + bonus))
+        Given(Rated(f"d{d}", s), "empathy", rater, float(d / 10 + bonus))
         for d in range(9)
         for s, bonus in (("a", 0), ("b", 1))
         for rater in ("judge", "human1")
@@ -168,7 +169,7 @@ def test_of_very_many_pairs_a_sample_is_looked_at() -> None:
     generator = np.random.default_rng(1)
     truth = generator.normal(size=3000)
     column = truth + generator.normal(size=3000)
-    scores = table_of(Given(Item(f"d{n}"), "x", "judge", float(value)) for n, value in enumerate(column))
+    scores = table_of(Given(Rated(f"d{n}"), "x", "judge", float(value)) for n, value in enumerate(column))
     alike = (column[:, None] - column) * (truth[:, None] - truth)
 
     found = ordered_pairs(scores, column, truth)
@@ -368,7 +369,7 @@ def test_levels_are_compared_on_one_scale_only(
     judged: str, human: str, sign: int, labels: list[float], same: bool
 ) -> None:
     """Five of five is no bias of two against three of three."""
-    table = table_of([Given(Item("d"), judged, "judge", 3.0)])
+    table = table_of([Given(Rated("d"), judged, "judge", 3.0)])
 
     found = same_scale(table, Mapped(judged=judged, human=human, sign=sign), np.array(labels, dtype=float)[:, None])
 
@@ -379,7 +380,7 @@ def rows(*values: tuple[str, list[float | None]], turns: int = 0) -> Scores:
     """Return a table of some raters' scores, an item a dialogue."""
     return table_of(
         (
-            Given(Item(f"d{place}", turn=turns), "empathy", rater, np.nan if score is None else score)
+            Given(Rated(f"d{place}", turn=turns), "empathy", rater, np.nan if score is None else score)
             for rater, scores in values
             for place, score in enumerate(scores)
         ),

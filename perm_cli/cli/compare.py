@@ -17,7 +17,7 @@ from perm_cli.comparing.biases import feature_table
 from perm_cli.comparing.from_runs import rationales, read_runs
 from perm_cli.comparing.panel import LEAST_JUDGES, Panel, convene
 from perm_cli.comparing.side_by_side import Comparison, compare
-from perm_cli.comparing.table import Item, Scores
+from perm_cli.comparing.table import Rated, Scores
 from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
 from perm_cli.reports.compared import (
@@ -154,7 +154,7 @@ def _show(comparison: Comparison, table: Table, panel: Panel | None) -> None:
         say(console, line)
 
 
-def _said(table: Table, items: Sequence[Item]) -> dict[tuple[Item, str, str], str]:
+def _said(table: Table, items: Sequence[Rated]) -> dict[tuple[Rated, str, str], str]:
     """Return the rationales for some items, by item, dimension and rater."""
     if not table.runs:
         return {}

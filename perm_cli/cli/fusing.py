@@ -13,7 +13,7 @@ from perm_cli.disk import made_folder, rewriting
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.spending import Spending
-from perm_cli.reports.tables import closing_lines, curve_table, notes, summary_table
+from perm_cli.reports.tables import closing_lines, notes, summary_table, trajectory_table
 from perm_cli.rewards.lengths import lengths_in
 from perm_cli.rewards.reward import Recipe, Reward, rewards_of
 from perm_cli.rewards.summary import Summary, read_summary, summarise, summary_csv, summary_json
@@ -81,7 +81,7 @@ def show(summary: Summary, *, as_json: bool, made: Spending | None = None) -> No
         sys.stdout.write(summary_json(summary).decode())
         return
     console = output()
-    console.print(curve_table(summary.curves, summary.curves_left_out))
+    console.print(trajectory_table(summary.trajectories, summary.trajectories_left_out))
     console.print(summary_table(summary))
     for line in notes(summary):
         say(console, line, "bold")

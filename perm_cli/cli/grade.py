@@ -21,15 +21,8 @@ from perm_cli.comparing.table import Scores
 from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
 from perm_cli.reports.compared import health_table
-from perm_cli.reports.graded import (
-    board_record,
-    difference_table,
-    junit,
-    remarks_on,
-    shown_differences,
-    standings_table,
-    verdict_lines,
-)
+from perm_cli.reports.contrasted import difference_table, shown_differences, verdict_lines
+from perm_cli.reports.graded import board_record, junit, remarks_on, standings_table
 from perm_cli.reports.latex import graded_latex, judged_by
 from perm_cli.rewards.reward import Recipe
 from perm_cli.text import one_line

@@ -27,8 +27,9 @@ class Place:
 def run(place: Place, limits: dict[str, Any], config: Path | None, wishes: dict[str, Any]) -> None:
     """Do what the command says."""
     try:
-        from perm_cli.serving.app import Limits, make_app  # noqa: PLC0415 - an extra
+        from perm_cli.serving.app import make_app  # noqa: PLC0415 - an extra
         from perm_cli.serving.connections import server_of  # noqa: PLC0415 - the same
+        from perm_cli.serving.limits import Limits  # noqa: PLC0415 - the same
     except ImportError as error:
         raise SettingsError(f"{error.name} not found, expected it: pip install 'perm-cli[serve]'") from error
     settings = reward_settings(config, **{name: value for name, value in wishes.items() if value is not None})

@@ -18,6 +18,7 @@ from perm_cli.comparing.against_people import DimensionValidation, Mapped, valid
 from perm_cli.comparing.biases import feature_table
 from perm_cli.comparing.expectations import mapping, read_map
 from perm_cli.comparing.labels import is_ratings_file, labels_of, read_ratings, with_labels
+from perm_cli.comparing.learning import calibrated
 from perm_cli.comparing.panel import LEAST_JUDGES, convene
 from perm_cli.comparing.table import Scores
 from perm_cli.disk import write_whole
@@ -33,7 +34,7 @@ from perm_cli.reports.validated import (
     rank_table,
     titled_findings,
 )
-from perm_cli.rewards.calibration import Calibration, calibrated, read_calibration
+from perm_cli.rewards.calibration import Calibration, read_calibration
 from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.resampling import Resamples
 from perm_cli.text import one_line

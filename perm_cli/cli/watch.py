@@ -14,13 +14,12 @@ from rich.text import Text
 
 from perm_cli.cli.console import output
 from perm_cli.errors import RunError
-from perm_cli.reports.figures import number, percent
+from perm_cli.reports.figures import number, percent, sparkline
 from perm_cli.reports.layout import Grid
 from perm_cli.text import one_line
 from perm_cli.training.folders import SIGNS
 from perm_cli.training.signs import Signs, read_signs, warnings_of
 
-_BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
 _REFRESH_S = 2.0
 _LONGEST = 200  # characters of a path
@@ -108,6 +107,4 @@ def _line(values: Sequence[float]) -> str:
     width = min(len(values), _WIDTH)
     cuts = [place * len(values) // width for place in range(width + 1)]
     means = [sum(values[low:high]) / (high - low) for low, high in pairwise(cuts)]
-    low, high = min(means), max(means)
-    top = len(_BARS) - 1
-    return "".join(_BARS[round(top * (mean - low) / (high - low)) if high > low else top // 2] for mean in means)
+    return sparkline(means, min(means), max(means))

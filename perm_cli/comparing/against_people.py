@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perm_cli.comparing.systems import contrasts_of
-from perm_cli.comparing.table import Scores, known, mean_of, means_by, row_means
+from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.features import NAMES
 from perm_cli.statistics.agreement import (
     intraclass,
@@ -25,21 +25,22 @@ from perm_cli.statistics.agreement import (
     spearman,
 )
 from perm_cli.statistics.calibrating import cross_fitted, folds_of
+from perm_cli.statistics.means import known, mean_of, means_by, row_means
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import EPSILON, Replacement, alternative_annotator_test
 from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, percentile_interval, statistic
 
 LEAST_ALPHA = 0.2  # below it, people agree too little to hold a judge against them
-_LEAST_SYSTEMS = 3
-_PAIRS = 200_000
-_SWEEPS = 1000
+_LEAST_SYSTEMS = 3  # rho of two is 1 or -1 whatever they are
+_PAIRS = 200_000  # drawn where there are more: a share of them has a standard error of 0.1 %
+_SWEEPS = 1000  # a handful is enough but where hardly any system shares a dialogue with another
 _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
     """
-    Hold how far people agree; nothing can be asked of a judge that people cannot do.
+    How far people agree: nothing can be asked of a judge that people cannot do.
 
     `left_out` is the mean rho of one person with the mean of the others, `judge_left_out` what a judge reaches
     against the same means, by judge.
@@ -64,7 +65,7 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Hold, of the pairs of replies that people tell apart, the shares a judge orders alike, ties, and turns round."""
+    """Shares of the pairs of replies told apart by people that a judge orders alike, ties, or turns round."""
 
     pairs: int
     right: float
@@ -74,7 +75,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Levels:
-    """Hold how near a judge's scores are to people's as numbers; `bias` is judge minus people."""
+    """The distance of a judge's scores from people's as numbers; `bias` is judge minus people."""
 
     kappa: float | None
     icc_a1: float | None
@@ -85,7 +86,7 @@ class Levels:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validity:
     """
-    Hold what one judge is worth on one dimension.
+    The validity of one judge on one dimension.
 
     `within` is its correlation with people once the means of dialogues and systems are taken out, `systems` rho over
     the means of systems, which says nothing of a judge that has not `told_apart` any of them. `levels` is None where
@@ -117,7 +118,7 @@ class Validity:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimensionValidation:
     """
-    Hold a dimension of the judges against one of people's; `sign` is -1 where more of one means less of the other.
+    A dimension of the judges against one of people's; `sign` is -1 where more of one means less of the other.
 
     `counting` is rho of what can be counted with people, by feature. `constant` is what the annotator test says of a
     score that is always the same: where even that passes, passing says little.
@@ -139,7 +140,7 @@ class DimensionValidation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """Say which dimension of the judges is held against which of people's, and which way round."""
+    """A dimension of the judges and the one of people's that it is compared with; `sign` is -1 if they run apart."""
 
     judged: str
     human: str
@@ -150,7 +151,7 @@ def validate(
     scores: Scores, mapped: Sequence[Mapped], features: Floats | None = None, epsilon: float = EPSILON
 ) -> list[DimensionValidation]:
     """
-    Hold the judges in a table against the people in it, dimension by dimension.
+    Compare the judges in a table with the people in it, dimension by dimension.
 
     `features` is (item, feature), as `biases.feature_table` gives it, if the texts are known.
     """
@@ -170,7 +171,7 @@ def _by_turn(scores: Scores, human: str, turns: NDArray[np.bool_]) -> bool:
 
 
 class _Bench:
-    """Hold what one dimension's judges are measured with."""
+    """What the judges of one dimension are measured with: people's scores, resamples and folds."""
 
     def __init__(self, scores: Scores, features: Floats, resamples: Resamples, mapped: Mapped, epsilon: float) -> None:
         self.scores = scores
@@ -228,7 +229,7 @@ class _Bench:
         column = self._column(judge)
         both = np.stack((column, self.truth), axis=1)
         draws = paired_draws(both, self.resamples)
-        low, high = percentile_interval(draws) if len(draws) else (np.full(3, np.nan), np.full(3, np.nan))
+        low, high = percentile_interval(draws)
         why = _why_not(both)
         calibrated = cross_fitted(column, self.truth, self.folds)
         return Validity(

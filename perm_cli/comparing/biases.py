@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perm_cli.comparing.table import Item, Scores, known, mean_of, row_means
+from perm_cli.comparing.table import Rated, Scores
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.features import NAMES, as_row, features_by_turn
 from perm_cli.statistics.agreement import spearman
+from perm_cli.statistics.means import known, mean_of, row_means
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, divided, statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
     """
-    Hold whether a rater tells dimensions apart, all of it in rank correlations.
+    Whether a rater tells dimensions apart, in rank correlations.
 
     `halo` is the mean of its dimensions' with each other, `first_share` how much of their variance one component
     explains; `convergent` is its mean with other judges on the same dimension, `discriminant` on other dimensions.
@@ -32,7 +33,7 @@ class Structure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lean:
     """
-    Hold how a rater's scores go with what can be counted in a reply (Spearman's rho by feature).
+    Correlations of a rater's scores with what can be counted in a reply (Spearman's rho per feature).
 
     `own_family` is by how much more than the other judges it gives to systems of its own family than to the rest.
     """
@@ -55,18 +56,18 @@ def structures(scores: Scores, dimensions: Sequence[str]) -> list[Structure]:
     return [_structure(rater, scores, dimensions, rho) for rater in scores.raters]
 
 
-def feature_table(items: Sequence[Item], dialogues: Iterable[Dialogue]) -> Floats:
+def feature_table(items: Sequence[Rated], dialogues: Iterable[Dialogue]) -> Floats:
     """
     Return what is counted in each item: (item, feature) in the order of `NAMES`, NaN where its text is not known.
 
     A dialogue as a whole has the mean over its supporter turns.
     """
-    rows: dict[Item, list[float]] = {}
+    rows: dict[Rated, list[float]] = {}
     for dialogue in dialogues:
         turns = {turn: as_row(each) for turn, each in features_by_turn(dialogue).items()}
-        rows |= {Item(dialogue.id, dialogue.system, turn): row for turn, row in turns.items()}
+        rows |= {Rated(dialogue.id, dialogue.system, turn): row for turn, row in turns.items()}
         if turns:
-            rows[Item(dialogue.id, dialogue.system)] = np.mean(list(turns.values()), axis=0).tolist()
+            rows[Rated(dialogue.id, dialogue.system)] = np.mean(list(turns.values()), axis=0).tolist()
     unknown = [np.nan] * len(NAMES)
     return np.array([rows.get(item, unknown) for item in items], dtype=float).reshape(len(items), len(NAMES))
 

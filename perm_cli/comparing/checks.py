@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perm_cli.comparing.systems import Difference, Leaderboard, Standing, by_dialogue, differences
+from perm_cli.comparing.systems import Leaderboard, Standing, by_dialogue
 from perm_cli.comparing.table import Scores
 from perm_cli.errors import SettingsError
-from perm_cli.statistics.resampling import Floats, Resamples, Statistic
+from perm_cli.statistics.contrasts import Difference, differences
+from perm_cli.statistics.resampling import Floats, Resamples
 
 _NOW, _BEFORE = "now", "before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """Hold one question to one system, as one rater sees it if so said, whether it passed, and in words why."""
+    """One question to one system, as one rater sees it if so said: whether it passed, and in words why."""
 
     system: str
     name: str
@@ -42,7 +43,7 @@ def _against_bar(standing: Standing, board: Leaderboard, bar: float) -> Check:
     else:
         low, high = (-math.inf, math.inf) if mean.low is None or mean.high is None else (mean.low, mean.high)
         undecided = f": not decisive{mean.why and f', {mean.why}'}" if low < bar <= high else ""
-        passed, said = high >= bar, f"{_span(mean, '.3f')} against {bar:g}{undecided}"
+        passed, said = high >= bar, f"{mean:z.3f} against {bar:g}{undecided}"
     return Check(system=standing.system, rater=board.rater, name="fail-under", passed=passed, said=said)
 
 
@@ -90,14 +91,8 @@ def _changed(system: str, rater: str, change: Difference) -> Check:
         passed = not (change.decisive and change.mean.value < 0)
         count = "1 dialogue" if change.dialogues == 1 else f"{change.dialogues:,} dialogues"
         verdict = "worse" if not passed else "better" if change.decisive else "not decisive"
-        said = f"{_span(change.mean, '+.3f')} over {count}: {verdict}"
+        said = f"{change.mean:+z.3f} over {count}: {verdict}"
     return Check(system=system, rater=rater, name="fail-if-worse-than", passed=passed, said=said)
-
-
-def _span(mean: Statistic, form: str) -> str:
-    if mean.low is None or mean.high is None:
-        return f"{mean.value:{form}}"
-    return f"{mean.value:{form}} ({mean.low:{form}} … {mean.high:{form}})"
 
 
 def failed(checks: Sequence[Check]) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.errors import RunError
 from perm_cli.prompts.rubrics import Pack
@@ -75,6 +76,11 @@ class RunScores:
     health: Sequence[Health]
     remarks: Sequence[str] = ()
     asked: Mapping[Path, Command] = field(default_factory=dict)
+
+    @cached_property
+    def caveats(self) -> Mapping[str, str]:
+        """Return what a judge is known not to be worth, by rater."""
+        return {each.rater: each.caveat for each in self.health if each.caveat}
 
     def rater_of(self, judge: str, settings: str) -> str | None:
         """Return who rated under these settings, though the judge went by another name then; None if nobody did."""
@@ -142,13 +148,13 @@ def read_runs(
     return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks, asked=asked or {})
 
 
-def rationales(runs: Iterable[Path], items: Iterable[Item]) -> dict[tuple[Item, str, str, str], str]:
+def rationales(runs: Iterable[Path], items: Iterable[Rated]) -> dict[tuple[Rated, str, str, str], str]:
     """Return what judges said of these items, by item, dimension, judge and settings."""
     wanted = set(items)
     found = {}
     for run in runs:
         for row in RunFolder(run).rows():
-            item = Item(row["dialogue_id"], row["system"], row["turn"])
+            item = Rated(row["dialogue_id"], row["system"], row["turn"])
             if item in wanted and row["status"] == "scored":
                 found[item, row["dimension"], row["judge"], row["settings"]] = row["rationale"]
     return found
@@ -214,7 +220,7 @@ def _name(health: Sequence[Health]) -> None:
 
 
 def _given(reward: Reward, rater: str) -> Iterator[Given]:
-    item = Item(reward.dialogue_id, reward.system, reward.turn)
+    item = Rated(reward.dialogue_id, reward.system, reward.turn)
     for dimension, score in (*reward.scores.items(), (REWARD, reward.reward)):
         yield Given(item, dimension, rater, np.nan if score is None else score)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from perm_cli.comparing.systems import collapsed
-from perm_cli.comparing.table import Given, Item, Scores, table_of
+from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.containers import read_rows
 from perm_cli.dialogues.files.packing import broken
@@ -79,11 +79,11 @@ def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
     """
     turns = dialogue.labels.get("turns")
     rest = {name: value for name, value in dialogue.labels.items() if name != "turns" or not isinstance(turns, Mapping)}
-    yield from _numbers(rest, (), Item(dialogue.id, dialogue.system))
+    yield from _numbers(rest, (), Rated(dialogue.id, dialogue.system))
     if isinstance(turns, Mapping):
         for turn, labels in turns.items():
             if str(turn).isdecimal() and isinstance(labels, Mapping):
-                yield from _numbers(labels, (), Item(dialogue.id, dialogue.system, int(turn)))
+                yield from _numbers(labels, (), Rated(dialogue.id, dialogue.system, int(turn)))
 
 
 def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Sequence[str] = ()) -> Scores:
@@ -110,14 +110,14 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Se
     return _beside(judged, table_of(placed))
 
 
-def _nothing_shared(given: Sequence[Given], rated: Sequence[Item]) -> str:
+def _nothing_shared(given: Sequence[Given], rated: Sequence[Rated]) -> str:
     """Return the message that no label is about what was rated, with an item of each side to compare."""
     found = f"{len(given):,} labels of other dialogues found, the first {_named(given[0].item)};" if given else ""
     first = f", the first {_named(rated[0])}" if rated else ""
     return f"{found or 'no labels found,'} expected some of the dialogues that were rated{first}"
 
 
-def _named(item: Item) -> str:
+def _named(item: Rated) -> str:
     parts = (shown(item.dialogue_id), item.system and f"of {shown(item.system)}", item.turn and f"turn {item.turn}")
     return " ".join(str(part) for part in parts if part)
 
@@ -159,22 +159,22 @@ def _asked(found: set[str], people: Sequence[str]) -> set[str]:
     return set(people) or {rater for rater in found if not rater.lower().startswith(_CROWD)} or found
 
 
-def _only_systems(items: Sequence[Item]) -> dict[tuple[str, int], Item | None]:
+def _only_systems(items: Sequence[Rated]) -> dict[tuple[str, int], Rated | None]:
     """Return the item of each dialogue and turn that has one system only."""
-    alone: dict[tuple[str, int], Item | None] = {}
+    alone: dict[tuple[str, int], Rated | None] = {}
     for item in items:
         place = (item.dialogue_id, item.turn)
         alone[place] = None if place in alone else item
     return alone
 
 
-def _placed(item: Item, known: set[Item], alone: Mapping[tuple[str, int], Item | None]) -> Item | None:
+def _placed(item: Rated, known: set[Rated], alone: Mapping[tuple[str, int], Rated | None]) -> Rated | None:
     if item in known:
         return item
     return None if item.system else alone.get((item.dialogue_id, item.turn))
 
 
-def _numbers(value: Any, path: tuple[str, ...], item: Item) -> Iterator[tuple[Given, bool]]:
+def _numbers(value: Any, path: tuple[str, ...], item: Rated) -> Iterator[tuple[Given, bool]]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _numbers(inner, (*path, str(name)), item)
@@ -230,14 +230,14 @@ def _found(header: Sequence[str], names: Sequence[str]) -> str | None:
     return next((lowered[name] for name in names if name in lowered), None)
 
 
-def _item(cells: Mapping[str, str], path: Path, number: int) -> Item:
+def _item(cells: Mapping[str, str], path: Path, number: int) -> Rated:
     dataset = f"{cells['dataset']}/" if cells.get("dataset") else ""
     turn = cells.get("turn") or "0"
     if not cells["dialogue_id"]:
         raise SettingsError(f"{path}:{number}: no dialogue_id found, expected one")
     if not turn.isdecimal() or len(turn) > _LONGEST:
         raise SettingsError(f"{path}:{number}: turn {shown(turn)} found, expected a number from 1")
-    return Item(dataset + cells["dialogue_id"], cells.get("system", ""), int(turn))
+    return Rated(dataset + cells["dialogue_id"], cells.get("system", ""), int(turn))
 
 
 def _dimension(cells: Mapping[str, str]) -> str:

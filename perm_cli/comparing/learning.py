@@ -12,13 +12,14 @@ import numpy as np
 
 from perm_cli.comparing.against_people import Mapped, same_scale
 from perm_cli.comparing.from_runs import REWARD
-from perm_cli.comparing.table import Scores, row_means
+from perm_cli.comparing.table import Scores
 from perm_cli.errors import SettingsError
 from perm_cli.rewards.calibration import FORMAT, Calibration, Curve
 from perm_cli.statistics.calibrating import cross_fitted, folds_of, isotonic
+from perm_cli.statistics.means import row_means
 
 LEAST_LABELS = 50
-LEAST_DIALOGUES = 20
+LEAST_DIALOGUES = 20  # so that each of the five folds holds out four or more
 
 
 def learn(
@@ -44,6 +45,21 @@ def learn(
     if not curves:
         raise SettingsError(f"nothing to learn from: {'; '.join(refused) or 'no judge and no people found'}")
     return Calibration(perm_calibration=FORMAT, made=made, of=of, curves=list(curves.values())), refused
+
+
+def calibrated(scores: Scores, calibration: Calibration) -> tuple[Scores, int]:
+    """Return the table with the scores mapped wherever there is a curve, and the number of columns that had one."""
+    used = 0
+    tables = {}
+    for dimension, table in scores.tables.items():
+        mapped = table.copy()
+        for place, rater in enumerate(scores.raters):
+            curve = calibration.curve(rater, "", dimension)
+            if curve and rater not in scores.people:
+                mapped[:, place] = curve(table[:, place])
+                used += 1
+        tables[dimension] = mapped
+    return replace(scores, tables=tables), used
 
 
 def _curve(scores: Scores, mapped: Mapped, rater: str) -> Curve | str:

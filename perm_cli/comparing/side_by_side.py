@@ -1,7 +1,7 @@
 """
 Judges side by side on the same dialogues: how they use the scale, how far they agree, where they part.
 
-What agrees need not be right: of that, `validation` has more to say.
+What agrees need not be right: see `against_people`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from perm_cli.comparing.biases import Lean, Structure, feature_table, leans, structures
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard, leaderboard
-from perm_cli.comparing.table import Item, Scores
-from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha
+from perm_cli.comparing.table import Rated, Scores
+from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha, rank_biserial
+from perm_cli.statistics.means import column_means, known, mean_of, paired_differences
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import kendall_w
-from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_p
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic, sign_flip_p
 
 DISPUTES = 10
 _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class ScaleUse:
     """
-    Hold how one rater uses the scale of one dimension.
+    One rater's use of the scale of one dimension.
 
     `levels` counts the different scores, `ceiling` and `floor` are the shares at its ends, if they are known, and
     `ties` is the share of pairs of systems that get the same score for the same turn.
@@ -45,7 +45,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelDifference:
-    """Hold by how much one rater scores higher than another; `p` is adjusted by Holm for all pairs of a dimension."""
+    """How much higher one rater scores than another; `p` is adjusted by Holm for all pairs of a dimension."""
 
     first: str
     second: str
@@ -57,14 +57,14 @@ class LevelDifference:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimensionComparison:
     """
-    Hold one dimension.
+    The comparison of judges on one dimension.
 
     `people_alpha` is each judge's mean alpha with the people who rated, if any did;
     `agreement` is that of the judges alone.
     """
 
     name: str
-    use: Sequence[Use]
+    use: Sequence[ScaleUse]
     agreement: Agreement | None
     differences: Sequence[LevelDifference]
     people_alpha: Mapping[str, float | None]
@@ -72,9 +72,9 @@ class DimensionComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """Hold an item that raters disagree on, by `spread`: the range of scores as a share of the scale."""
+    """An item that raters disagree on; `spread` is the range of its scores as a share of the scale."""
 
-    item: Item
+    item: Rated
     dimension: str
     spread: float
     scores: Mapping[str, float]
@@ -83,7 +83,7 @@ class Dispute:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """
-    Hold all of it.
+    The full comparison: agreement, use of the scale, rankings and biases of the judges.
 
     `boards` has the systems as each rater ranks them on the `main` dimension, the reward if there is one;
     `concordance` is Kendall's W of the rankings by judges that tell any systems apart.
@@ -145,14 +145,14 @@ def _dimension(scores: Scores, name: str, resamples: Resamples) -> DimensionComp
     )
 
 
-def _use(scores: Scores, name: str, rater: str) -> Use:
+def _use(scores: Scores, name: str, rater: str) -> ScaleUse:
     column = scores.of(name, [rater])[:, 0]
     given = column[~np.isnan(column)]
     if not given.size:
-        return Use(rater=rater, items=0, mean=None, deviation=None, levels=0, ceiling=None, floor=None, ties=None)
+        return ScaleUse(rater=rater, items=0, mean=None, deviation=None, levels=0, ceiling=None, floor=None, ties=None)
     scale = scores.scale(name)
     has_ends = scale.high > scale.low
-    return Use(
+    return ScaleUse(
         rater=rater,
         items=len(given),
         mean=float(given.mean()),
@@ -175,37 +175,24 @@ def tie_share(scores: Scores, column: Floats) -> float | None:
 
 
 def _level_differences(raters: Sequence[str], table: Floats, resamples: Resamples) -> list[LevelDifference]:
-    pairs = list(combinations(range(len(raters)), 2))
-    if not pairs:
-        return []
-    apart = np.stack([table[:, first] - table[:, second] for first, second in pairs], axis=1)
+    apart = paired_differences(table)
     p = holm(sign_flip_p(resamples, apart))
-    biases = mean_differences(resamples, apart)
     return [
         LevelDifference(
-            first=raters[first],
-            second=raters[second],
-            bias=biases[place],
-            p=None if np.isnan(p[place]) else float(p[place]),
-            effect=_rank_biserial(apart[:, place]),
+            first=first,
+            second=second,
+            bias=bias,
+            p=known(p[place]),
+            effect=known(rank_biserial(apart[:, place])),
         )
-        for place, (first, second) in enumerate(pairs)
+        for place, ((first, second), bias) in enumerate(
+            zip(combinations(raters, 2), column_means(apart, resamples), strict=True)
+        )
     ]
 
 
-def _rank_biserial(apart: Floats) -> float | None:
-    """Return the matched rank-biserial correlation (Kerby 2014): the share of ranks for, less that against."""
-    moved = apart[~np.isnan(apart) & (np.abs(apart) > _SAME)]
-    if not moved.size:
-        return None
-    ranks = rankdata(np.abs(moved))
-    return float((ranks * np.sign(moved)).sum() / ranks.sum())
-
-
 def _with_people(scores: Scores, name: str, judge: str) -> float | None:
-    alphas = [ordinal_alpha(scores.of(name, [human, judge])) for human in scores.humans]
-    given = [alpha for alpha in alphas if not np.isnan(alpha)]
-    return sum(given) / len(given) if given else None
+    return mean_of(ordinal_alpha(scores.of(name, [human, judge])) for human in scores.humans)
 
 
 # --- systems ---
@@ -224,8 +211,7 @@ def _concordance(boards: Sequence[Leaderboard]) -> float | None:
         return None
     names = sorted(standing.system for standing in boards[0].standings)
     means = [{standing.system: standing.means[-1].value for standing in board.standings} for board in boards]
-    w = kendall_w(np.array([[np.nan if of[name] is None else of[name] for name in names] for of in means], dtype=float))
-    return None if np.isnan(w) else w
+    return known(kendall_w(np.array([[of[name] for name in names] for of in means], dtype=float)))
 
 
 # --- where they part ---

@@ -5,95 +5,17 @@ A dialogue's value for a system is the mean over its rated turns, a system's the
 the dialogues that each system has a value for, so only the paired differences say who is before whom.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
-from perm_cli.comparing.table import Scores, means_by, numbered
-from perm_cli.statistics.multiple import holm
+from perm_cli.comparing.table import Scores, numbered
+from perm_cli.statistics.contrasts import Contrasts, differences
+from perm_cli.statistics.means import column_means, means_by
 from perm_cli.statistics.ranking import Ranked, ranking
-from perm_cli.statistics.resampling import Floats, Resamples, Statistic, mean_differences, sign_flip_bound, sign_flip_p
-
-ALPHA = 0.05
-_POWER = 0.8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """
-    Hold the mean of `first` minus `second` over the dialogues that both have answered.
-
-    `p` is of a sign-flip test, adjusted by Holm for all differences of the table. `detectable` is the smallest
-    difference that would be found four times in five with as many dialogues; with fewer than `needed` none would,
-    since too few signs can be flipped.
-    """
-
-    first: str
-    second: str
-    dialogues: int
-    mean: Statistic
-    p: float | None
-    detectable: float | None
-    needed: int
-
-    @property
-    def decisive(self) -> bool:
-        """Tell whether it is too large for chance."""
-        return self.p is not None and self.p < ALPHA
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrasts:
-    """The paired differences of all systems as one rater sees them, and the order that they bear out."""
-
-    rater: str
-    systems: Sequence[str]
-    differences: Sequence[Difference]
-
-    def difference(self, first: str, second: str) -> Difference | None:
-        """Return the difference of two systems that way round, None if it is not known."""
-        found = next((each for each in self.differences if {each.first, each.second} == {first, second}), None)
-        if found is None or found.first == first:
-            return found
-        return replace(found, first=first, second=second, mean=-found.mean)
-
-    def place(self, system: str) -> tuple[int, int] | None:
-        """
-        Return the first and the last place that a system may have, None if it shares no dialogue with another.
-
-        Those decisively better stand before it, those decisively worse behind it; nothing else is known.
-        """
-        own = [each for each in self.differences if each.dialogues and system in {each.first, each.second}]
-        if not own:
-            return None
-        ahead = [(each.mean.value or 0.0) * (1 if each.first == system else -1) for each in own if each.decisive]
-        compared = {name for each in self.differences if each.dialogues for name in (each.first, each.second)}
-        return 1 + sum(by < 0 for by in ahead), len(compared) - sum(by > 0 for by in ahead)
-
-    def in_order(self) -> list[str]:
-        """Return the systems by their places, by name where these are the same: that is seen to be no ranking."""
-        last = (len(self.systems) + 1,) * 2
-        return sorted(self.systems, key=lambda system: (self.place(system) or last, system))
-
-    @property
-    def leaders(self) -> list[str]:
-        """Return the systems that none is decisively better than."""
-        return [system for system in self.in_order() if (self.place(system) or (0,))[0] == 1]
-
-    @property
-    def best(self) -> str | None:
-        """Return the system that is decisively better than every other one, if there is one."""
-        return next((system for system in self.systems if self.place(system) == (1, 1)), None)
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether any two of the systems are."""
-        return any(each.decisive for each in self.differences)
+from perm_cli.statistics.resampling import Floats, Resamples, Statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +57,7 @@ def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leader
     main = grids[dimensions[-1]]
     resamples = Resamples(np.arange(len(main)))
     contrasts = Contrasts(rater=rater, systems=names, differences=differences(names, main, resamples))
-    means = [mean_differences(resamples, grids[dimension]) for dimension in dimensions]
+    means = [column_means(grids[dimension], resamples) for dimension in dimensions]
     ranked = {each.system: each for each in ranking(names, main, resamples)}
     standings = [
         Standing(
@@ -164,40 +86,6 @@ def by_dialogue(scores: Scores, dimension: str, rater: str) -> Floats:
     dialogues = int(scores.clusters.max()) + 1
     means = means_by(scores.clusters * len(names) + systems, dialogues * len(names), scores.of(dimension, [rater]))
     return means.reshape(dialogues, len(names))
-
-
-def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> list[Difference]:
-    """Return the differences of all pairs of columns of a table (dialogue, system)."""
-    pairs = list(combinations(range(len(names)), 2))
-    if not pairs:
-        return []
-    apart = np.stack([grid[:, first] - grid[:, second] for first, second in pairs], axis=1)
-    shared = (~np.isnan(apart)).sum(axis=0).tolist()
-    # With many pairs Holm asks for smaller p than a few thousand flips can show; the bound goes on where they end.
-    p = holm(np.minimum(sign_flip_p(resamples, apart), sign_flip_bound(resamples, apart)))
-    # If all signs are alike, two of 2^n ways to flip them are as far from zero; Holm asks for that times the pairs.
-    needed = math.floor(math.log2(2 * len(pairs) / ALPHA)) + 1
-    return [
-        Difference(
-            first=names[first],
-            second=names[second],
-            dialogues=shared[place],
-            mean=mean,
-            p=None if np.isnan(p[place]) else float(p[place]),
-            detectable=detectable_difference(apart[:, place]) if shared[place] >= needed else None,
-            needed=needed,
-        )
-        for place, ((first, second), mean) in enumerate(zip(pairs, mean_differences(resamples, apart), strict=True))
-    ]
-
-
-def detectable_difference(apart: Floats) -> float | None:
-    """Return the difference found with a power of 80 % at a level of 5 %, by the normal approximation."""
-    given = apart[~np.isnan(apart)]
-    if len(given) < 2:  # noqa: PLR2004 - no spread
-        return None
-    error = given.std(ddof=1) / np.sqrt(len(given))
-    return float((norm.ppf(1 - ALPHA / 2) + norm.ppf(_POWER)) * error)
 
 
 def collapsed(scores: Scores) -> Scores:

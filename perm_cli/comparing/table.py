@@ -17,8 +17,8 @@ from perm_cli.prompts.rubrics import Dimension, Pack, default_pack
 from perm_cli.statistics.resampling import Floats, Ints
 
 
-class Item(NamedTuple):
-    """Name what is rated; `turn` counts from 1, and is 0 for a dialogue as a whole."""
+class Rated(NamedTuple):
+    """What is rated: a system's reply in a dialogue; `turn` counts from 1, and is 0 for the dialogue as a whole."""
 
     dialogue_id: str
     system: str = ""
@@ -26,9 +26,9 @@ class Item(NamedTuple):
 
 
 class Given(NamedTuple):
-    """Hold one score that one rater gave."""
+    """One score that one rater gave."""
 
-    item: Item
+    item: Rated
     dimension: str
     rater: str
     score: float
@@ -36,7 +36,7 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Hold the ends of a dimension's scale, as far as they are known."""
+    """The ends of a dimension's scale, as far as they are known."""
 
     low: float
     high: float
@@ -45,12 +45,12 @@ class Scale:
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """
-    The scores of all raters: by dimension a matrix (item, rater).
+    The scores of all raters: per dimension a matrix (item, rater).
 
-    `people` names the raters who are people. `packs` are those whose dimensions were rated, one of each shape.
+    `people` names the human raters. `packs` are those whose dimensions were rated, one of each shape.
     """
 
-    items: Sequence[Item]
+    items: Sequence[Rated]
     raters: Sequence[str]
     tables: Mapping[str, Floats]
     people: frozenset[str] = field(default_factory=frozenset)
@@ -135,7 +135,7 @@ def table_of(given: Iterable[Given], people: Iterable[str] = (), packs: Sequence
 
     The dimensions are those of `packs`, or else of the default pack, as far as they go by its names.
     """
-    items: dict[Item, int] = {}
+    items: dict[Rated, int] = {}
     raters: dict[str, int] = {}
     cells: dict[str, tuple[list[int], list[int], list[float]]] = {}
     for each in given:
@@ -162,33 +162,3 @@ def numbered(names: Sequence[str]) -> tuple[list[str], Ints]:
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
     return list(numbers), codes
-
-
-def row_means(table: Floats) -> Floats:
-    """Return the mean of each row over what is there, NaN where nothing is."""
-    given = (~np.isnan(table)).sum(axis=1)
-    means: Floats = np.full(len(table), np.nan)
-    means[given > 0] = np.nansum(table[given > 0], axis=1) / given[given > 0]
-    return means
-
-
-def known(value: float) -> float | None:
-    """Return a figure, None for NaN."""
-    return None if np.isnan(value) else float(value)
-
-
-def mean_of(values: Iterable[float]) -> float | None:
-    """Return the mean of what is there, None if nothing is."""
-    given = [value for value in values if value == value]  # noqa: PLR0124 - NaN is not there
-    return float(sum(given) / len(given)) if given else None
-
-
-def means_by(codes: Ints, count: int, values: Floats) -> Floats:
-    """Return the mean of each column over the items with the same number: (number, column); NaN where none is."""
-    present = ~np.isnan(values)
-    sums, counts = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]))
-    np.add.at(sums, codes, np.where(present, values, 0.0))
-    np.add.at(counts, codes, present)
-    means: Floats = np.full(sums.shape, np.nan)
-    np.divide(sums, counts, out=means, where=counts > 0)
-    return means

@@ -1,30 +1,29 @@
 """Write dialogues as files that people and other programs read, each whole or not at all."""
 
-import csv
 import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import orjson
 
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.dialogues.files.cells import HEADER, guarded
+from perm_cli.dialogues.files.cells import HEADER, write_guarded
 from perm_cli.dialogues.files.parquet import JSON_COLUMNS, arrow
 from perm_cli.disk import rewriting
 from perm_cli.errors import SettingsError
-from perm_cli.text import one_line
+from perm_cli.text import one_line, without_controls
 
+T = TypeVar("T")
 _BATCH = 1000
-# What Markdown would run, fetch or hide, and what a pager would obey.
+# What Markdown would run, fetch or hide.
 _MARKS = re.compile(r"([\\`*_<\[])")
 _ESCAPED = r"\\\1"
 # Joiners and marks of direction, which `text.harmless` spells out, stay: emoji and many scripts need them.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def write_lines(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
@@ -45,26 +44,22 @@ def write_rows_parquet(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> N
 
 def row_writer_of(path: Path) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO], None]:
     """Return what writes rows of a trainer's to a file of this ending; raise `SettingsError` if nothing does."""
-    writers = {".jsonl": write_rows, ".parquet": write_rows_parquet}
-    if path.suffix.lower() not in writers:
-        raise SettingsError(
-            f"--out {path}: expected a file name that ends in {', '.join(writers)}, or - for standard output"
-        )
-    return writers[path.suffix.lower()]
+    return by_ending(path, {".jsonl": write_rows, ".parquet": write_rows_parquet})
 
 
 def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
     """Write one row per turn; what describes the whole dialogue stands in its first row, and no cell is a formula."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text)
-    writer.writerow(HEADER)
+    write_guarded(chain([HEADER], _table_rows(dialogues)), text)
+    text.detach()  # the stream is the caller's to close
+
+
+def _table_rows(dialogues: Iterable[Dialogue]) -> Iterator[list[str]]:
     for dialogue in dialogues:
         about = [dialogue.scenario, dialogue.persona, _json(dialogue.labels), _json(dialogue.meta)]
         for place, turn in enumerate(dialogue.turns, 1):
-            cells = [dialogue.id, dialogue.system, str(place), turn.role, turn.text, turn.analysis or "", *about]
-            writer.writerow(map(guarded, cells))
+            yield [dialogue.id, dialogue.system, str(place), turn.role, turn.text, turn.analysis or "", *about]
             about = [""] * len(about)
-    text.detach()  # the stream is the caller's to close
 
 
 def write_parquet(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
@@ -95,12 +90,17 @@ WRITERS: Mapping[str, Callable[[Iterable[Dialogue], BinaryIO], None]] = {
 
 def writer_of(path: Path) -> Callable[[Iterable[Dialogue], BinaryIO], None]:
     """Return what writes a file of this ending; raise `SettingsError` if nothing does."""
-    try:
-        return WRITERS[path.suffix.lower()]
-    except KeyError:
-        raise SettingsError(
-            f"--out {path}: expected a file name that ends in {', '.join(WRITERS)}, or - for standard output"
-        ) from None
+    return by_ending(path, WRITERS)
+
+
+def by_ending(path: Path, writers: Mapping[str, T]) -> T:
+    """Return the first writer whose ending a file's name has; raise `SettingsError` if there is none."""
+    for ending, writer in writers.items():
+        if path.name.lower().endswith(ending):
+            return writer
+    raise SettingsError(
+        f"--out {path}: expected a file name that ends in {', '.join(writers)}, or - for standard output"
+    )
 
 
 @contextmanager
@@ -151,5 +151,5 @@ def _parts(dialogue: Dialogue) -> Iterator[str]:
 
 
 def _quoted(text: str, mark: str = "> ") -> str:
-    safe = _MARKS.sub(_ESCAPED, _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n")))
+    safe = _MARKS.sub(_ESCAPED, without_controls(text))
     return "\n".join(f"{mark}{line}".rstrip() for line in safe.split("\n"))

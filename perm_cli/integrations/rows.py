@@ -16,8 +16,8 @@ from perm_cli.dialogues.dialogue import Turn
 from perm_cli.dialogues.files.roles import ROLE_NAMES
 from perm_cli.dialogues.files.sections import read_answer
 from perm_cli.dialogues.files.talk import text_of_part
-from perm_cli.reward import Item, Result
 from perm_cli.text import begins_thinking
+from perm_cli.training.items import Item, Result
 from perm_cli.training.signs import Signs
 from perm_cli.words import Role
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from perm_cli.comparing.from_runs import REWARD, RunScores
 from perm_cli.comparing.side_by_side import ranges_of
-from perm_cli.comparing.table import mean_of
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.prompts.rubrics import Pack, default_pack
 from perm_cli.ratings.rating import is_settled
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.quotes import quotes_in
+from perm_cli.statistics.means import mean_of
 
 MOST_TURNS = 10_000
 _LEAST_WORDS = 3  # a word or two between quotation marks may be set off and no quote
@@ -27,7 +27,7 @@ _Said = tuple[int, str, int, int]  # turn, text or analysis, start and end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """Hold the dialogues as the page's script reads them, and how many there was no room for."""
+    """The dialogues as the page's script reads them, and the number that there was no room for."""
 
     dialogues: Sequence[Mapping[str, Any]] = ()
     left_out: int = 0
@@ -35,7 +35,7 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Hold a rating as it is shown, and where its quotes were said."""
+    """A rating as it is shown, and where its quotes were said."""
 
     shown: dict[str, Any]
     said: Sequence[_Said]

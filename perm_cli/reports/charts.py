@@ -18,19 +18,20 @@ from plotly.subplots import make_subplots
 
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard
-from perm_cli.comparing.table import Scores, known, mean_of, row_means
+from perm_cli.comparing.table import Scores
 from perm_cli.reports.figures import NONE, listed, name_of, number, with_scale
 from perm_cli.reports.figures import figure as with_interval
 from perm_cli.statistics.agreement import spearman
+from perm_cli.statistics.means import known, mean_of, row_means
 from perm_cli.statistics.resampling import Floats, Ints, Statistic
 from perm_cli.text import one_line
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
 _PATTERNS = ("", "/", ".", "x", "-", "\\", "|", "+")
-_MOST_POINTS = 2000
+_MOST_POINTS = 2000  # more hide each other, and make the page slow
 _MOST_TURNS = 30
-_MOST_PANELS = 8
+_MOST_PANELS = 8  # beyond, a panel is too flat to be read
 _LEAST_POINT = 3  # replies that a mean is drawn of
 _BINS = 10
 _ROUNDING = 1e-9
@@ -39,7 +40,7 @@ _LONGEST_LABEL = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Hold a picture: Plotly's JSON of it, its title, what it says, and its numbers as a table."""
+    """A picture as Plotly's JSON, with its title, a sentence that says what it shows, and its numbers as a table."""
 
     title: str
     says: str

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from perm_cli.comparing.from_runs import REWARD, Health
 from perm_cli.comparing.panel import Panel
 from perm_cli.comparing.side_by_side import Comparison, DimensionComparison, Dispute
-from perm_cli.comparing.systems import ALPHA
-from perm_cli.comparing.table import Item
+from perm_cli.comparing.table import Rated
 from perm_cli.dialogues.features import SAYS
+from perm_cli.reports.contrasted import place_of, verdict
 from perm_cli.reports.figures import chance, figure, listed, name_of, number, percent
-from perm_cli.reports.graded import place_of, verdict
 from perm_cli.reports.layout import Grid
+from perm_cli.statistics.contrasts import ALPHA
 from perm_cli.text import one_line
 
 CLOSING = "Agreement between judges is not accuracy: `perm validate` compares them with people."
@@ -293,7 +293,7 @@ def board_table(comparison: Comparison) -> Grid:
     return table
 
 
-def dispute_lines(disputes: Sequence[Dispute], said: Mapping[tuple[Item, str, str], str]) -> Iterator[str]:
+def dispute_lines(disputes: Sequence[Dispute], said: Mapping[tuple[Rated, str, str], str]) -> Iterator[str]:
     """Yield the items raters disagree on most, each with scores and rationales side by side."""
     for dispute in disputes:
         item = dispute.item

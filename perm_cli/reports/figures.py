@@ -1,5 +1,7 @@
 """Figures as text: with their interval, or with the reason why there is none."""
 
+from collections.abc import Iterable
+
 from perm_cli.statistics.resampling import Statistic
 from perm_cli.text import one_line
 
@@ -9,20 +11,21 @@ _WIDE = 10  # levels of a scale
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
     """Return a number with so many digits, a dash for none."""
-    if value is None:
-        return NONE
-    return f"{value:{'+' if signed else ''}z.{digits}f}"
+    return NONE if value is None else f"{value:{_form(digits, signed=signed)}}"
 
 
 def figure(statistic: Statistic, digits: int = 2, *, signed: bool = False) -> str:
     """Return a figure with its 95 % interval."""
-    if statistic.value is None:
-        return f"{NONE} ({statistic.why})"
-    value = number(statistic.value, digits, signed=signed)
-    if statistic.low is None or statistic.high is None:
-        return value
-    low, high = (number(end, digits, signed=signed) for end in (statistic.low, statistic.high))
-    return f"{value} ({low} … {high})"
+    return f"{statistic:{_form(digits, signed=signed)}}"
+
+
+def span(statistic: Statistic, digits: int = 2, *, signed: bool = False) -> str:
+    """Return the 95 % interval of a figure, a dash for none."""
+    return statistic.span(_form(digits, signed=signed)) or NONE
+
+
+def _form(digits: int, *, signed: bool) -> str:
+    return f"{'+' if signed else ''}z.{digits}f"  # z: no minus before what is rounded to nought
 
 
 def percent(share: float | None) -> str:
@@ -60,3 +63,13 @@ def decimals_of(low: float, high: float) -> int:
 def counted(count: int, what: str) -> str:
     """Return a number of things in words: one thing, two things."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def sparkline(values: Iterable[float | None], low: float, high: float, bars: str = "▁▂▃▄▅▆▇█") -> str:
+    """Return each value as a bar between the ends of a scale, in the middle where these meet; a dot for none."""
+    top = len(bars) - 1
+
+    def bar(value: float) -> str:
+        return bars[round(top * (value - low) / (high - low)) if high > low else top // 2]
+
+    return "".join("·" if value is None else bar(value) for value in values)

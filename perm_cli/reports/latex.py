@@ -17,14 +17,9 @@ from perm_cli.errors import SettingsError
 from perm_cli.prompts.rubrics import default_pack
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.compared import agreement_table, board_table, pair_table
+from perm_cli.reports.contrasted import all_differences, difference_table, verdict_lines
 from perm_cli.reports.figures import counted
-from perm_cli.reports.graded import (
-    all_differences,
-    difference_table,
-    remarks_on,
-    standings_rows,
-    verdict_lines,
-)
+from perm_cli.reports.graded import remarks_on, standings_rows
 from perm_cli.reports.layout import Grid
 from perm_cli.reports.validated import ceiling_table, findings, level_table, rank_table
 from perm_cli.text import one_line

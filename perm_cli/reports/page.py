@@ -32,7 +32,7 @@ _LISTED = ("id", "system", "reward", "replies", "spread", "failures", "invented"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Hold one line of how the report was made."""
+    """One line of how the report was made."""
 
     name: str
     value: str
@@ -40,7 +40,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Hold a table of text with its caption."""
+    """A table of text with its caption."""
 
     caption: str
     columns: Sequence[str]

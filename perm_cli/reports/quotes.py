@@ -31,9 +31,9 @@ _LONGEST = 400
 @dataclass(frozen=True, slots=True)
 class Quote:
     """
-    Hold a quote by its place in the rationale; `source` is where it was said, by text and place in it.
+    A quote by its place in the rationale.
 
-    None if nobody has said it.
+    `source` is where it was said, by text and place in it, None if nobody has said it.
     """
 
     start: int

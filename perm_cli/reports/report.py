@@ -14,7 +14,7 @@ from perm_cli.comparing.biases import feature_table
 from perm_cli.comparing.from_runs import REWARD, Health, RunScores
 from perm_cli.comparing.side_by_side import compare
 from perm_cli.comparing.systems import Leaderboard, leaderboard
-from perm_cli.comparing.table import Scores, row_means
+from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.features import NAMES
 from perm_cli.prompts.rubrics import wordings_of
 from perm_cli.ratings.run_folder import RunFolder
@@ -29,13 +29,15 @@ from perm_cli.reports.charts import (
     people_chart,
 )
 from perm_cli.reports.compared import findings as compared
+from perm_cli.reports.contrasted import verdict
 from perm_cli.reports.figures import counted, figure, listed, name_of, number, percent
-from perm_cli.reports.graded import remarks_on, standings_rows, verdict
+from perm_cli.reports.graded import remarks_on, standings_rows
 from perm_cli.reports.making import recipe_facts, wording_tables
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import titled_findings as validated
 from perm_cli.rewards.reward import Recipe, formula_of
+from perm_cli.statistics.means import row_means
 from perm_cli.statistics.resampling import Floats
 from perm_cli.words import ScoreMode
 
@@ -70,9 +72,9 @@ def report_of(
     return Page(
         title=title or _title(scores),
         question="Which system is more empathetic, and is that decisive?" if several else "How empathetic is it?",
-        answer=[*_on_boards(boards, runs.health), *runs.remarks],
+        answer=[*_on_boards(boards, runs), *runs.remarks],
         notes=list(grouped([*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)])),
-        tables=[_standings(board, runs.health) for board in boards],
+        tables=[_standings(board, runs.caveats.get(board.rater)) for board in boards],
         charts=[chart for chart in _charts(scores, own, boards, labelled, mapped) if chart],
         shelf=browsable(runs, unnamed=unnamed),
         facts=list(_facts(runs)),
@@ -111,11 +113,10 @@ def _modes(records: Sequence[Mapping[str, Any]]) -> list[ScoreMode]:
     return [record["commands"][-1]["score"] for record in records if record["commands"]] or ["mode"]
 
 
-def _standings(board: Leaderboard, health: Sequence[Health]) -> Table:
+def _standings(board: Leaderboard, caveat: str | None) -> Table:
     """Return the systems with the reward first, since a narrow window shows the first columns."""
     columns, rows = standings_rows(board)
     order = sorted(range(len(columns)), key=lambda place: _FIRST.get(columns[place].split()[0], len(_FIRST)))
-    caveat = next((each.caveat for each in health if each.rater == board.rater and each.caveat), None)
     return Table(
         caption=f"The systems as {board.rater} sees them" + (f". {caveat}" if caveat else ""),
         columns=[columns[place] for place in order],
@@ -123,18 +124,17 @@ def _standings(board: Leaderboard, health: Sequence[Health]) -> Table:
     )
 
 
-def _on_boards(boards: Sequence[Leaderboard], health: Sequence[Health]) -> Iterator[str]:
+def _on_boards(boards: Sequence[Leaderboard], runs: RunScores) -> Iterator[str]:
     if len(boards[0].standings) == 1:
         yield from (_by(board, boards) + _alone(board) for board in boards)
     elif not any(standing.dialogues for board in boards for standing in board.standings):
         yield _NOTHING
     else:
-        weak = {each.rater for each in health if each.caveat}
-        headline = _headline(boards, trusted=not {board.rater for board in boards} <= weak)
+        headline = _headline(boards, trusted=not {board.rater for board in boards} <= runs.caveats.keys())
         yield from [headline] if len(boards) > 1 or boards[0].contrasts.best is not None else []
         for board in boards:
             yield from (_by(board, boards) + line for line in [verdict(board.contrasts), *remarks_on(board)])
-    for each in health:
+    for each in runs.health:
         if each.coverage < 1:
             yield f"{each.rater} gave a score for {percent(each.coverage)} of its ratings."
 

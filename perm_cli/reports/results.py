@@ -4,10 +4,10 @@ The results of runs as files for other programs: rows of scores, tables for pape
 Every cell is text or a number; one that a spreadsheet would run as a formula is quoted.
 """
 
-import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,31 @@ import orjson
 from perm_cli.comparing.checks import Check
 from perm_cli.comparing.from_runs import REWARD, RunScores
 from perm_cli.comparing.systems import Leaderboard, collapsed, leaderboard
-from perm_cli.comparing.table import Scores, known, mean_of
-from perm_cli.dialogues.files.cells import guarded
+from perm_cli.comparing.table import Scores
+from perm_cli.dialogues.exports import by_ending
+from perm_cli.dialogues.files.cells import write_guarded
 from perm_cli.dialogues.files.parquet import write_columns
 from perm_cli.errors import SettingsError
-from perm_cli.reports.graded import junit, remarks_on, standings_rows, verdict_lines
+from perm_cli.reports.contrasted import verdict_lines
+from perm_cli.reports.graded import junit, remarks_on, standings_rows
 from perm_cli.reports.latex import graded_latex, judged_by
+from perm_cli.statistics.means import known, mean_of
 from perm_cli.text import one_line
 
 _ABOUT = ("dialogue_id", "system", "turn", "judge")
 
 
 def results_csv(runs: RunScores) -> bytes:
-    """Return a line a supporter turn and judge."""
+    """Return one row per supporter turn and judge."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow([*_ABOUT, *runs.scores.tables])
-    for row in _rows(runs.scores):
-        writer.writerow([guarded(one_line(cell, 4096)) if isinstance(cell, str) else cell for cell in row.values()])
+    cells = (row.values() for row in _rows(runs.scores))
+    on_a_line = ([one_line(cell, 4096) if isinstance(cell, str) else cell for cell in row] for row in cells)
+    write_guarded(chain([[*_ABOUT, *runs.scores.tables]], on_a_line), text)
     return text.getvalue().encode(errors="replace")
 
 
 def results_jsonl(runs: RunScores) -> bytes:
-    """Return an object a supporter turn and judge; a score that is missing is null."""
+    """Return one object per supporter turn and judge; a score that is missing is null."""
     return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in _rows(runs.scores))
 
 
@@ -68,7 +70,7 @@ def results_latex(runs: RunScores) -> bytes:
 
 def results_inspect(runs: RunScores) -> bytes:
     """
-    Return what inspect_ai's `precomputed_scores` reads: a line a dialogue, the mean over turns and judges.
+    Return what inspect_ai's `precomputed_scores` reads: one line per dialogue, the mean over turns and judges.
 
     Raise `SettingsError` for several systems: a log of inspect_ai is of one.
     """
@@ -87,7 +89,7 @@ def results_inspect(runs: RunScores) -> bytes:
 
 
 def results_junit(runs: RunScores) -> bytes:
-    """Return a test case a dialogue and judge, which passes if all its turns have a reward."""
+    """Return one test case per dialogue and judge, which passes if all its turns have a reward."""
     checks = []
     for judge in runs.scores.judges:
         column = runs.scores.of(REWARD, [judge])[:, 0]
@@ -112,10 +114,7 @@ WRITERS: Mapping[str, Callable[[RunScores], bytes]] = {
 
 def results(runs: RunScores, path: Path) -> bytes:
     """Return the results as a file of this name's ending holds them; raise `SettingsError` for an unknown one."""
-    for ending, write in WRITERS.items():
-        if path.name.lower().endswith(ending):
-            return write(runs)
-    raise SettingsError(f"--out {path}: expected a name that ends in {', '.join(WRITERS)}")
+    return by_ending(path, WRITERS)(runs)
 
 
 def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
@@ -133,10 +132,9 @@ def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
 
 
 def _boards(runs: RunScores) -> Iterator[tuple[str, list[str], list[list[str]], list[str]]]:
-    caveats = {each.rater: [each.caveat] for each in runs.health if each.caveat}
     for judge in runs.scores.judges:
         board = _board(runs, judge)
-        said = [*verdict_lines(board.contrasts), *remarks_on(board), *caveats.get(judge, [])]
+        said = [*verdict_lines(board.contrasts), *remarks_on(board), *filter(None, [runs.caveats.get(judge)])]
         yield judge, *standings_rows(board), said
 
 

@@ -6,13 +6,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from perm_cli.ratings.spending import Spending
-from perm_cli.reports.figures import counted, decimals_of, name_of, number
-from perm_cli.reports.graded import verdict_lines
+from perm_cli.reports.contrasted import verdict_lines
+from perm_cli.reports.figures import counted, decimals_of, name_of, number, percent, span, sparkline, with_scale
 from perm_cli.reports.layout import OVER_THE_TURNS, Grid
-from perm_cli.rewards.summary import Curve, Measure, Summary, SystemSummary
+from perm_cli.rewards.summary import Measure, Summary, SystemSummary, Trajectory
 from perm_cli.text import one_line
 
-SHOWN_CURVES = 20
+SHOWN_TRAJECTORIES = 20
 _BARS = "▁▂▄▆█"
 
 
@@ -30,14 +30,14 @@ def summary_table(summary: Summary) -> Grid:
     return table
 
 
-def curve_table(curves: Sequence[Curve], left_out: int = 0) -> RenderableType:
+def trajectory_table(trajectories: Sequence[Trajectory], left_out: int = 0) -> RenderableType:
     """Return one line per dialogue: its reward, and how its scores went from turn to turn."""
-    over = (one_line(curves[0].dimension) if curves else "score") + OVER_THE_TURNS
+    over = (one_line(trajectories[0].dimension) if trajectories else "score") + OVER_THE_TURNS
     table = Grid(columns=["dialogue", "system", "reward", over], spare=[[over]])
-    for curve in curves[:SHOWN_CURVES]:
-        reward = number(curve.reward, 3, signed=True)
-        table.add(one_line(curve.dialogue_id, 40), name_of(curve.system), reward, _sparkline(curve))
-    left = len(curves) + left_out - SHOWN_CURVES
+    for trajectory in trajectories[:SHOWN_TRAJECTORIES]:
+        reward = number(trajectory.reward, 3, signed=True)
+        table.add(one_line(trajectory.dialogue_id, 40), name_of(trajectory.system), reward, _sparkline(trajectory))
+    left = len(trajectories) + left_out - SHOWN_TRAJECTORIES
     return Group(table, Text(f"… and {left:,} more in rewards.jsonl")) if left > 0 else table
 
 
@@ -93,27 +93,21 @@ def _shown(system: SystemSummary, summary: Summary) -> list[Measure]:
 
 
 def _cells(measure: Measure) -> tuple[str, str, str, str]:
-    decimals, sign = (decimals_of(*measure.scale), "") if measure.scale else (3, "+")
-    estimate = measure.estimate
-    mean = "-" if estimate.mean is None else f"{estimate.mean:{sign}.{decimals}f}"
-    interval = (
-        "-" if estimate.low is None else f"{estimate.low:{sign}.{decimals}f} … {estimate.high:{sign}.{decimals}f}"
-    )
-    return _measure_name(measure), mean, interval, f"{measure.coverage:.0%}"
+    decimals, signed = (decimals_of(*measure.scale), False) if measure.scale else (3, True)
+    mean = number(measure.mean.value, decimals, signed=signed)
+    return _measure_name(measure), mean, span(measure.mean, decimals, signed=signed), percent(measure.coverage)
 
 
 def _measure_name(measure: Measure) -> str:
     """Return the name of a measure: a dimension with the top of its scale, a part of the reward set off from it."""
     if measure.scale:
-        return f"{name_of(measure.name)} /{measure.scale[1]:g}"
+        return with_scale(measure.name, measure.scale[1])
     return measure.name if measure.name == "reward" else f" {measure.name.replace('_', ' ')}"
 
 
-def _sparkline(curve: Curve) -> str:
-    low, high = curve.scale
-    step = (high - low) / (len(_BARS) - 1)
-    bars = "".join("·" if score is None else _BARS[round((score - low) / step)] for score in curve.scores)
-    ends = [score for score in curve.scores if score is not None]
+def _sparkline(trajectory: Trajectory) -> str:
+    bars = sparkline(trajectory.scores, *trajectory.scale, _BARS)
+    ends = [score for score in trajectory.scores if score is not None]
     if not ends:
         return bars
     return f"{bars} {ends[0]:g}" if len(ends) == 1 else f"{bars} {ends[0]:.3g} → {ends[-1]:.3g}"

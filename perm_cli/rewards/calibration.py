@@ -1,11 +1,11 @@
 """
 Calibrations: a judge's scores mapped to the levels that people use, learned from labels and kept in a file.
 
-`learning` makes them. A map moves levels and never turns an order round; raw scores stay in the ratings.
+`comparing.learning` makes them. A map moves levels and never turns an order round; raw scores stay in the ratings.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ import numpy as np
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from perm_cli.comparing.table import Scores
 from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
 from perm_cli.findings import first_finding
-from perm_cli.statistics.calibrating import Isotonic
 from perm_cli.statistics.resampling import Floats
 
 FORMAT = 1
@@ -26,7 +24,7 @@ FORMAT = 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """
-    Hold the map of one judge on one dimension.
+    The map of one judge on one dimension: straight lines between the knots `x` and `y`, level beyond them.
 
     `error_before` and `error_after` are the mean absolute difference from people, the latter on dialogues that were
     held out; `bias_before` and `bias_after` the mean difference. Before there is none where the scales differ.
@@ -47,12 +45,12 @@ class Curve:
 
     def __call__(self, scores: Floats) -> Floats:
         """Return the scores on people's levels."""
-        return Isotonic(x=self.x, y=self.y)(scores)
+        return np.interp(scores, self.x, self.y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Hold the curves of a file; `made` says when, `of` from what."""
+    """The curves of a file; `made` says when, `of` from what."""
 
     perm_calibration: int
     made: str
@@ -113,21 +111,6 @@ def read_calibration(path: Path) -> Calibration:
         what = f"a curve that falls or is empty for {broken.judge!r}" if broken else "another format or no curve"
         raise SettingsError(f"--calibration: {path}: {what} found, expected a file of perm calibrate")
     return found
-
-
-def calibrated(scores: Scores, calibration: Calibration) -> tuple[Scores, int]:
-    """Return the table with the scores mapped wherever there is a curve, and the number of columns that had one."""
-    used = 0
-    tables = {}
-    for dimension, table in scores.tables.items():
-        mapped = table.copy()
-        for place, rater in enumerate(scores.raters):
-            curve = calibration.curve(rater, "", dimension)
-            if curve and rater not in scores.people:
-                mapped[:, place] = curve(table[:, place])
-                used += 1
-        tables[dimension] = mapped
-    return replace(scores, tables=tables), used
 
 
 def _rises(curve: Curve) -> bool:

@@ -1,44 +1,14 @@
-"""Count the tokens of a completion, with a tokeniser that is named in the record and needs no network."""
+"""The tokens of the turns in a run folder, for the length term of the reward."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from sqlite3 import Connection
 
-from perm_cli.dialogues.dialogue import Turn
+from perm_cli.dialogues.tokens import completion_text, token_counter
 from perm_cli.disk import scratch
-from perm_cli.errors import RunError, SettingsError
-from perm_cli.litellm_files import tokenizer_folder
+from perm_cli.errors import RunError
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.rewards.reward import Lengths, Recipe
-
-SHIPPED = "cl100k_base"
-
-
-def token_counter(name: str) -> Callable[[str], int]:
-    """
-    Return a function that counts tokens.
-
-    `cl100k_base` is the encoding that LiteLLM ships; the path of a `tokenizer.json` takes the policy's own.
-    """
-    if name == SHIPPED:
-        return _shipped_counter()
-    path = Path(name)
-    if not path.is_file():
-        raise SettingsError(f"--tokenizer: {name!r} found, expected {SHIPPED} or the path of a tokenizer.json")
-    from tokenizers import Tokenizer  # noqa: PLC0415 - only for a tokeniser of one's own
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the binding raises nothing narrower
-        raise SettingsError(f"--tokenizer: {path}: {error}, expected a tokenizer.json") from error
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
-
-
-def completion_text(turn: Turn) -> str:
-    """Return what the policy wrote for a turn: the analysis counts as much as the reply."""
-    return turn.text if turn.analysis is None else f"# Analysis\n{turn.analysis}\n\n# Response\n{turn.text}"
 
 
 @contextmanager
@@ -76,12 +46,3 @@ def _count(folder: RunFolder, count: Callable[[str], int], database: Connection)
     )
     database.executemany("INSERT INTO lengths VALUES (?, ?, ?, ?)", rows)
     database.execute("CREATE INDEX by_turn ON lengths (id, system, turn)")
-
-
-def _shipped_counter() -> Callable[[str], int]:
-    if folder := tokenizer_folder():
-        os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(folder))
-    import tiktoken  # noqa: PLC0415 - only where lengths are counted
-
-    encoding = tiktoken.get_encoding(SHIPPED)
-    return lambda text: len(encoding.encode(text, disallowed_special=()))

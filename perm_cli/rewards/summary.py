@@ -4,7 +4,6 @@ The summary of a run: means by system with intervals and coverage, and how every
 A dialogue's value is the mean over its rated turns, a system's the mean over its dialogues.
 """
 
-import csv
 import math
 from array import array
 from collections import Counter
@@ -21,13 +20,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from perm_cli.comparing.systems import Contrasts, Difference, differences
-from perm_cli.dialogues.files.cells import guarded
+from perm_cli.dialogues.files.cells import write_guarded
 from perm_cli.prompts.rubrics import Pack, default_pack
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import calibration_of
 from perm_cli.rewards.reward import Recipe, Reward, formula_of
-from perm_cli.statistics.means import CHUNK_ROWS, Estimate, bootstrap_means
+from perm_cli.statistics.contrasts import Contrasts, Difference, differences
+from perm_cli.statistics.means import CHUNK_ROWS, chunked_means, mean_statistic
 from perm_cli.statistics.resampling import Resamples, Statistic
 from perm_cli.text import one_line
 
@@ -41,11 +40,13 @@ class Measure:
     """
     One measure of a system: a dimension, the reward, or what it is made of.
 
-    `coverage` is the share of its turns that have a value. `scale` is between what a dimension's scores lie.
+    `mean` is over the `dialogues` that have a value; `coverage` is the share of the turns that have one. `scale` is
+    between what a dimension's scores lie.
     """
 
     name: str
-    estimate: Estimate
+    mean: Statistic
+    dialogues: int
     coverage: float
     scale: tuple[float, float] | None = None
 
@@ -53,7 +54,7 @@ class Measure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemSummary:
     """
-    Hold what one judge under one set of settings says of one system.
+    One system as one judge under one set of settings sees it.
 
     `reward_low` and `reward_high` are the mean reward if all that is missing were worst or best.
     """
@@ -70,9 +71,9 @@ class SystemSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
+class Trajectory:
     """
-    One dialogue's mean reward, and its scores turn by turn on the dimension by which its pack shows how it was felt.
+    One dialogue: its mean reward, and its scores turn by turn on the dimension by which a pack shows its course.
 
     `scale` is between what these scores lie.
     """
@@ -90,10 +91,10 @@ class Curve:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
-    Hold all that a run comes to; `expected` is the number of ratings it should have.
+    The rewards of a run, summed up by system; `expected` is the number of ratings it should have.
 
     `contrasts` has the paired differences of several systems' rewards, for each judge under each set of settings.
-    `curves` are those of the first thousand dialogues, `curves_left_out` the number of the others.
+    `trajectories` are those of the first thousand dialogues, `trajectories_left_out` the number of the others.
     """
 
     run: str
@@ -101,8 +102,8 @@ class Summary:
     expected: int
     spending: Spending
     systems: Sequence[SystemSummary]
-    curves: Sequence[Curve]
-    curves_left_out: int = 0
+    trajectories: Sequence[Trajectory]
+    trajectories_left_out: int = 0
     contrasts: Sequence[Contrasts] = ()
 
     @property
@@ -130,7 +131,7 @@ def summarise(
     `spending` is looked at when all rewards have passed, `expected` the least number of ratings there should be.
     `packs` has the dimensions of settings by their id, as in `rewards_of`.
     """
-    curves: list[Curve] = []
+    trajectories: list[Trajectory] = []
     systems = []
     values: dict[_Rater, dict[str, _Values]] = {}
     for (settings, judge, system), of_system in groupby(rewards, attrgetter("settings", "judge", "system")):
@@ -139,7 +140,7 @@ def summarise(
             for _, of_dialogue in groupby(of_system, attrgetter("dialogue_id")):
                 turns = sorted(of_dialogue, key=attrgetter("turn"))
                 tally.add(turns)
-                curves += [_curve(turns, pack)] if len(curves) < LISTED_DIALOGUES else []
+                trajectories += [_trajectory(turns, pack)] if len(trajectories) < LISTED_DIALOGUES else []
             systems.append(tally.summary())
             values.setdefault((settings, judge), {})[system] = tally.values
     contrasts = {rater: _contrasts(_named(rater, values), own) for rater, own in values.items()}
@@ -149,8 +150,8 @@ def summarise(
         expected=max(expected, spending.rated),
         spending=spending,
         systems=_in_order(systems, contrasts),
-        curves=curves,
-        curves_left_out=sum(system.dialogues for system in systems) - len(curves),
+        trajectories=trajectories,
+        trajectories_left_out=sum(system.dialogues for system in systems) - len(trajectories),
         contrasts=[each for each in contrasts.values() if each.differences],
     )
 
@@ -215,6 +216,7 @@ class _Tally:
         self._dialogues = self._turns = 0
         self._ends = [0.0, 0.0]
         self._present: Counter[str] = Counter()
+        self._with_value: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -233,6 +235,7 @@ class _Tally:
         for name, column in zip(self._names, zip(*rows, strict=True), strict=True):
             given = [value for value in column if value is not None]
             self._present[name] += len(given)
+            self._with_value[name] += bool(given)
             means.append(sum(given) / len(given) if given else math.nan)
         means.tofile(self._values)
         self.values.dialogues.frombytes(_hashed(turns[0].dialogue_id))
@@ -243,23 +246,28 @@ class _Tally:
     def summary(self) -> SystemSummary:
         """Return what it comes to."""
         self._values.seek(0)
-        estimates = bootstrap_means(self._chunks(), self._dialogues)
+        means = chunked_means(self._chunks(), self._dialogues)
         return SystemSummary(
             system=self._one.system,
             judge=self._one.judge,
             settings=self._one.settings,
             dialogues=self._dialogues,
             turns=self._turns,
-            measures=[self._measure(name, estimate) for name, estimate in zip(self._names, estimates, strict=True)],
+            measures=[self._measure(name, mean) for name, mean in zip(self._names, means, strict=True)],
             reward_low=self._ends[0] / self._dialogues,
             reward_high=self._ends[1] / self._dialogues,
             caveat=self._one.caveat,
         )
 
-    def _measure(self, name: str, estimate: Estimate) -> Measure:
+    def _measure(self, name: str, mean: Statistic) -> Measure:
         dimension = self._pack.dimensions.get(name)
-        coverage = self._present[name] / self._turns
-        return Measure(name=name, estimate=estimate, coverage=coverage, scale=dimension.bounds if dimension else None)
+        return Measure(
+            name=name,
+            mean=mean,
+            dialogues=self._with_value[name],
+            coverage=self._present[name] / self._turns,
+            scale=dimension.bounds if dimension else None,
+        )
 
     def _chunks(self) -> Iterator[NDArray[np.float64]]:
         columns = len(self._names)
@@ -271,9 +279,9 @@ def _hashed(dialogue_id: str) -> bytes:
     return blake2b(dialogue_id.encode(errors="surrogatepass"), digest_size=8).digest()
 
 
-def _curve(turns: Sequence[Reward], pack: Pack) -> Curve:
+def _trajectory(turns: Sequence[Reward], pack: Pack) -> Trajectory:
     given = [turn.reward for turn in turns if turn.reward is not None]
-    return Curve(
+    return Trajectory(
         dialogue_id=turns[0].dialogue_id,
         system=turns[0].system,
         judge=turns[0].judge,
@@ -290,7 +298,7 @@ def summary_json(summary: Summary) -> bytes:
     systems = []
     for system in summary.systems:
         record = {name: value for name, value in asdict(system).items() if name != "measures"}
-        record["measures"] = {m.name: asdict(m.estimate) | _about(m) for m in system.measures}
+        record["measures"] = {each.name: _measure_record(each) for each in system.measures}
         systems.append(record)
     content = {
         "run": summary.run,
@@ -302,17 +310,13 @@ def summary_json(summary: Summary) -> bytes:
         "recipe": _recipe_record(summary.recipe),
         "caveats": summary.caveats,
         "systems": systems,
-        "dialogues": [asdict(curve) | {curve.dimension: curve.scores} for curve in summary.curves],
-        "dialogues_left_out": summary.curves_left_out,
+        "dialogues": [asdict(each) | {each.dimension: each.scores} for each in summary.trajectories],
+        "dialogues_left_out": summary.trajectories_left_out,
         "comparisons": [
             asdict(each) | {"told_apart": each.told_apart, "best": each.best} for each in summary.contrasts
         ],
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _about(measure: Measure) -> dict[str, Any]:
-    return {"coverage": measure.coverage} | ({"scale": measure.scale} if measure.scale else {})
 
 
 def read_summary(content: bytes) -> Summary:
@@ -330,8 +334,8 @@ def read_summary(content: bytes) -> Summary:
             statuses=Counter(record["statuses"]), tokens=Counter(record["tokens"]), cost_usd=record["cost_usd"]
         ),
         systems=systems,
-        curves=[_curve_of(curve) for curve in record["dialogues"]],
-        curves_left_out=record["dialogues_left_out"],
+        trajectories=[_trajectory_of(each) for each in record["dialogues"]],
+        trajectories_left_out=record["dialogues_left_out"],
         contrasts=[_contrasts_of(each) for each in record.get("comparisons", ())],
     )
 
@@ -354,31 +358,47 @@ def _recipe(record: dict[str, Any]) -> Recipe:
     return Recipe(**record, coefficients=coefficients, calibration=calibration)
 
 
-def _curve_of(record: dict[str, Any]) -> Curve:
+def _trajectory_of(record: dict[str, Any]) -> Trajectory:
     del record[record["dimension"]]
-    return Curve(**record | {"scale": tuple(record["scale"])})
+    return Trajectory(**record | {"scale": tuple(record["scale"])})
 
 
-def _measure(name: str, record: dict[str, Any]) -> Measure:
-    coverage, scale = record.pop("coverage"), record.pop("scale", None)
-    return Measure(name=name, estimate=Estimate(**record), coverage=coverage, scale=tuple(scale) if scale else None)
+def _measure_record(measure: Measure) -> dict[str, Any]:
+    mean = measure.mean
+    ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
+    scale = {"scale": measure.scale} if measure.scale else {}
+    return ends | {"n": measure.dialogues, "coverage": measure.coverage} | scale
+
+
+def _measure(name: str, record: Mapping[str, Any]) -> Measure:
+    mean = mean_statistic(*(math.nan if record[end] is None else record[end] for end in ("mean", "low", "high")))
+    scale = record.get("scale")
+    return Measure(
+        name=name,
+        mean=mean,
+        dialogues=record["n"],
+        coverage=record["coverage"],
+        scale=(scale[0], scale[1]) if scale else None,
+    )
 
 
 _CSV_COLUMNS = (
-    ("system", "judge", "settings", "measure"),
-    ("mean", "ci_low", "ci_high", "dialogues", "coverage", "caveat"),
+    *("system", "judge", "settings", "measure"),
+    *("mean", "ci_low", "ci_high", "dialogues", "coverage", "caveat"),
 )
 
 
 def summary_csv(summary: Summary) -> bytes:
-    """Return a line per system and measure; a cell that a spreadsheet would run is quoted as text."""
+    """Return one row per system and measure."""
     text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(chain(*_CSV_COLUMNS))
-    for system in summary.systems:
-        names = [guarded(one_line(system.system)), guarded(one_line(system.judge)), system.settings]
-        for measure in system.measures:
-            estimate = measure.estimate
-            figures = [estimate.mean, estimate.low, estimate.high, estimate.n, measure.coverage]
-            writer.writerow([*names, measure.name, *figures, system.caveat or ""])
+    write_guarded(chain([_CSV_COLUMNS], _csv_rows(summary)), text, line_end="\n")
     return text.getvalue().encode()
+
+
+def _csv_rows(summary: Summary) -> Iterator[list[Any]]:
+    for system in summary.systems:
+        names = [one_line(system.system), one_line(system.judge), system.settings]
+        for measure in system.measures:
+            mean = measure.mean
+            figures = [mean.value, mean.low, mean.high, measure.dialogues, measure.coverage]
+            yield [*names, measure.name, *figures, system.caveat or ""]

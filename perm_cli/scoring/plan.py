@@ -7,9 +7,9 @@ given as a range: 10 % fewer to 30 % more. A verdict is at least a bare number a
 
 from dataclasses import dataclass
 
+from perm_cli.dialogues.tokens import SHIPPED, token_counter
 from perm_cli.judges.routes import price_of
 from perm_cli.judges.settings import Price
-from perm_cli.rewards.lengths import SHIPPED, token_counter
 from perm_cli.scoring.live import Job, calls_of
 
 _FEWER, _MORE = 0.9, 1.3

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from time import monotonic
 from typing import Any
@@ -42,6 +42,7 @@ from perm_cli.serving.bodies import (
 )
 from perm_cli.serving.description import HEADERS, page_of
 from perm_cli.serving.guard import Guard
+from perm_cli.serving.limits import GRACE_S, Limits
 from perm_cli.text import one_line
 from perm_cli.training.settings import POLICY_TOKENS, RewardSettings
 
@@ -52,7 +53,6 @@ _RETRY_AFTER_S = 1
 _TROUBLED_S = 60.0
 _JSON = "application/json"
 _LONGEST_NAME = 60  # of a field, as it is repeated
-GRACE_S = 5.0  # beyond the deadline, to hand over what has come
 
 
 def _refusal(description: str) -> dict[str, Any]:
@@ -71,24 +71,6 @@ _BUSIES: dict[int | str, dict[str, Any]] = {
     _BUSY: _refusal("Too many replies are waiting: ask again after Retry-After."),
 }
 _BAD_JUDGES: dict[int | str, dict[str, Any]] = {_BAD_JUDGE: _refusal("No call to the judge can succeed.")}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """
-    Limits of the server.
-
-    `deadline_s` is how long a trainer is made to wait for the judge, `most_waiting` how many replies may wait at
-    `/score`, `most_bytes` how large a request may be, `most_head_bytes` how large its head. A client has `head_s` to
-    send the head, and then `body_s` for the body.
-    """
-
-    deadline_s: float = 150.0
-    most_waiting: int = 10_000
-    most_bytes: int = 16_000_000
-    most_head_bytes: int = 65_536
-    head_s: float = 20.0
-    body_s: float = 60.0
 
 
 class _Desk:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from perm_cli.dialogues.dialogue import Turn
 from perm_cli.errors import SHOWN_PROBLEMS
-from perm_cli.reward import Item, Result
+from perm_cli.training.items import Item, Result
 from perm_cli.words import Role
 
 MOST_ITEMS = 4096

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from perm_cli.serving.app import GRACE_S, Limits
+from perm_cli.serving.limits import GRACE_S, Limits
 
 _TOO_LARGE = b"431 Request Header Fields Too Large"
 _TOO_SLOW = b"408 Request Timeout"

@@ -29,13 +29,14 @@ from perm_cli.statistics.resampling import (
     statistic,
 )
 
-GRID = 41
+GRID = 41  # a joint table of two raters has as many cells squared, for every resample
 _ROUNDING = 1e-12
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairAgreement:
-    """Hold how two raters agree on the `items` that both have a score for."""
+    """The agreement of two raters on the `items` that both have a score for."""
 
     first: str
     second: str
@@ -48,7 +49,7 @@ class PairAgreement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
     """
-    Hold how all raters agree.
+    The agreement of all raters, and of each pair of them.
 
     `alpha_without` is alpha with one rater left out, by rater. `icc_a1` and `icc_c1` are of a single rater,
     absolute and up to level; `icc_ak` is of the mean of all. `items` counts those that all have a score for.
@@ -109,6 +110,15 @@ def intraclass(scores: Floats) -> tuple[float, float, float]:
     return float(found[0]), float(found[1]), float(found[2])
 
 
+def rank_biserial(differences: Floats) -> float:
+    """Return the matched rank-biserial correlation (Kerby 2014): the share of ranks for, less that against."""
+    moved = differences[~np.isnan(differences) & (np.abs(differences) > _SAME)]
+    if not moved.size:
+        return np.nan
+    ranks = rankdata(np.abs(moved))
+    return float((ranks * np.sign(moved)).sum() / ranks.sum())
+
+
 # --- with intervals ---
 
 
@@ -148,7 +158,7 @@ def _pair(raters: Sequence[str], scores: Floats, first: int, second: int, resamp
     columns = scores[:, [first, second]]
     both = _both(columns)
     draws = paired_draws(columns, resamples)
-    low, high = percentile_interval(draws) if len(draws) else np.full((2, 3), np.nan)
+    low, high = percentile_interval(draws)
     values = (spearman(both), kendall_tau_b(both), quadratic_kappa(both))
     found = [statistic(*each, why=_why_not(both)) for each in zip(values, low, high, strict=True)]
     return PairAgreement(

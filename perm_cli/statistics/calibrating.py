@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from perm_cli.statistics.resampling import Floats, Ints
 
@@ -13,7 +14,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isotonic:
-    """Hold a map that never falls: straight lines between the knots, level beyond them."""
+    """A map that never falls: straight lines between the knots, level beyond them."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -31,15 +32,7 @@ def isotonic(x: Floats, y: Floats) -> Isotonic:
     """
     levels, codes, counts = np.unique(x, return_inverse=True, return_counts=True)
     means = np.bincount(codes, y) / counts
-    blocks: list[tuple[float, float, int]] = []  # mean, weight, levels
-    for mean, weight in zip(means.tolist(), counts.tolist(), strict=True):
-        block = (mean, float(weight), 1)
-        while blocks and blocks[-1][0] >= block[0]:
-            before = blocks.pop()
-            joined = before[1] + block[1]
-            block = ((before[0] * before[1] + block[0] * block[1]) / joined, joined, before[2] + block[2])
-        blocks.append(block)
-    fitted = np.repeat([mean for mean, _, _ in blocks], [size for _, _, size in blocks])
+    fitted = isotonic_regression(means, weights=counts).x
     ends = np.ones(len(fitted), dtype=bool)  # knots within a flat stretch say nothing
     ends[1:-1] = (fitted[1:-1] != fitted[:-2]) | (fitted[1:-1] != fitted[2:])
     return Isotonic(x=tuple(levels[ends].tolist()), y=tuple(fitted[ends].tolist()))

@@ -5,8 +5,9 @@ PPI++ (Angelopoulos, Duchi and Zrnic 2023): unbiased whatever the judge is worth
 a random part of all.
 """
 
+from statistics import NormalDist
+
 import numpy as np
-from scipy.stats import norm
 
 from perm_cli.statistics.resampling import Floats, Statistic, divided, statistic
 
@@ -31,5 +32,5 @@ def powered_mean(labels: Floats, judged: Floats, unlabelled: Floats) -> Statisti
     trust = float(np.clip(divided(shared, (1 + n / more) * spread), 0.0, 1.0)) if spread > 0 else 0.0
     value = labels.mean() + trust * (unlabelled.mean() - judged.mean())
     variance = (labels - trust * judged).var(ddof=1) / n + trust**2 * unlabelled.var(ddof=1) / more
-    reach = norm.ppf(0.975) * np.sqrt(variance)
+    reach = NormalDist().inv_cdf(0.975) * np.sqrt(variance)
     return statistic(value, value - reach, value + reach)

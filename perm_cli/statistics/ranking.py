@@ -19,14 +19,14 @@ from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, d
 
 _ROUNDS = 100  # of which ten or so are needed, fifty where a system beats 20 others 10,000 to nought
 _CLOSE = 1e-10
-_EQUAL = 1e-9
+_EQUAL = 1e-9  # means of the same scores in another order differ by less
 _DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
     """
-    Hold a system's place.
+    The place of a system.
 
     `strength` is the logarithm of Davidson's, with mean 0 over the systems; `rank` counts from 1, and `best` is the
     share of resamples in which the system is first. One that was compared with no other has none of these.
@@ -74,7 +74,7 @@ def _ranked(systems: Sequence[str], scores: Floats, resamples: Resamples) -> lis
     drawn = [_strengths(davidson(*_split(weights @ cells, size), start=fitted)) for weights in resamples.weights()]
     strengths = _strengths(fitted)[0]
     resampled = np.vstack(drawn) if drawn else np.empty((0, size))
-    low, high = percentile_interval(resampled) if drawn else (np.full(size, np.nan), np.full(size, np.nan))
+    low, high = percentile_interval(resampled)
     places = rankdata(-resampled, axis=1, method="min") if drawn else resampled
     ranks = rankdata(-strengths, method="min")
     return [

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ttest_1samp
+from scipy.stats import false_discovery_control, ttest_1samp
 
-from perm_cli.statistics.multiple import benjamini_yekutieli
 from perm_cli.statistics.resampling import Floats
 
 EPSILON = 0.2  # for experts; 0.15 for skilled annotators, 0.1 for a crowd
@@ -25,7 +24,7 @@ LEAST_ANNOTATORS = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
     """
-    Hold what the test says, or `why` it says nothing.
+    The result of the test, or `why` there is none.
 
     `advantage` is the mean chance that the judge is as close to the others as the annotator left out, or closer;
     `p` has the adjusted p-value against each annotator.
@@ -61,7 +60,7 @@ def alternative_annotator_test(
     if len(kept) < LEAST_ANNOTATORS:
         why = f"{len(kept)} annotators with {LEAST_ITEMS} items or more, expected {LEAST_ANNOTATORS}"
         return Replacement(winning_rate=None, advantage=None, epsilon=epsilon, why=why)
-    adjusted = benjamini_yekutieli(np.asarray(p))
+    adjusted = false_discovery_control(p, method="by")
     return Replacement(
         winning_rate=float((adjusted <= LEVEL).mean()),
         advantage=float(np.mean(advantages)),

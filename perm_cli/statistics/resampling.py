@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 FLIPS = 4999
-_SEED = 20_260_112
-_CELLS = 2_000_000  # of the matrix of weights, in memory at a time
+SEED = 20_260_112
+CELLS = 2_000_000  # of a matrix of weights or signs, in memory at a time
 _LEAST_USABLE = 0.8  # what one dialogue has is in 63 to 75 % of the resamples, what two have in 86 % or more
 _KEPT_BYTES = 200_000_000
 
@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistic:
-    """Hold a figure and its 95 % interval; `why` says why there is none."""
+    """A figure and its 95 % interval; `why` says why there is none."""
 
     value: float | None
     low: float | None = None
@@ -31,25 +31,47 @@ class Statistic:
         value, low, high = (None if end is None else -end for end in (self.value, self.high, self.low))
         return Statistic(value=value, low=low, high=high, why=self.why)
 
+    def __format__(self, form: str) -> str:
+        """Return the figure in a form for numbers with its interval behind it, or a dash and why there is none."""
+        if self.value is None:
+            return f"- ({self.why})"
+        span = self.span(form)
+        return f"{self.value:{form}}" if span is None else f"{self.value:{form}} ({span})"
+
+    def span(self, form: str) -> str | None:
+        """Return the interval in a form for numbers, None if there is none."""
+        return None if self.low is None or self.high is None else f"{self.low:{form}} … {self.high:{form}}"
+
     @property
     def decisive(self) -> bool:
-        """Tell whether the interval leaves out zero."""
+        """Whether the interval leaves out zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 class Resamples:
     """
-    Draw clusters with replacement, the same ones every time it is asked.
+    Draws of clusters with replacement, the same ones every time they are asked for.
 
-    `clusters` gives the cluster of each item, as numbers from 0.
+    `clusters` gives the cluster of each item, as numbers from 0. Weights take up to `cells` numbers at a time; where
+    all of them fit into `kept_bytes`, they are drawn once.
     """
 
-    def __init__(self, clusters: Ints, resamples: int = RESAMPLES, seed: int = _SEED) -> None:
+    def __init__(
+        self,
+        clusters: Ints,
+        resamples: int = RESAMPLES,
+        seed: int = SEED,
+        *,
+        cells: int = CELLS,
+        kept_bytes: int = _KEPT_BYTES,
+    ) -> None:
         self.clusters = clusters
         self.count = int(clusters.max()) + 1 if clusters.size else 0
-        self._resamples = resamples
+        self._draws = np.full(resamples, self.count)
         self._seed = seed
-        self._drawn: list[NDArray[np.uint8]] = []
+        self._cells = cells
+        self._keeps = self.count * resamples <= kept_bytes
+        self._kept: list[NDArray[np.uint8]] = []
 
     def sums(self, values: Floats) -> Floats:
         """Return the sums of a matrix (item, column) over each cluster: (cluster, column)."""
@@ -59,25 +81,20 @@ class Resamples:
 
     def weights(self) -> Iterator[Floats]:
         """Yield how often each cluster is drawn: matrices (resample, cluster), all resamples in turn."""
-        if self._drawn:
-            yield from (drawn.astype(float) for drawn in self._drawn)
+        if self._kept:
+            yield from (kept.astype(float) for kept in self._kept)
         elif self.count > 1:  # one dialogue has no spread
-            drawn = []
-            for weights in self._draw():
-                if self.count * self._resamples <= _KEPT_BYTES:  # no cluster is drawn 256 times
-                    drawn.append(weights.astype(np.uint8))
+            kept = []
+            for weights in drawn_weights(self._draws, self.count, np.random.default_rng(self._seed), self._cells):
+                if self._keeps:
+                    kept.append(weights.astype(np.uint8))  # no cluster is drawn 256 times
                 yield weights
-            self._drawn = drawn  # only once whole: who stops half-way leaves nothing half
+            self._kept = kept  # only once whole: who stops half-way leaves nothing half
 
-    def _draw(self) -> Iterator[Floats]:
-        step = max(_CELLS // self.count, 1)
-        generator = np.random.default_rng(self._seed)
-        for start in range(0, self._resamples, step):
-            lines = min(step, self._resamples - start)
-            drawn = generator.integers(0, self.count, (lines, self.count))
-            drawn += np.arange(lines)[:, None] * self.count
-            counts = np.bincount(drawn.ravel(), minlength=lines * self.count)
-            yield counts.reshape(lines, self.count).astype(float)
+    def drawn(self, sums: Floats) -> Floats:
+        """Return the sums (cluster, column) over each resample: (resample, column), with no line for one cluster."""
+        found = [weights @ sums for weights in self.weights()]
+        return np.vstack(found) if found else np.empty((0, sums.shape[1]))
 
     def interval(self, of: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
         """
@@ -86,16 +103,24 @@ class Resamples:
         `of` returns a matrix (resample, statistic). The ends are NaN where a fifth of the
         resamples or more gave nothing, as they do for what only one cluster has.
         """
-        drawn = [of(weights) for weights in self.weights()]
-        if not drawn:
-            statistics = of(np.ones((1, self.count))).shape[1]
-            return np.full(statistics, np.nan), np.full(statistics, np.nan)
-        return percentile_interval(np.vstack(drawn))
+        found = [of(weights) for weights in self.weights()]
+        return percentile_interval(np.vstack(found) if found else of(np.ones((1, self.count)))[:0])
+
+
+def drawn_weights(draws: Ints, rows: int, generator: np.random.Generator, cells: int = CELLS) -> Iterator[Floats]:
+    """Yield how often each row is drawn: matrices (resample, row); `draws` says how often each resample draws."""
+    step = max(cells // rows, 1)
+    for start in range(0, len(draws), step):
+        lines = draws[start : start + step]
+        weights = np.empty((len(lines), rows))
+        for place, count in enumerate(lines):  # at once it would be four matrices of that size
+            weights[place] = np.bincount(generator.integers(0, rows, count), minlength=rows)
+        yield weights
 
 
 def percentile_interval(drawn: Floats) -> tuple[Floats, Floats]:
     """Return the 2.5th and 97.5th percentiles of each column, NaN where a fifth of it or more is missing."""
-    enough = np.isfinite(drawn).mean(axis=0) > _LEAST_USABLE
+    enough = np.isfinite(drawn).sum(axis=0) > _LEAST_USABLE * len(drawn)
     ends = np.full((2, drawn.shape[1]), np.nan)
     for column in np.flatnonzero(enough):
         usable = drawn[:, column]
@@ -111,26 +136,9 @@ def statistic(value: float, low: float = np.nan, high: float = np.nan, why: str 
     return Statistic(value=float(value), low=bounds[0], high=bounds[1], why="" if bounds[0] is not None else why)
 
 
-def mean_differences(resamples: Resamples, differences: Floats) -> list[Statistic]:
-    """Return the mean of each column of (item, pair), NaN where one of the two is missing, with its interval."""
-    present = ~np.isnan(differences)
-    columns = differences.shape[1]
-    sums = resamples.sums(np.hstack((np.where(present, differences, 0.0), present)))
-
-    def means(weights: Floats) -> Floats:
-        drawn = weights @ sums
-        return divided(drawn[:, :columns], drawn[:, columns:])
-
-    total = sums.sum(axis=0)
-    values = divided(total[:columns], total[columns:])
-    low, high = resamples.interval(means)
-    return [
-        statistic(value, start, end, "no dialogue has a value" if np.isnan(value) else "one dialogue has no spread")
-        for value, start, end in zip(values, low, high, strict=True)
-    ]
-
-
-def sign_flip_p(resamples: Resamples, differences: Floats, flips: int = FLIPS, seed: int = _SEED) -> Floats:
+def sign_flip_p(
+    resamples: Resamples, differences: Floats, flips: int = FLIPS, seed: int = SEED, *, cells: int = CELLS
+) -> Floats:
     """
     Return two-sided p-values for a mean difference of zero, one a column of (item, pair).
 
@@ -141,7 +149,7 @@ def sign_flip_p(resamples: Resamples, differences: Floats, flips: int = FLIPS, s
     observed = np.abs(sums.sum(axis=0))
     generator = np.random.default_rng(seed)
     as_far = np.ones(len(observed))
-    step = max(_CELLS // max(resamples.count, len(observed), 1), 1)
+    step = max(cells // max(resamples.count, len(observed), 1), 1)
     for start in range(0, flips, step):
         signs = generator.integers(0, 2, (min(step, flips - start), resamples.count), dtype=np.int8) * 2.0 - 1.0
         as_far += (np.abs(signs @ sums) >= observed - 1e-9 * np.maximum(observed, 1.0)).sum(axis=0)

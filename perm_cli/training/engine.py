@@ -22,13 +22,13 @@ from time import monotonic
 import orjson
 
 from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.tokens import completion_text, token_counter
 from perm_cli.errors import JudgeUnusable, NotAsked, PermError, SettingsError
 from perm_cli.judges.budget import Budget, BudgetReached, read_budget
 from perm_cli.judges.route import OpenJudge
 from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, open_judge, route_of
 from perm_cli.prompts.book import Answer, PromptBook, Question, open_book
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
-from perm_cli.rewards.lengths import completion_text, token_counter
 from perm_cli.rewards.reward import Lengths, Recipe, Reward, formula_of, rewards_of, unrated
 from perm_cli.scoring.live import lacks_chances, no_chances, settings_id
 from perm_cli.text import one_line

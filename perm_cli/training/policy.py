@@ -14,7 +14,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from perm_cli.dialogues.dialogue import Turn
-from perm_cli.rewards.lengths import completion_text
+from perm_cli.dialogues.tokens import completion_text
 from perm_cli.words import PolicyStyle
 
 Messages = list[dict[str, str]]

@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from perm_cli.comparing.from_runs import REWARD
-from perm_cli.comparing.table import Scores, known
+from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.dialogue import Dialogue, Turn
+from perm_cli.statistics.means import known
 from perm_cli.statistics.resampling import Floats
 from perm_cli.training.policy import Messages, policy_answer, policy_messages
 from perm_cli.words import PairFormat, PairStrategy, PolicyStyle

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from perm_cli.comparing.table import known, mean_of
 from perm_cli.dialogues.features import NAMES, SAYS, Features, as_row
 from perm_cli.statistics.agreement import spearman
+from perm_cli.statistics.means import known, mean_of
 from perm_cli.statistics.resampling import Floats
 
 _LEAST = 8  # replies that show anything
