@@ -9,16 +9,14 @@ import orjson
 from perm_cli.dialogues.files.bounds import OutOfProportion
 from perm_cli.dialogues.files.parquet import table_rows
 from perm_cli.errors import RunError
-from perm_cli.ratings.rating import Rating, is_rating, rating_line
+from perm_cli.ratings.rating import COLUMNS, Rating, is_rating, rating_line
 
-_AS_JSON = ("items", "distribution", "error")
-_WHOLE = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts")
-_REAL = ("score", "cost_usd", "latency_s")
+_AS_JSON = [each.name for each in COLUMNS if each.kind is dict]
 
 
 def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
     """
-    Write ratings as one Parquet file, whole or not at all; what is no number or text goes in as JSON.
+    Write ratings as one Parquet file, whole or not at all; mappings go in as JSON.
 
     The draft is put in its place at once; raise `FileNotFoundError` if it, or the folder it lies in, was taken away.
     """
@@ -28,8 +26,8 @@ def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
     rows = [orjson.loads(rating_line(rating)) for rating in ratings]
     for row in rows:
         row |= {name: orjson.dumps(row[name]).decode() for name in _AS_JSON}
-    kinds = dict.fromkeys(_WHOLE, pa.int64()) | dict.fromkeys(_REAL, pa.float64())
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in rows[0]])
+    kinds = {int: pa.int64(), float: pa.float64()}
+    schema = pa.schema([(each.name, kinds.get(each.kind, pa.string())) for each in COLUMNS])
     pq.write_table(pa.Table.from_pylist(rows, schema), draft, compression="zstd")
     draft.replace(target)
 
