@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from perm_cli.comparing.from_runs import read_runs
-from perm_cli.prompts.rubrics import wording_of, wordings_of
+from perm_cli.prompts.rubrics import wording_of
 from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.run_record import SettingsRecord
 from perm_cli.reports.making import ends_of, formula, recipe_facts, wording_tables
 from perm_cli.reports.report import report_of
 from perm_cli.rewards.reward import Recipe, rewards_of
@@ -73,7 +74,9 @@ def test_every_level_stands_in_the_report_as_the_judge_read_it(tmp_path: Path) -
 def test_shipped_rubrics_read_as_they_are_written() -> None:
     """All levels and all items, and the same wording once."""
     texts = {path.stem: path.read_text() for path in shipped("rubrics").iterdir() if path.stem != "pack"}
-    wordings = wordings_of({"x": {"rubrics": texts}, "y": {"rubrics": texts}, "z": {}})
+    wordings = {
+        name: SettingsRecord(rubrics=rubrics).wordings for name, rubrics in (("x", texts), ("y", texts), ("z", {}))
+    }
 
     tables = list(wording_tables(wordings.values()))
 

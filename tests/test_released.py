@@ -13,8 +13,15 @@ import orjson
 import pytest
 
 from perm_cli.ratings.run_folder import open_run
+from tests.commands import Perm, runner
 
 RELEASES = sorted(path for path in (Path(__file__).parent / "released").iterdir() if path.is_dir())
+
+
+@pytest.fixture
+def perm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Perm:
+    """Return a function that runs the command line."""
+    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(params=RELEASES, ids=lambda path: path.name)
@@ -49,3 +56,40 @@ def test_a_column_of_a_later_release_stays_in_the_file(released: Path) -> None:
         assert sum(1 for _ in folder.ratings()) == 13
 
     assert path.read_bytes().startswith(b"".join(lines))
+
+
+def test_the_record_of_a_release_is_written_as_it_was(released: Path) -> None:
+    """What another release has added survives, and what is not known stays absent."""
+    path = released / "run.json"
+    record = orjson.loads(path.read_bytes()) | {"of_tomorrow": {"a": [1]}}
+    for entry in (*record["settings"].values(), *record["commands"]):
+        entry["of_tomorrow"] = None
+    path.write_bytes(orjson.dumps(record))
+
+    with open_run(released) as folder:
+        folder.record.charge("calls", 12)
+        folder.write_record()
+
+    assert orjson.loads(path.read_bytes()) == record | {"spent": {"calls": 12}}
+
+
+def test_the_run_of_a_release_is_fused_and_reported(released: Path, perm: Perm) -> None:
+    """Nobody judges again to see old numbers."""
+    fused = perm("reward", released)
+    reported = perm("report", released, "--out", released.parent / "report.html")
+
+    assert fused.code == reported.code == 0
+    assert "12 of 12 ratings scored (100.0%)" in fused.out
+
+
+def test_a_finished_run_of_a_release_is_resumed_for_nothing(perm: Perm, tmp_path: Path) -> None:
+    """The same command as then finds every rating there."""
+    run = Path(copytree(RELEASES[0].parent / "0.1.0", tmp_path / "run"))
+    (tmp_path / "dialogues.jsonl").write_bytes((run / "dialogues.jsonl").read_bytes())
+    before = (run / "ratings.jsonl").read_bytes()
+
+    result = perm("score", tmp_path / "dialogues.jsonl", "--judge", "baseline", "--out", run)
+
+    assert result.code == 0
+    assert "all 12 ratings were there" in result.out
+    assert (run / "ratings.jsonl").read_bytes() == before

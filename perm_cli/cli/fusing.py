@@ -1,10 +1,10 @@
 """Fuse the ratings of a run into rewards, write them, and show what they come to."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import orjson
 
@@ -12,6 +12,7 @@ from perm_cli.cli.console import messages, output, say
 from perm_cli.disk import made_folder, rewriting
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder
+from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import closing_lines, curve_table, notes, summary_table
 from perm_cli.rewards.lengths import lengths_in
@@ -38,18 +39,18 @@ def fuse_once(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
     What it was made of is kept on record, so that `fused_before` knows.
     """
     summary = fuse(folder, recipe)
-    commands = folder.record["commands"]
-    if any((each["settings"], each.get("asked")) != (job.settings, job.asked) for each in commands):
+    commands = folder.record.commands
+    if any((each.settings, each.asked) != (job.settings, job.asked) for each in commands):
         return _fused(folder, recipe, commands[-1:])
     if summary.coverage == 1:
-        folder.record["fused"] = _state(folder, job, recipe)
+        folder.record.fused = _state(folder, job, recipe)
         folder.write_record()
     return summary
 
 
 def fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> Summary | None:
     """Return the summary of a finished job if nothing of what it was made of has changed since."""
-    if not folder.record.get("fused") or folder.record["fused"] != _state(folder, job, recipe):
+    if not folder.record.fused or folder.record.fused != _state(folder, job, recipe):
         return None
     return read_summary((folder.path / "summary.json").read_bytes())
 
@@ -57,20 +58,23 @@ def fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> Summary | None:
 def _fused(
     folder: RunFolder,
     recipe: Recipe,
-    commands: Sequence[Mapping[str, Any]] | None,
+    commands: Sequence[CommandRecord] | None,
     through: Callable[[Iterator[Reward]], Iterator[Reward]] = iter,
 ) -> Summary:
     """Fuse what some commands asked for, or all; every reward goes `through` a function on its way."""
     spending = Spending()
     expected = folder.unrecorded_ratings() if commands is None else 0
+    caveats = {name: caveat for name, caveat in _caveats(folder).items() if caveat}
     with lengths_in(folder, recipe) as lengths:
         outcomes = _counted(folder.outcomes(commands), spending)
-        rewards = rewards_of(outcomes, recipe, lengths, _caveats(folder))
+        rewards = rewards_of(outcomes, recipe, lengths, caveats)
         return summarise(through(rewards), spending, expected, str(folder.path), recipe)
 
 
 def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
-    made_of = orjson.dumps([job.settings, job.asked, recipe, _caveats(folder), str(folder.path), folder.digest()])
+    made_of = orjson.dumps(
+        [job.settings, job.asked.as_written(), recipe, _caveats(folder), str(folder.path), folder.digest()]
+    )
     return blake2b(made_of, digest_size=16).hexdigest()
 
 
@@ -109,5 +113,5 @@ def _written(rewards: Iterable[Reward], stream: BinaryIO) -> Iterator[Reward]:
         yield reward
 
 
-def _caveats(folder: RunFolder) -> dict[str, Any]:
-    return {name: record.get("caveat") for name, record in folder.record["settings"].items()}
+def _caveats(folder: RunFolder) -> dict[str, str | None]:
+    return {name: settings.caveat for name, settings in folder.record.settings.items()}

@@ -17,11 +17,11 @@ from perm_cli.cli.fusing import fuse_once, fused_before
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
 from perm_cli.cli.progress import ProgressLine, beating, shown_progress
 from perm_cli.cli.score import INTERRUPTION, close_record, command_line, finishing, run_loop
-from perm_cli.comparing.from_runs import Command
 from perm_cli.errors import NotAsked, PermError
 from perm_cli.judges.routes import check_judge, open_judge
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import RunFolder, open_run
+from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.rewards.reward import Recipe
 from perm_cli.scoring.live import Job, Stop, entered, interruptible, is_made, make_ratings, prepare
 
@@ -40,7 +40,7 @@ def rate_all(
     judges: Sequence[JudgeOptions],
     recipe: Recipe,
     out: Path,
-) -> dict[Path, Command]:
+) -> dict[Path, CommandRecord]:
     """
     Rate dialogues with every judge; return the run folders in `out`, one per judge, and the command on each.
 
@@ -109,7 +109,7 @@ async def _ask(job: Job, folder: RunFolder, stop: Stop, progress: ProgressLine) 
             stopped = await make_ratings(job, judge, folder, _Both(own, progress), stop)
             stopped = INTERRUPTION if stop.requested else stopped
             if own.spending.rated:
-                folder.record["settings"][job.settings]["effective"] = judge.effective()
+                folder.record.settings[job.settings].effective = judge.effective()
         except PermError as error:
             stopped = str(error)
             raise
@@ -134,12 +134,12 @@ class _Both:
         self.whole.kept(ratings)
 
 
-def _fused(work: _Work, recipe: Recipe) -> Command:
+def _fused(work: _Work, recipe: Recipe) -> CommandRecord:
     """Fuse what was rated, and return the command that rated it."""
     with open_run(work.path) as folder:
         if fused_before(folder, work.job, recipe) is None:
             fuse_once(folder, work.job, recipe)
-        return dict(folder.record["commands"][-1])
+        return folder.record.commands[-1]
 
 
 def _folders(names: Sequence[str]) -> list[str]:

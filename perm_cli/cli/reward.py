@@ -27,8 +27,7 @@ def run(path: Path, options: RewardOptions, out: Path | None, min_coverage: floa
 
 def _fuse(path: Path, options: RewardOptions, out: Path | None, min_coverage: float, *, as_json: bool) -> int:
     with open_run(path, create=False) as folder:
-        commands = folder.record["commands"]
-        recipe = recipe_of(options, commands[-1]["score"] if commands else "mode")
+        recipe = recipe_of(options, folder.record.last_score)
         summary = fuse(folder, recipe, out)
         if folder.damaged:
             say(messages(), f"{path}/ratings.jsonl: {folder.damaged} damaged lines passed over")

@@ -26,6 +26,7 @@ from perm_cli.judges.routes import check_judge, open_judge
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run
+from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.reward import Recipe
 from perm_cli.scoring.live import Job, Stop, entered, interruptible, make_ratings, now, prepare
@@ -113,7 +114,7 @@ def _rated_and_fused(
 
 
 def _fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> "Summary | None":
-    if not folder.record.get("fused"):
+    if not folder.record.fused:
         return None
     from perm_cli.cli.fusing import fused_before  # noqa: PLC0415 - arrays and frames
 
@@ -159,16 +160,16 @@ def _budget(folder: RunFolder, limit: tuple[float, str] | None) -> Budget | None
     unit = limit[1]
 
     def keep(amount: float) -> None:
-        folder.record["spent"] = folder.record.get("spent", {}) | {unit: amount}
+        folder.record.charge(unit, amount)
         folder.write_record()
 
     budget = Budget(*limit, Use(calls=calls, tokens=tokens, usd=usd), keep)
     # Calls that came to no rating, or to one without usage, are on record here only.
-    budget.spent = max(budget.spent, folder.record.get("spent", {}).get(unit, 0.0))
+    budget.spent = max(budget.spent, folder.record.spent.get(unit, 0.0))
     return budget
 
 
-def _rate(job: Job, means: _Means, record: dict[str, Any]) -> _Ended:
+def _rate(job: Job, means: _Means, record: CommandRecord) -> _Ended:
     """Make the ratings, and keep on record how that went."""
     folder = means.folder
     with shown_progress(means.console, job.ratings) as progress:
@@ -183,11 +184,11 @@ def _rate(job: Job, means: _Means, record: dict[str, Any]) -> _Ended:
             raise
         finally:
             if means.budget:
-                folder.record["spent"] = folder.record.get("spent", {}) | {means.budget.unit: means.budget.spent}
+                folder.record.charge(means.budget.unit, means.budget.spent)
             close_record(record, folder, progress.spending, stopped)
     ended.made = progress.spending
     if ended.effective:
-        folder.record["settings"][job.settings]["effective"] = ended.effective
+        folder.record.settings[job.settings].effective = ended.effective
         folder.write_record()
     return ended
 
@@ -229,10 +230,10 @@ def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(coroutine)
 
 
-def close_record(record: dict[str, Any], folder: RunFolder, spending: Spending, stopped: str | None = None) -> None:
+def close_record(record: CommandRecord, folder: RunFolder, spending: Spending, stopped: str | None = None) -> None:
     """Enter what a command has made into its record, and why it `stopped` before all was rated."""
-    record |= {"ended": now(), "made": dict(spending.statuses), "tokens": dict(spending.tokens)}
-    record |= {"cost_usd": spending.cost_usd, "stopped": stopped}
+    record.ended, record.stopped = now(), stopped
+    record.made, record.tokens, record.cost_usd = dict(spending.statuses), dict(spending.tokens), spending.cost_usd
     folder.write_record()
 
 

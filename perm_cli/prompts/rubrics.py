@@ -181,14 +181,6 @@ def wording_of(name: str, text: str) -> Wording:
     )
 
 
-def wordings_of(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Wordings]:
-    """Return what each of a run's settings had judges asked, by settings and dimension, in the rubrics' order."""
-    return {
-        identity: {name: wording_of(name, str(text)) for name, text in (entry.get("rubrics") or {}).items()}
-        for identity, entry in settings.items()
-    }
-
-
 def _load_dimension(path: Path, name: DimensionName) -> Dimension:
     found = _load(path, _DIMENSION)
     for broken, field, message in _contradictions(found, name):

@@ -11,7 +11,7 @@ from perm_cli.comparing.from_runs import REWARD, RunScores
 from perm_cli.comparing.side_by_side import ranges_of
 from perm_cli.comparing.table import mean_of
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.prompts.rubrics import Wordings, wordings_of
+from perm_cli.prompts.rubrics import Wordings
 from perm_cli.ratings.rating import is_settled
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.reports.quotes import quotes_in
@@ -93,7 +93,7 @@ def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_
     found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)
     for run in runs.runs:
         folder = RunFolder(run)
-        asked = wordings_of(folder.record["settings"])
+        asked = {name: settings.wordings for name, settings in folder.record.settings.items()}
         for row in folder.rows():
             place, rater = (row["dialogue_id"], row["system"]), runs.rater_of(row["judge"], row["settings"])
             if place not in places or rater is None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -36,6 +36,7 @@ from perm_cli.ratings.ledger import LineRanges
 from perm_cli.ratings.rating import Call, Rating, RatingRules, at_now, key_of, rate, unmade
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder
+from perm_cli.ratings.run_record import AskedRecord, CommandRecord, InputRecord, JudgeRecord, SettingsRecord
 from perm_cli.scoring.trials import Trial
 from perm_cli.words import DimensionName, ScoreMode
 
@@ -80,28 +81,28 @@ class Job:
         return self.turns * len(self.book.pack.dimensions) * self.order.samples
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """Return what, besides the settings, the ratings asked for depend on; as JSON would hold it."""
+    def asked(self) -> AskedRecord:
+        """Return what, besides the settings, the ratings asked for depend on."""
         inputs = [
-            {
-                "name": census.source.name,
-                "format": census.format,
-                "sha256": census.digest,
-                "dialogues": census.dialogues,
-                "supporter_turns": census.supporter_turns,
-            }
+            InputRecord(
+                name=census.source.name,
+                format=census.format,
+                sha256=census.digest,
+                dialogues=census.dialogues,
+                supporter_turns=census.supporter_turns,
+            )
             for census in self.censuses
         ]
         reading, roles = self.order.reading, self.order.reading.roles
-        return {
-            "inputs": inputs,
-            "format": reading.format,
-            "roles": dict(roles) if roles else None,
-            "columns": str(reading.columns) if reading.columns else None,
-            "turns": reading.turns,
-            "samples": self.order.samples,
-            "version": __version__,
-        }
+        return AskedRecord(
+            inputs=inputs,
+            format=reading.format,
+            roles=dict(roles) if roles else None,
+            columns=str(reading.columns) if reading.columns else None,
+            turns=reading.turns,
+            samples=self.order.samples,
+            version=__version__,
+        )
 
     def read(self) -> Iterator[Dialogue]:
         """Yield the dialogues, from the files."""
@@ -165,7 +166,7 @@ def calls_of(job: Job, read: Callable[[], Iterable[Dialogue]] | None = None) -> 
                     yield Call(question=question, sample=sample, key=key, rank=rank)
 
 
-def entered(job: Job, folder: RunFolder, said: str) -> dict[str, Any]:
+def entered(job: Job, folder: RunFolder, said: str) -> CommandRecord:
     """
     Enter a job into the record of a run before anything is paid for, and return its entry.
 
@@ -175,19 +176,18 @@ def entered(job: Job, folder: RunFolder, said: str) -> dict[str, Any]:
     be written.
     """
     _check_names(job, folder)
-    settings = folder.record["settings"]
-    settings[job.settings] = settings.get(job.settings, {}) | settings_record(job.order.judge, job.book)
+    folder.record.enter(job.settings, settings_record(job.order.judge, job.book))
     try:
-        command = {
-            "command": said,
-            "settings": job.settings,
-            "asked": job.asked,
-            "lines": _lines_before(job, folder) or _kept(job, folder),
-            "ratings": job.ratings,
-            "score": job.order.score,
-            "started": now(),
-        }
-        folder.record["commands"].append(command)
+        command = CommandRecord(
+            command=said,
+            settings=job.settings,
+            asked=job.asked,
+            lines=list(_lines_before(job, folder) or _kept(job, folder)),
+            ratings=job.ratings,
+            score=job.order.score,
+            started=now(),
+        )
+        folder.record.commands.append(command)
         folder.write_record()
         folder.open_ratings()
     except OSError as error:
@@ -198,21 +198,21 @@ def entered(job: Job, folder: RunFolder, said: str) -> dict[str, Any]:
 
 def _check_names(job: Job, folder: RunFolder) -> None:
     """Raise `SettingsError` if the folder holds dialogues of another file that gives its system the same name."""
-    held = [entry for command in folder.record["commands"] for entry in command.get("asked", {}).get("inputs", ())]
+    held = [entry for command in folder.record.commands for entry in command.asked.inputs]
     for census in job.censuses:
         name, system = census.source.name, census.source.system
-        alike = [entry for entry in held if stem_of(entry["name"]) == system]
-        known = any(PurePath(entry["name"]) == PurePath(name) or entry["sha256"] == census.digest for entry in alike)
+        alike = [entry for entry in held if stem_of(entry.name) == system]
+        known = any(PurePath(entry.name) == PurePath(name) or entry.sha256 == census.digest for entry in alike)
         if alike and not known and any(each == system for _, each in folder.dialogue_names()):
             raise SettingsError(
-                f"--out {folder.path}: system {system!r} of {alike[0]['name']} found, and {name} has the same name; "
+                f"--out {folder.path}: system {system!r} of {alike[0].name} found, and {name} has the same name; "
                 "expected another folder, or both files in one command"
             )
 
 
 def _lines_before(job: Job, folder: RunFolder) -> LineRanges | None:
     """Return where the dialogues of the job stand, if the same was asked before and they are there."""
-    before = (each.get("lines") for each in folder.record["commands"] if each.get("asked") == job.asked)
+    before = (each.lines for each in folder.record.commands if each.asked == job.asked)
     return next(filter(None, before), None) if folder.has_dialogues else None
 
 
@@ -229,16 +229,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def settings_record(judge: JudgeSettings, book: PromptBook) -> dict[str, Any]:
+def settings_record(judge: JudgeSettings, book: PromptBook) -> SettingsRecord:
     """Return what `run.json` keeps of the settings: all that another machine would need."""
-    return {
-        "judge": asdict(judge),
-        "rubrics": {name: dimension.text for name, dimension in book.pack.dimensions.items()},
-        "rubrics_digest": book.pack.digest,
-        "prompts": dict(book.templates),
-        "prompts_digest": book.digest,
-        "caveat": caveat_of(judge),
-    }
+    return SettingsRecord(
+        judge=JudgeRecord(**asdict(judge)),
+        rubrics={name: dimension.text for name, dimension in book.pack.dimensions.items()},
+        rubrics_digest=book.pack.digest,
+        prompts=dict(book.templates),
+        prompts_digest=book.digest,
+        caveat=caveat_of(judge),
+    )
 
 
 async def make_ratings(
@@ -372,8 +372,8 @@ def is_made(job: Job, folder: RunFolder) -> bool:
 
     That is so if the same was asked of it whenever these settings were used, and as many ratings have come of it.
     """
-    asked = [command for command in folder.record["commands"] if command.get("settings") == job.settings]
-    same = all(command.get("asked") == job.asked for command in asked)
+    asked = [command for command in folder.record.commands if command.settings == job.settings]
+    same = all(command.asked == job.asked for command in asked)
     return bool(asked) and same and folder.ledger.settled(job.settings) == job.ratings
 
 
@@ -385,7 +385,7 @@ def pending_calls(
 
     What the run has paid for under other settings, or for a text that was edited and edited back, is entered again.
     """
-    lines = folder.record["commands"][-1]["lines"]
+    lines = folder.record.commands[-1].lines or ()
     with closing(_Paid(job, folder, reserve)) as paid:
         for call in calls_of(job, lambda: folder.edited(lines)):  # first, since the run may end before it comes to them
             paid.has(call)

@@ -237,7 +237,7 @@ def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watc
 
 def _rows(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[tuple[Dialogue, list[str]]]:
     """Yield the dialogues that have something to rate, with the keys."""
-    dialogues = enumerate(folder.dialogues(folder.record["commands"][-1]["lines"]))
+    dialogues = enumerate(folder.dialogues(folder.record.commands[-1].lines))
     for rank, calls in groupby(pending_calls(job, folder, watch, reserve), lambda call: call.rank):
         dialogue = next(dialogue for place, dialogue in dialogues if place == rank)
         yield dialogue, [call.key for call in calls]

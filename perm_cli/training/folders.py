@@ -7,7 +7,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -18,6 +17,7 @@ from perm_cli.prompts.book import PromptBook
 from perm_cli.ratings.rating import Rating, is_settled
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run
+from perm_cli.ratings.run_record import AskedRecord, CommandRecord
 from perm_cli.scoring.live import settings_record
 from perm_cli.training.settings import RewardSettings
 from perm_cli.training.signs import Signs
@@ -36,18 +36,17 @@ class Keeper:
         self._folder = folder
         self._known = Reserve(sorted(path.parent for path in folder.path.parent.glob("*/ratings.jsonl")))
         self._seen = {name for name, _ in folder.dialogue_names()}
-        earlier = folder.record["commands"]
-        self._command: dict[str, Any] = {
-            "command": "perm_cli.reward",
-            "settings": settings_id,
-            "asked": {"version": __version__},
-            "ratings": max((each["ratings"] for each in earlier if each["settings"] == settings_id), default=0),
-            "score": settings.recipe.score,
-            "started": _now(),
-        }
-        record = settings_record(settings.judge, book)
-        folder.record["settings"][settings_id] = folder.record["settings"].get(settings_id, {}) | record
-        folder.record["commands"].append(self._command)
+        earlier = folder.record.commands
+        self._command = CommandRecord(
+            command="perm_cli.reward",
+            settings=settings_id,
+            asked=AskedRecord(version=__version__),
+            ratings=max((each.ratings for each in earlier if each.settings == settings_id), default=0),
+            score=settings.recipe.score,
+            started=_now(),
+        )
+        folder.record.enter(settings_id, settings_record(settings.judge, book))
+        folder.record.commands.append(self._command)
         folder.write_record()
         folder.open_ratings()
 
@@ -61,7 +60,7 @@ class Keeper:
             self._seen.add(dialogue.id)
             self._folder.add_dialogues([dialogue])
         self._folder.append(rating)
-        self._command["ratings"] += 1
+        self._command.ratings += 1
         if is_settled(rating.status, rating.error):
             self._known.put(rating, self._folder.path.name)
 
@@ -73,7 +72,7 @@ class Keeper:
 
     def close(self) -> None:
         """Enter into the record what was made."""
-        self._command["ended"] = _now()
+        self._command.ended = _now()
         self._folder.write_record()
         self._known.close()
 
