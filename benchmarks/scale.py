@@ -51,7 +51,8 @@ def run(path: Path, out: Path) -> dict[str, float]:
     from perm_cli.prompts.shipped import shipped
     from perm_cli.ratings.run_folder import open_run
     from perm_cli.rewards.reward import Recipe
-    from perm_cli.scoring.live import Order, Stop, entered, make_ratings, prepare
+    from perm_cli.scoring.job import Order, entered, prepare
+    from perm_cli.scoring.live import Stop, make_ratings
 
     class Instant:
         calls = 0

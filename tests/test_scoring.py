@@ -16,7 +16,8 @@ from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import open_run
-from perm_cli.scoring.live import Job, Order, Stop, calls_of, entered, make_ratings, prepare
+from perm_cli.scoring.job import Job, Order, calls_of, entered, prepare
+from perm_cli.scoring.live import Stop, make_ratings
 from tests.makers import row, written
 
 ITEMS = '"effectiveness": 10, "clarity": 10, "efficiency": 10, "objectivity": 10, "accuracy": 10'
@@ -211,7 +212,7 @@ def test_a_wish_to_stop_begins_nothing_more(order: Order, tmp_path: Path) -> Non
 def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its one prompt cache then holds the rubric that all but the first call of a dimension begin with."""
     job = prepare(order)
-    monkeypatch.setattr("perm_cli.scoring.live.is_local", lambda _: True)
+    monkeypatch.setattr("perm_cli.scoring.job.is_local", lambda _: True)
 
     dimensions = [call.question.dimension.name for call in calls_of(job)]
 

@@ -33,7 +33,7 @@ from perm_cli.scoring.batches import (
     write_batches,
 )
 from perm_cli.scoring.batches import cancel as cancel_batch
-from perm_cli.scoring.live import Job, entered, now, prepare
+from perm_cli.scoring.job import Job, entered, now, prepare
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0

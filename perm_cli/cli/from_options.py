@@ -18,7 +18,7 @@ from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import is_run
 from perm_cli.rewards.reward import BOUNDS, Leveller, Recipe, read_weights
-from perm_cli.scoring.live import Order
+from perm_cli.scoring.job import Order
 from perm_cli.words import ScoreMode
 
 

@@ -18,7 +18,7 @@ from perm_cli.reports.tables import closing_lines, curve_table, notes, summary_t
 from perm_cli.rewards.lengths import lengths_in
 from perm_cli.rewards.reward import Recipe, Reward, rewards_of
 from perm_cli.rewards.summary import Summary, read_summary, summarise, summary_csv, summary_json
-from perm_cli.scoring.live import Job
+from perm_cli.scoring.job import Job
 
 
 def fuse(folder: RunFolder, recipe: Recipe, out: Path | None = None) -> Summary:

@@ -23,7 +23,9 @@ from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.rewards.reward import Recipe
-from perm_cli.scoring.live import Job, Stop, entered, interruptible, is_made, make_ratings, prepare
+from perm_cli.scoring.job import Job, entered, prepare
+from perm_cli.scoring.live import Stop, interruptible, make_ratings
+from perm_cli.scoring.pending import is_made
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.reward import Recipe
-from perm_cli.scoring.live import Job, Stop, entered, interruptible, make_ratings, now, prepare
+from perm_cli.scoring.job import Job, entered, now, prepare
+from perm_cli.scoring.live import Stop, interruptible, make_ratings
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 
 if TYPE_CHECKING:

@@ -56,8 +56,9 @@ from perm_cli.ratings.rating import (
 )
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.run_record import BatchRecord
-from perm_cli.scoring.live import Job, lacks_chances, no_chances, pending_calls, rules_of
-from perm_cli.scoring.trials import Trial
+from perm_cli.scoring.job import Job, rules_of
+from perm_cli.scoring.pending import pending_calls
+from perm_cli.scoring.trials import Trial, lacks_chances, no_chances
 from perm_cli.text import one_line
 
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})

@@ -40,8 +40,10 @@ from perm_cli.ratings.rating import Call, Rating, RatingRules, key_of, rate
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, take_away
 from perm_cli.ratings.shards import read_shard, write_shard
-from perm_cli.scoring.live import SIGNALS, Job, Stop, Watch, is_made, lacks_chances, no_chances, pending_calls, rules_of
-from perm_cli.scoring.trials import Trial
+from perm_cli.scoring.job import Job, rules_of
+from perm_cli.scoring.live import SIGNALS, Stop, Watch
+from perm_cli.scoring.pending import is_made, pending_calls
+from perm_cli.scoring.trials import Trial, lacks_chances, no_chances
 from perm_cli.words import Turns
 
 _OVERLAP = 4  # shards that a worker has in hand, so that one slow call does not leave it idle
@@ -238,7 +240,7 @@ def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watc
 def _rows(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[tuple[Dialogue, list[str]]]:
     """Yield the dialogues that have something to rate, with the keys."""
     dialogues = enumerate(folder.dialogues(folder.record.commands[-1].lines))
-    for rank, calls in groupby(pending_calls(job, folder, watch, reserve), lambda call: call.rank):
+    for rank, calls in groupby(pending_calls(job, folder, reserve, watch.kept), lambda call: call.rank):
         dialogue = next(dialogue for place, dialogue in dialogues if place == rank)
         yield dialogue, [call.key for call in calls]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from perm_cli.judges.prices import price_of
 from perm_cli.judges.settings import Price
 from perm_cli.rewards.lengths import SHIPPED, token_counter
-from perm_cli.scoring.live import Job, calls_of
+from perm_cli.scoring.job import Job, calls_of
 
 _FEWER, _MORE = 0.9, 1.3
 _CHAT_OVERHEAD = 12  # role and end marks of the two messages

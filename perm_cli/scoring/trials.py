@@ -56,6 +56,21 @@ class Trial:
         )
 
 
+def lacks_chances(rating: Rating, rules: RatingRules) -> bool:
+    """Tell whether expectations were asked for of a judge that gives no probabilities, with one sample to go by."""
+    return (
+        rules.expected and not rules.seeded and rating.status == "scored" and not (rating.items or rating.distribution)
+    )
+
+
+def no_chances(rating: Rating) -> JudgeUnusable:
+    """Return what stops a run whose judge gives no probabilities, before it costs more."""
+    return JudgeUnusable(
+        f"{rating.judge} gives no log-probabilities, so --score expected has nothing to go by; "
+        "use --score mean --samples 5"
+    )
+
+
 def is_rejected(rating: Rating) -> bool:
     """Tell whether the judge refused the request without saying what about it."""
     return (rating.error or {}).get("kind") == "rejected"

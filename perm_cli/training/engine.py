@@ -33,7 +33,8 @@ from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.rewards.lengths import completion_text, token_counter
 from perm_cli.rewards.reward import Lengths, Recipe, Reward, rewards_of, unrated
-from perm_cli.scoring.live import lacks_chances, no_chances, settings_id
+from perm_cli.scoring.job import settings_id
+from perm_cli.scoring.trials import lacks_chances, no_chances
 from perm_cli.text import one_line
 from perm_cli.training.folders import Keeper, check_place, keeping
 from perm_cli.training.items import Item, Result, dialogue_of

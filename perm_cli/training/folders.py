@@ -18,7 +18,7 @@ from perm_cli.ratings.rating import Rating, is_settled
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.run_record import AskedRecord, CommandRecord
-from perm_cli.scoring.live import settings_record
+from perm_cli.scoring.job import settings_record
 from perm_cli.training.settings import RewardSettings
 from perm_cli.training.signs import Signs
 
