@@ -58,7 +58,7 @@ from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.run_record import BatchRecord
 from perm_cli.scoring.job import Job, rules_of
 from perm_cli.scoring.pending import pending_calls
-from perm_cli.scoring.trials import Trial, lacks_chances, no_chances
+from perm_cli.scoring.trials import Trial
 from perm_cli.text import one_line
 
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
@@ -150,12 +150,8 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
         return None
     rules = rules_of(job)
     trial = Trial(rules, passed=folder.ledger.has_scored(rules.judge))
-    tried: int | None = None
     async with open_judge(job.order.judge) as judge:
-        for call in chain([first], pending):
-            if call.rank == tried:
-                continue
-            tried = call.rank
+        for call in trial.alone(chain([first], pending)):
             await _tried(job, folder, judge, call, trial)
             if not trial.goes_on:
                 return judge.dialect
@@ -173,8 +169,6 @@ async def _tried(job: Job, folder: RunFolder, judge: Judge, call: Call, trial: T
     if not is_settled(rating.status, rating.error):
         said = (rating.error or {}).get("message") or rating.note
         raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
-    if lacks_chances(rating, rules):
-        raise no_chances(rating)
     trial.look(rating)
 
 

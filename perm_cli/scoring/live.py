@@ -1,16 +1,10 @@
-"""
-From a job to ratings: what the run lacks fans out, and each rating is on disk as it arrives.
-
-The first call goes alone, so that a wrong key or an unknown model costs one call and not a thousand, and so do those
-after it as long as the judge has not shown that it can judge.
-"""
+"""From a job to ratings: what the run lacks fans out, and each rating is on disk as it arrives."""
 
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
 from typing import Protocol
 
 from perm_cli.errors import NotAsked, PermError, RunError
@@ -22,7 +16,7 @@ from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.scoring.job import Job, rules_of
 from perm_cli.scoring.pending import is_made, pending_calls
-from perm_cli.scoring.trials import Trial, lacks_chances, no_chances
+from perm_cli.scoring.trials import Trial
 
 
 class Watch(Protocol):
@@ -82,24 +76,16 @@ class _Crew:
         self.late: str | None = None  # the same, found only when a reply was to be asked for again
         self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, watch, stop
         self._rules = rules_of(job)
-        self._chances_seen = False
         self._unwritten: list[Rating] = []
         self._trial = Trial(self._rules, passed=folder.ledger.has_scored(self._rules.judge))
 
     async def begin(self, calls: Iterator[Call]) -> Iterator[Call]:
-        """Take a call alone, and one of each dialogue after it while the trial goes on; return those left."""
-        tried: int | None = None
-        held: list[Call] = []
-        for call in calls:
-            if call.rank == tried:
-                held.append(call)
-                continue
-            tried = call.rank
-            self._trial.goes_on = False
+        """Make the calls that go alone; return those left."""
+        for call in self._trial.alone(calls):
             await self.work(iter([call]))
-            if not self._trial.goes_on or self.fatal:
+            if self.fatal:
                 break
-        return chain(held, calls)
+        return self._trial.left(calls)
 
     async def work(self, calls: Iterator[Call]) -> None:
         """Take call after call; whatever ends the run for good is kept as `fatal`."""
@@ -120,7 +106,6 @@ class _Crew:
         self._write(rating)
         self._watch.rated(rating)
         self._trial.look(rating)
-        self._look_for_chances(rating)
         if rating.status == "skipped" and not self._stop.requested:
             self.late = rating.note
 
@@ -140,11 +125,6 @@ class _Crew:
         lost = len(self._unwritten)
         ratings = "1 rating that was just made is" if lost == 1 else f"{lost} ratings that were just made are"
         return RunError(f"{self.fatal}; {ratings} lost") if lost else None
-
-    def _look_for_chances(self, rating: Rating) -> None:
-        self._chances_seen = self._chances_seen or rating.distribution is not None
-        if not self._chances_seen and lacks_chances(rating, self._rules):
-            self.fatal = no_chances(rating)
 
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

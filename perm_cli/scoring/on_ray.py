@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from math import ceil
 from pathlib import Path
@@ -43,7 +44,7 @@ from perm_cli.ratings.shards import read_shard, write_shard
 from perm_cli.scoring.job import Job, rules_of
 from perm_cli.scoring.live import SIGNALS, Stop, Watch
 from perm_cli.scoring.pending import is_made, pending_calls
-from perm_cli.scoring.trials import Trial, lacks_chances, no_chances
+from perm_cli.scoring.trials import First, Trial
 from perm_cli.words import Turns
 
 _OVERLAP = 4  # shards that a worker has in hand, so that one slow call does not leave it idle
@@ -89,8 +90,7 @@ class Grader:
         self._judge: Judge | None = None
         self._book: PromptBook
         self._unusable: JudgeUnusable | None = None
-        self._opening, self._first = Lock(), Lock()
-        self._proven = False
+        self._opening, self._first = Lock(), First()
         self._trial = Trial(brief.rules, passed=brief.passed)
         self._room = Semaphore(default_concurrency(brief.judge))
 
@@ -122,12 +122,8 @@ class Grader:
             tries.write(b"x")
         judge = await self._opened()
         ratings: list[Rating] = []
-        calls = self._calls(shard)
-        async with self._first:
-            if not self._proven and (call := next(calls, None)):  # alone: a wrong key costs one call
-                await self._one(call, judge, ratings, shard)
-                self._proven = True
-        done = await asyncio.gather(*(self._one(call, judge, ratings, shard) for call in calls), return_exceptions=True)
+        ones = [partial(self._one, call, judge, ratings, shard) for call in self._calls(shard)]
+        done = await asyncio.gather(*map(self._first.made, ones), return_exceptions=True)
         if ratings:
             draft = shard.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
             with contextlib.suppress(FileNotFoundError):  # the work was taken away, and these ratings are made anew
@@ -146,9 +142,6 @@ class Grader:
                 self._trial.look(rating)
             except JudgeUnusable as error:
                 self._unusable = error
-                return
-            if lacks_chances(rating, self._brief.rules):
-                self._unusable = no_chances(rating)
 
     async def _opened(self) -> Judge:
         async with self._opening:

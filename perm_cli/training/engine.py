@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.util import Finalize
 from time import monotonic
 
@@ -34,7 +35,7 @@ from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_o
 from perm_cli.rewards.lengths import completion_text, token_counter
 from perm_cli.rewards.reward import Lengths, Recipe, Reward, rewards_of, unrated
 from perm_cli.scoring.job import settings_id
-from perm_cli.scoring.trials import lacks_chances, no_chances
+from perm_cli.scoring.trials import First, check_chances
 from perm_cli.text import one_line
 from perm_cli.training.folders import Keeper, check_place, keeping
 from perm_cli.training.items import Item, Result, dialogue_of
@@ -79,8 +80,7 @@ class Engine:
         self._judge: _Judge | None = None
         self._keeper: Keeper | None = None
         self._loop = _new_loop()
-        self._opening, self._first = asyncio.Lock(), asyncio.Lock()
-        self._proven = asyncio.Event()
+        self._opening, self._first = asyncio.Lock(), First()
         self._room = asyncio.Semaphore(default_concurrency(settings.judge))
         self._scoring: set[asyncio.Task[object]] = set()
         self._guard, self._ended = threading.Lock(), False
@@ -227,7 +227,7 @@ class Engine:
             name = self.settings.judge.name
             return replace(known, settings=self.id, judge=name, latency_s=0.0, attempts=0)
         async with self._room:  # what must wait is not rendered yet
-            rating = await self._first_made(call, judge) or await self._made(call, judge)
+            rating = await self._first.made(partial(self._made, call, judge))
         if self._keeper:
             self._keeper.append(rating, dialogue)
         elif is_settled(rating.status, rating.error):
@@ -243,24 +243,13 @@ class Engine:
             self._known.move_to_end(key)
         return self._known.get(key)
 
-    async def _first_made(self, call: Call, judge: _Judge) -> Rating | None:
-        """Make the first rating while all others wait: a wrong key costs one call and not a thousand."""
-        if self._proven.is_set():
-            return None
-        async with self._first:
-            if self._proven.is_set():
-                return None
-            rating = await self._made(call, judge)
-            self._proven.set()
-            return rating
-
     async def _made(self, call: Call, judge: _Judge) -> Rating:
         if self._unusable and monotonic() < self._unusable[0]:
             raise JudgeUnusable(self._unusable[1])
         try:
             rating = await rate(judge, call, self._book.prompt(call.question), self._rules)
-            if not self._proven.is_set() and lacks_chances(rating, self._rules):
-                raise no_chances(rating)
+            if not self._first.is_made:
+                check_chances(rating, self._rules)
         except BudgetReached as reached:
             raise self._rest(JudgeUnusable(f"{reached}; training goes on with a larger one")) from reached
         except JudgeUnusable as error:
@@ -271,7 +260,7 @@ class Engine:
 
     def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
         error = JudgeUnusable(in_settings(str(error)))
-        self._proven.clear()
+        self._first.again()
         self._unusable = (monotonic() + _RESTS_S, str(error))
         return error
 
