@@ -1321,7 +1321,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, steps: int, *more: Callable[..., Any]
         for step in (RunFolder.rewriting, httpx.Client.send, *more):
             owner = httpx.Client if step is httpx.Client.send else RunFolder
             patch.setattr(owner, step.__name__, mortal(step))
-        patch.setattr("perm_cli.cli.fusing.rewriting", mortal(rewriting))
+        patch.setattr("perm_cli.rewards.fusing.rewriting", mortal(rewriting))
         yield lambda: taken > steps
 
 

@@ -10,15 +10,15 @@ from rich.console import Console
 
 from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.from_options import announce_detour, opened_sources, order_of, recipe_of
-from perm_cli.cli.fusing import enough_of, fuse, show
+from perm_cli.cli.from_options import announce_detour, command_line, opened_sources, order_of, recipe_of
 from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.score import command_line, run_loop
+from perm_cli.cli.summary import enough_of, show
 from perm_cli.errors import PermError, RunError, SettingsError
 from perm_cli.judges.batch_api import BatchApi
 from perm_cli.judges.settings import JudgeSettings, load_configuration
 from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.run_record import BatchRecord
+from perm_cli.rewards.fusing import fuse
 from perm_cli.scoring.batches import (
     Collected,
     Collection,
@@ -34,6 +34,7 @@ from perm_cli.scoring.batches import (
 )
 from perm_cli.scoring.batches import cancel as cancel_batch
 from perm_cli.scoring.job import Job, entered, now, prepare
+from perm_cli.scoring.making import run_loop
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0
@@ -42,7 +43,7 @@ _POLL_S = 60.0
 def submit(
     files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, out: Path, *, export_only: bool
 ) -> None:
-    """Do what the command says."""
+    """Send what is left to rate as batches, or write it to files for a tool of the user's own."""
     console = messages()
     with opened_sources(files) as sources, ExitStack() as stack:
         order = order_of(sources, dialogues, judge)

@@ -1,8 +1,7 @@
 """What one sees while calls are made: a live line on a terminal, now and then a plain one in a log."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from rich.console import Console
@@ -80,22 +79,6 @@ def shown_progress(console: Console, expected: int) -> Iterator[ProgressLine]:
     line = ProgressLine(expected, None)
     with Live(get_renderable=line.__rich__, console=console, refresh_per_second=_REFRESH_HZ, transient=True):
         yield line
-
-
-@asynccontextmanager
-async def beating(line: ProgressLine) -> AsyncIterator[None]:
-    """Have plain lines written even while nothing is rated, so that nobody takes a long wait for an end."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(_AT_FIRST_EVERY_S)
-            line.tick()
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 def _speed(made: int, elapsed: float) -> str:

@@ -1,6 +1,5 @@
-"""Fuse the ratings of a run into rewards, write them, and show what they come to."""
+"""The ratings of a run fused into rewards: its files of rewards and summaries, made once."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -8,13 +7,11 @@ from typing import BinaryIO
 
 import orjson
 
-from perm_cli.cli.console import messages, output, say
 from perm_cli.disk import made_folder, rewriting
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
-from perm_cli.reports.tables import closing_lines, curve_table, notes, summary_table
 from perm_cli.rewards.lengths import lengths_in
 from perm_cli.rewards.reward import Recipe, Reward, rewards_of
 from perm_cli.rewards.summary import Summary, read_summary, summarise, summary_csv, summary_json
@@ -76,29 +73,6 @@ def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
         [job.settings, job.asked.as_written(), recipe, _caveats(folder), str(folder.path), folder.digest()]
     )
     return blake2b(made_of, digest_size=16).hexdigest()
-
-
-def show(summary: Summary, *, as_json: bool, made: Spending | None = None) -> None:
-    """Print a summary on standard output; `made` is what this command made of the ratings."""
-    if as_json:
-        sys.stdout.write(summary_json(summary).decode())
-        return
-    console = output()
-    console.print(curve_table(summary.curves, summary.curves_left_out))
-    console.print(summary_table(summary))
-    for line in notes(summary):
-        say(console, line, "bold")
-    for line in closing_lines(summary, made):
-        say(console, line)
-    for caveat in [] if summary.contrasts else summary.caveats:
-        say(console, caveat, "bold")
-
-
-def enough_of(summary: Summary, min_coverage: float) -> bool:
-    """Return whether enough of the ratings asked for have a score, and say so if not."""
-    if summary.coverage < min_coverage:
-        say(messages(), f"coverage {summary.coverage:.1%} is below --min-coverage {min_coverage:.0%}")
-    return summary.coverage >= min_coverage
 
 
 def _counted(outcomes: Iterator[Outcome], spending: Spending) -> Iterator[Outcome]:
