@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.sources import source_of
 from perm_cli.errors import AssetError, CallFailed, InputError, JudgeUnusable, SettingsError
@@ -209,10 +210,11 @@ def test_a_wish_to_stop_begins_nothing_more(order: Order, tmp_path: Path) -> Non
     assert 3 <= len(watch.ratings) <= 3 + 4
 
 
-def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order, tmp_path: Path) -> None:
     """Its one prompt cache then holds the rubric that all but the first call of a dimension begin with."""
-    job = prepare(order)
-    monkeypatch.setattr("perm_cli.scoring.job.is_local", lambda _: True)
+    weights = tmp_path / "small.gguf"
+    weights.write_bytes(b"GGUF")
+    job = prepare(replace(order, judge=JudgeSettings(name="local", model=f"local:{weights}")))
 
     dimensions = [call.question.dimension.name for call in calls_of(job)]
 
@@ -253,19 +255,16 @@ def test_mistakes_are_found_before_any_call(order: Order, spoil: dict[str, Any],
         prepare(replace(order, **spoil))
 
 
-def test_dialogues_stream(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dialogues_stream(order: Order) -> None:
     """Calls are worked out as they are needed: the second dialogue is not read for the first one's calls."""
     job = prepare(order)
     read: list[str] = []
 
-    def reading(self: Job) -> Iterator[Any]:
-        for dialogue in original(self):
+    def reading() -> Iterator[Dialogue]:
+        for dialogue in job.read():
             read.append(dialogue.id)
             yield dialogue
 
-    original = Job.read
-    monkeypatch.setattr(Job, "read", reading)
-
-    next(calls_of(job))
+    next(calls_of(job, reading))
 
     assert read == ["d0"]

@@ -100,12 +100,13 @@ def collect(
     *,
     wait: bool,
     as_json: bool,
+    pause: Callable[[float], None] = time.sleep,
 ) -> int:
     """Turn what has been answered into ratings, fuse them and print the summary; return the exit code."""
     console = messages()
     with open_run(path, create=False) as folder:
         collecting = _Collecting(folder, console, _access(options))
-        collecting.files(answers) if answers else collecting.batches(wait=wait)
+        collecting.files(answers) if answers else collecting.batches(pause if wait else None)
         _close(folder, collecting.stopped)
     with open_run(path, create=False) as folder:
         recipe = recipe_of(reward, folder.record.last_score)
@@ -242,8 +243,8 @@ class _Collecting:
             if found:
                 self._tell(batch, found)
 
-    def batches(self, *, wait: bool) -> None:
-        """Collect the batches that are over, or wait until all are."""
+    def batches(self, pause: Callable[[float], None] | None) -> None:
+        """Collect the batches that are over, or with a `pause` all, looking again after each."""
         for batch in _batches(self._folder):
             if batch.state == "sending":
                 say(
@@ -252,10 +253,10 @@ class _Collecting:
                 )
         left = [batch for batch in _batches(self._folder) if batch.state == "open"]
         while left := self._looked_at(left):
-            if not wait:
+            if pause is None:
                 break
             say(self._console, f"{len(left)} batches are not over; looking again in {_POLL_S:.0f} s")
-            time.sleep(_POLL_S)
+            pause(_POLL_S)
         self.left = len(left)
 
     def _looked_at(self, batches: Sequence[BatchRecord]) -> list[BatchRecord]:
