@@ -76,5 +76,5 @@ def _tell(found: RunScores, count: Count, made: str, out: str) -> None:
     left_out = [f"{number:,} {what}" for what, number in count.left_out.items() if number]
     if left_out:
         say(console, f"left out: {', '.join(left_out)}")
-    for caveat in dict.fromkeys(each.caveat for each in found.health if each.caveat):
+    for caveat in found.caveats:
         say(console, caveat, "bold")

@@ -79,6 +79,11 @@ class RunScores:
         named = [each.rater for each in alike if each.judge == judge]
         return named[0] if named else alike[0].rater if len(alike) == 1 else None
 
+    @property
+    def caveats(self) -> list[str]:
+        """Return what judges are known not to be worth, each thing once."""
+        return list(dict.fromkeys(each.caveat for each in self.health if each.caveat))
+
     def shortfalls(self) -> Iterator[str]:
         """Yield what is missing of the ratings that were asked for, and which systems have no reward at all."""
         yield from filter(None, (each.shortfall for each in self.health))
