@@ -154,7 +154,7 @@ def _batches(folder: RunFolder) -> list[BatchRecord]:
 
 
 def _each(batches: Iterable[BatchRecord], act: Callable[[BatchRecord], None], console: Console) -> PermError | None:
-    """Do something with every batch, whatever goes wrong with one of them; return what did last, tell the rest."""
+    """Act on every batch, whatever goes wrong with one of them; return the last error, print the others."""
     trouble: PermError | None = None
     for batch in batches:
         try:
@@ -213,7 +213,7 @@ def _line(folder: RunFolder, batch: BatchRecord, access: _Access) -> str:
 
 
 class _Collecting:
-    """Collect the batches of a run, and keep count of those that are `left` and of calls that are to do again."""
+    """A collection of the batches of a run, with the number of those `left` and of calls `put_back` to do again."""
 
     def __init__(self, folder: RunFolder, console: Console, access: _Access) -> None:
         self.left = 0

@@ -21,7 +21,7 @@ _GROUND_S = 5.0
 
 
 class ProgressLine:
-    """Count ratings and say how far the run is. Counting is cheap; words are made only when they are shown."""
+    """How far a run is. Counting is cheap; words are made only when they are shown."""
 
     def __init__(self, expected: int, write: Callable[[str], None] | None) -> None:
         self.spending = Spending()
@@ -32,7 +32,7 @@ class ProgressLine:
         self._next = self._started + _AT_FIRST_EVERY_S
 
     def rated(self, rating: Rating) -> None:
-        """Take note of a rating."""
+        """Count a rating that was just made."""
         self.spending.add(rating)
         self.tick()
 
@@ -44,7 +44,7 @@ class ProgressLine:
             self._write(str(self))
 
     def kept(self, ratings: int = 1) -> None:
-        """Take note of ratings that were made before."""
+        """Count ratings that were made before."""
         self._kept += ratings
 
     def __str__(self) -> str:

@@ -40,7 +40,7 @@ class Ask:
 
 
 def is_among(line: int, ranges: LineRanges) -> bool:
-    """Tell whether a line is in one of the ranges."""
+    """Return whether a line is in one of the ranges."""
     place = bisect_left(ranges, line, key=itemgetter(1))
     return place < len(ranges) and ranges[place][0] <= line
 
@@ -169,7 +169,7 @@ class Ledger:
             self._database.execute(f"CREATE INDEX by_place ON held ({_PLACE})")
 
     def holds(self, key: str, settings: str | None = None) -> bool:
-        """Tell whether a rating with this key, not to be paid for again, is held under these settings, or any."""
+        """Return whether a settled rating with this key is held under these settings, or under any."""
         return self._holds and self._database.execute(_FIND, (key, settings)).fetchone() is not None
 
     def last_key(self, call: Call, settings: str) -> str | None:
@@ -190,7 +190,7 @@ class Ledger:
         return ratings if all_settled else -1
 
     def has_scored(self, judge: str) -> bool:
-        """Tell whether this judge has ever given a score in this folder."""
+        """Return whether this judge has ever given a score in this folder."""
         query = "SELECT 1 FROM held WHERE judge = ? AND status = 'scored' LIMIT 1"
         return self._database.execute(query, (judge,)).fetchone() is not None
 
@@ -246,7 +246,7 @@ class Ledger:
         return calls or 0, tokens or 0, cost_usd or 0.0
 
     def close(self) -> None:
-        """Forget everything."""
+        """Remove all of it from disk."""
         self._database.close()
 
     def _settle(self) -> None:

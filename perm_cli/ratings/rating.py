@@ -74,7 +74,7 @@ COLUMNS = columns_of(Rating)
 
 
 def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
-    """Tell whether asking again would be paying twice: all but calls that may succeed another time."""
+    """Return whether asking again would be paying twice: true of all but calls that may succeed another time."""
     if status == "failed":
         return not (error or {}).get("transient", True)
     return status != "skipped"
@@ -82,7 +82,7 @@ def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingRules:
-    """Say how ratings are made: under which settings, by whom, from how many readings, scored how."""
+    """How ratings are made: under which settings, by which judge, with how many tokens and attempts, scored how."""
 
     settings: str
     judge: str
@@ -95,7 +95,7 @@ class RatingRules:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """
-    Hold a question with the number of its sample and the key of its rating.
+    A question with the number of its sample and the key of its rating.
 
     `sample` and `rank`, the place of the dialogue in the input, are counted from 0.
     """
@@ -176,7 +176,7 @@ def _origin(call: Call, rules: RatingRules) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Spent:
-    """Add up what all attempts at a rating used; it was billed whatever came of it."""
+    """What all attempts at a rating used, which was billed whatever came of it."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -335,7 +335,7 @@ def read_rating(line: bytes) -> Rating | None:
 
 def is_rating(row: object) -> bool:
     """
-    Tell whether a row from outside has the fields of a rating, each of its type and within its bounds.
+    Return whether a row from outside has the fields of a rating, each of its type and within its bounds.
 
     A column that another release did not write gets its default, so that what was paid for stays readable. One that
     only another release writes is left out of the row. It is not lost: `ratings.jsonl` is never rewritten, and what
@@ -364,7 +364,7 @@ def is_rating(row: object) -> bool:
 
 @cache
 def _fits(types: tuple[type, ...]) -> bool:
-    """Tell whether fields may be of these types; of a million rows, few kinds differ."""
+    """Return whether fields may be of these types; cached, since a million rows have few combinations of them."""
     return all(each in allowed for each, allowed in zip(types, _TYPES.values(), strict=True))
 
 

@@ -3,10 +3,10 @@ The run folder: everything a command did, safe to be stopped anywhere.
 
     run.json         the settings ratings were made under, by id, and every command that worked on the folder
     dialogues.jsonl  the dialogues as they were read, in the native format
-    ratings.jsonl    one rating a line, on disk as it arrives; never rewritten
+    ratings.jsonl    one rating per line, on disk as it arrives; never rewritten
     ratings/         ratings that many machines have made, in Parquet
     batches/         what was sent to a batch API, and what for
-    rewards.jsonl    one supporter turn and judge a line, written anew by every fusion
+    rewards.jsonl    one line per supporter turn, judge and settings, written anew by every fusion
     summary.json, summary.csv
 
 A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.damaged`), and made again.
@@ -105,7 +105,7 @@ class RunFolder:
 
     @property
     def has_dialogues(self) -> bool:
-        """Tell whether dialogues were kept here."""
+        """Return whether dialogues were kept here."""
         return (self.path / "dialogues.jsonl").exists()
 
     def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> LineRanges:

@@ -1,4 +1,4 @@
-"""Ratings in Parquet: what many machines write into `ratings/` of a run folder, one file a shard of the work."""
+"""Ratings in Parquet: what many machines write into `ratings/` of a run folder, one file per shard of the work."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

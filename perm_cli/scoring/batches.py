@@ -222,7 +222,7 @@ def send(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> None:
 
 
 def adopt(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> bool:
-    """Tell whether a batch got through although the answer was lost; it is open then."""
+    """Return whether a batch got through although the answer was lost; it is open then."""
     known = {each.id for each in folder.record.batches if each.id}
     found = api.find(batch.marker, batch.requests, batch.after, known) if batch.is_unsure else None
     if found:
@@ -241,7 +241,7 @@ def standing_of(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> BatchSt
 
 class Collection:
     """
-    Turn answers into ratings: none is made twice, and nothing told twice, however many batches they are of.
+    Answers turned into ratings: none is made twice, and nothing told twice, however many batches they are of.
 
     Safe to repeat: what has its rating already keeps it.
     """

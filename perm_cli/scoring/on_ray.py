@@ -1,5 +1,5 @@
 """
-Rating on Ray: the same calls as `scoring`, made in many processes on one machine or on a cluster.
+Rating on Ray: the same calls as in `live`, made in many processes on one machine or on a cluster.
 
 The driver writes what is to rate as shards into `todo/` of the run folder. Ray Data hands each to a worker, which
 rates it with the same engine and puts its ratings into `ratings/` as one Parquet file, whole or not at all. A file
@@ -63,7 +63,7 @@ _QUIET = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """
-    Hold all that a worker must know. It travels as an argument, which Ray writes to no log, so it may hold keys.
+    All that a worker must know. It travels as an argument, which Ray writes to no log, so it may hold keys.
 
     `files` are the rubrics and templates by path, `secrets` environment variables by name; `passed` tells whether the
     judge has given a verdict before.
@@ -82,7 +82,7 @@ class Brief:
 
 
 class Grader:
-    """Rate a shard a call; several calls overlap in one event loop and share one judge."""
+    """A worker, which rates one shard per call; several calls overlap in one event loop and share one judge."""
 
     def __init__(self, brief: Brief) -> None:
         self._brief = brief
@@ -340,7 +340,7 @@ def _ray(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None]:
-    """Do as `scoring.interruptible`, where there is no event loop; Ray's own handlers end in an abort."""
+    """Turn interrupts into requests as `live.interruptible` does, without an event loop; Ray's own handlers abort."""
 
     def interrupt(*_: object) -> None:
         again = stop.requested
@@ -358,12 +358,12 @@ def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[Non
 
 
 def _is_gone(shard: Path) -> bool:
-    """Tell whether the shard is not here: not ever, or since another driver has taken the place of one killed."""
+    """Return whether the shard is not here: it never was, or another driver has taken the place of one killed."""
     return not shard.exists()
 
 
 def _is_over(todo: Path) -> bool:
-    """Tell whether the driver wants no more: it said so, or another one has taken its place."""
+    """Return whether the driver wants no more: it said so, or another one has taken its place."""
     return _stop_file(todo).exists() or not todo.exists()
 
 

@@ -12,7 +12,7 @@ from perm_cli.scoring.job import Job, calls_of, rules_of
 
 def is_made(job: Job, folder: RunFolder) -> bool:
     """
-    Tell at once whether the folder has all the ratings, without working out what to ask.
+    Return whether the folder has all the ratings, without working out what to ask.
 
     That is so if the same was asked of it whenever these settings were used, and as many ratings have come of it.
     """
@@ -50,7 +50,7 @@ class _Paid:
         self._own: Reserve | None = None
 
     def has(self, call: Call) -> bool:
-        """Tell whether there is a rating for the call; the folder then has it for this job."""
+        """Return whether there is a rating for the call; the folder then has it for this job."""
         ledger, settings = self._folder.ledger, self._job.settings
         last = ledger.last_key(call, settings)
         if last == call.key and ledger.holds(call.key, settings):
@@ -71,6 +71,6 @@ class _Paid:
         return rating
 
     def close(self) -> None:
-        """Forget what was read of the run."""
+        """Close what was read of the run."""
         if self._own:
             self._own.close()

@@ -22,7 +22,7 @@ CACHED_FROM = 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
-    Hold what a job comes to; token counts and costs are pairs of low and high, `cost_usd` None without a price.
+    What a job comes to; token counts and costs are pairs of low and high, `cost_usd` None without a price.
 
     `cacheable` is the share of the prompt tokens that repeat instructions, which a prefix cache serves;
     `shortest_prefix` is the least number of tokens that any dimension's calls share.

@@ -113,7 +113,7 @@ class First:
         return await make()
 
     def again(self) -> None:
-        """Let the next call go alone: something may be wrong with all of them."""
+        """Send the next call alone: something may be wrong with all of them."""
         self.is_made = False
 
 
@@ -128,11 +128,11 @@ def check_chances(rating: Rating, rules: RatingRules) -> None:
 
 
 def is_rejected(rating: Rating) -> bool:
-    """Tell whether the judge refused the request without saying what about it."""
+    """Return whether the judge refused the request without saying what about it."""
     return (rating.error or {}).get("kind") == "rejected"
 
 
 def is_unreadable(rating: Rating) -> bool:
-    """Tell whether a reply came that holds no verdict; a refusal is one if the judge wrote it itself."""
+    """Return whether a reply came that holds no verdict; a refusal is one if the judge wrote it itself."""
     empty = (rating.error or {}).get("kind") in _EMPTY
     return empty or rating.status in _UNREADABLE or (rating.status == "refused" and rating.raw != "")
