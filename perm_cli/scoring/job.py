@@ -102,11 +102,16 @@ def prepare(order: Order) -> Job:
     """Check everything that can be checked without a call; raise `PermError` with what is wrong."""
     if order.samples < 1:
         raise SettingsError(f"--samples: {order.samples} found, expected 1 or more")
-    answer: Answer = "lines" if order.judge.structured == "text" else "json"
-    book = PromptBook(load_rubrics(order.rubrics), order.prompts, answer)
+    book = book_for(order.judge, order.rubrics, order.prompts)
     censuses = check_dialogues(order.sources, order.reading)
     identity = orjson.dumps(identity_of(order.judge), option=orjson.OPT_SORT_KEYS)
     return Job(order=order, censuses=censuses, book=book, identity=identity, settings=settings_id(identity, book))
+
+
+def book_for(judge: JudgeSettings, rubrics: Path, prompts: Path) -> PromptBook:
+    """Return the prompts that a judge is sent, which ask for lines where it cannot be held to JSON."""
+    answer: Answer = "lines" if judge.structured == "text" else "json"
+    return PromptBook(load_rubrics(rubrics), prompts, answer)
 
 
 def settings_id(identity: bytes, book: PromptBook) -> str:

@@ -26,6 +26,8 @@ from perm_cli.scoring.pending import is_made
 INTERRUPTION = "the run was interrupted"
 _TICK_S = 3.0
 T = TypeVar("T")
+Failures = dict[Path, PermError]
+"""What has kept run folders from being rated."""
 Announce = Callable[[bool], None]
 """Confirms an interrupt; true if it is a second one, which drops the calls in flight."""
 
@@ -110,16 +112,13 @@ def _make_on_ray(job: Job, folder: RunFolder, watch: Watch, stop: Stop, means: M
     make_ratings_on_ray(job, folder, watch, stop, means.ray or "local", announce, means.reserve)
 
 
-def make_runs(works: Sequence[tuple[Job, Path]], said: str, watch: TickingWatch, announce: Announce) -> "Failures":
+def make_runs(works: Sequence[tuple[Job, Path]], said: str, watch: TickingWatch, announce: Announce) -> Failures:
     """
     Make the ratings of several jobs at once, each in its own run folder, with its own judge and at its own pace.
 
     Return what has kept a folder from being rated. Raise `KeyboardInterrupt` when the user has stopped the run.
     """
     return run_loop(_make_all(works, said, watch, announce))
-
-
-Failures = dict[Path, PermError]
 
 
 async def _make_all(works: Sequence[tuple[Job, Path]], said: str, watch: TickingWatch, announce: Announce) -> Failures:

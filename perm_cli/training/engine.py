@@ -29,12 +29,11 @@ from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.route_baseline import BaselineJudge
 from perm_cli.judges.route_embedded import is_local
 from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, open_judge
-from perm_cli.prompts.book import Answer, PromptBook, Question
-from perm_cli.prompts.rubrics import load_rubrics
+from perm_cli.prompts.book import Question
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.rewards.lengths import completion_text, token_counter
 from perm_cli.rewards.reward import Lengths, Recipe, Reward, rewards_of, unrated
-from perm_cli.scoring.job import settings_id
+from perm_cli.scoring.job import book_for, settings_id
 from perm_cli.scoring.trials import First, check_chances
 from perm_cli.text import one_line
 from perm_cli.training.folders import Keeper, check_place, keeping
@@ -59,7 +58,7 @@ class Engine:
         self.memory = Memory()
         self.watch = Watch()
         self.caveat = caveat_of(settings.judge)
-        self._book = _book_of(settings)
+        self._book = book_for(settings.judge, settings.rubrics, settings.prompts)
         self._identity = orjson.dumps(identity_of(settings.judge), option=orjson.OPT_SORT_KEYS)
         self.id = settings_id(self._identity, self._book)
         self._rules = RatingRules(
@@ -370,18 +369,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def check_settings(settings: RewardSettings) -> None:
     """Raise `SettingsError`, `AssetError` or `RunError` for what an engine would find out at the first reward."""
-    _book_of(settings)
+    book_for(settings.judge, settings.rubrics, settings.prompts)
     try:
         _counter(settings.recipe)
     except SettingsError as error:
         raise SettingsError(in_settings(str(error))) from error
     if settings.run:
         check_place(settings.run)
-
-
-def _book_of(settings: RewardSettings) -> PromptBook:
-    answer: Answer = "lines" if settings.judge.structured == "text" else "json"
-    return PromptBook(load_rubrics(settings.rubrics), settings.prompts, answer)
 
 
 def _counter(recipe: Recipe) -> Callable[[str], int] | None:

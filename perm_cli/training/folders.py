@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from perm_cli.ratings.rating import Rating, is_settled
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.run_record import AskedRecord, CommandRecord
-from perm_cli.scoring.job import settings_record
+from perm_cli.scoring.job import now, settings_record
 from perm_cli.training.settings import RewardSettings
 from perm_cli.training.signs import Signs
 
@@ -43,7 +42,7 @@ class Keeper:
             asked=AskedRecord(version=__version__),
             ratings=max((each.ratings for each in earlier if each.settings == settings_id), default=0),
             score=settings.recipe.score,
-            started=_now(),
+            started=now(),
         )
         folder.record.enter(settings_id, settings_record(settings.judge, book))
         folder.record.commands.append(self._command)
@@ -66,13 +65,13 @@ class Keeper:
 
     def note(self, signs: Signs, step: int | None) -> None:
         """Add a line to the signs of all processes, in one write."""
-        line = {"step": step, "at": _now(), "worker": self._folder.path.name, **asdict(signs)}
+        line = {"step": step, "at": now(), "worker": self._folder.path.name, **asdict(signs)}
         with (self._folder.path.parent / SIGNS).open("ab", buffering=0) as stream:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
         """Enter into the record what was made."""
-        self._command.ended = _now()
+        self._command.ended = now()
         self._folder.write_record()
         self._known.close()
 
@@ -102,7 +101,3 @@ def _free_folder(run: Path, stack: ExitStack) -> RunFolder:
         except RunInUse:
             continue
     raise AssertionError  # there is always another number
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
