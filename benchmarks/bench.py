@@ -83,7 +83,8 @@ async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
     from perm_cli.judges.settings import JudgeSettings
     from perm_cli.prompts.shipped import shipped
     from perm_cli.ratings.run_folder import open_run
-    from perm_cli.scoring.live import Order, Stop, entered, make_ratings, prepare
+    from perm_cli.scoring.job import Order, entered, prepare
+    from perm_cli.scoring.live import Stop, make_ratings
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "d.jsonl")

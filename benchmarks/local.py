@@ -34,7 +34,7 @@ def job_of(path: Path) -> Any:
     from perm_cli.dialogues.files.sources import source_of
     from perm_cli.judges.settings import JudgeSettings
     from perm_cli.prompts.shipped import shipped
-    from perm_cli.scoring.live import Order, prepare
+    from perm_cli.scoring.job import Order, prepare
 
     judge = JudgeSettings(name="local", model="local", temperature=0.0)
     return prepare(
@@ -55,7 +55,8 @@ async def run_perm(path: Path) -> dict[str, float]:
     from perm_cli.cli.progress import shown_progress
     from perm_cli.judges.routes import open_judge
     from perm_cli.ratings.run_folder import open_run
-    from perm_cli.scoring.live import Stop, entered, make_ratings
+    from perm_cli.scoring.job import entered
+    from perm_cli.scoring.live import Stop, make_ratings
 
     job = job_of(path)
     with (
@@ -80,7 +81,7 @@ async def run_engine(path: Path, threads: int | None = None) -> dict[str, float]
     from perm_cli.judges.judge import Request
     from perm_cli.judges.route_embedded import _parameters, _with_short_rationale, weights_of
     from perm_cli.ratings.rating import schema_of
-    from perm_cli.scoring.live import calls_of
+    from perm_cli.scoring.job import calls_of
 
     job = job_of(path)
     parameters = _parameters(xllamacpp.CommonParams(), weights_of("local").path)

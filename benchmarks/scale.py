@@ -42,7 +42,6 @@ def run(path: Path, out: Path) -> dict[str, float]:
     """Rate and fuse, as `perm score` does, without a network; return seconds and megabytes."""
     from rich.console import Console
 
-    from perm_cli.cli.fusing import fuse_once, fused_before
     from perm_cli.cli.progress import shown_progress
     from perm_cli.dialogues.files.reading import Reading
     from perm_cli.dialogues.files.sources import source_of
@@ -50,8 +49,10 @@ def run(path: Path, out: Path) -> dict[str, float]:
     from perm_cli.judges.settings import JudgeSettings
     from perm_cli.prompts.shipped import shipped
     from perm_cli.ratings.run_folder import open_run
+    from perm_cli.rewards.fusing import fuse_once, fused_before
     from perm_cli.rewards.reward import Recipe
-    from perm_cli.scoring.live import Order, Stop, entered, make_ratings, prepare
+    from perm_cli.scoring.job import Order, entered, prepare
+    from perm_cli.scoring.live import Stop, make_ratings
 
     class Instant:
         calls = 0

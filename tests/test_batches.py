@@ -26,13 +26,12 @@ from tenacity import wait_none
 from typer.main import get_command
 
 from perm_cli import cli
-from perm_cli.disk import rewriting
+from perm_cli.cli.batch import collect
+from perm_cli.cli.options import AccessOptions, RewardOptions
 from perm_cli.judges.batches_anthropic import AnthropicBatches
 from perm_cli.judges.batches_openai import OpenAIBatches
 from perm_cli.judges.batches_shared import lines_of
 from perm_cli.judges.retrying import retrying
-from perm_cli.prompts.book import PromptBook
-from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.ratings.run_folder import RunFolder
 from tests.batch_loopback import BatchLoopback, Fault, Outcome, batch_loopback
 from tests.commands import AT_ONCE
@@ -162,18 +161,11 @@ def swift(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Wait for nothing, load nothing twice, and start with a key and some dialogues."""
     monkeypatch.setattr(openai.OpenAI, "_calculate_retry_timeout", lambda *_: 0.0)
     monkeypatch.setattr(AnthropicBatches._tried.retry, "wait", wait_none())  # type: ignore[attr-defined]
-    monkeypatch.setattr("perm_cli.cli.batch._POLL_S", 0.0)
     monkeypatch.setattr("httpx._transports.default.create_ssl_context", _no_certificates)
     monkeypatch.setattr(httpx.Client, "__init__", _remembered)
-    monkeypatch.setattr("perm_cli.scoring.live.PromptBook", _book)
-    monkeypatch.setattr("perm_cli.scoring.live.load_rubrics", _rubrics)
-    monkeypatch.setattr("perm_cli.scoring.batches.load_rubrics", _rubrics)
     monkeypatch.setattr(cli, "app", _command())
     monkeypatch.setenv("JUDGE_KEY", KEY)
     written(tmp_path / "d.jsonl", [row(place) for place in range(DIALOGUES)])
-
-
-_rubrics = cache(load_rubrics)
 
 
 @cache
@@ -193,15 +185,6 @@ def _remembered(client: httpx.Client, *arguments: Any, **named: Any) -> None:
 @cache
 def _no_certificates(**_: object) -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _book(_: object, folder: Path, answer: Any) -> PromptBook:
-    return _read_book(folder, answer)
-
-
-@cache
-def _read_book(folder: Path, answer: Any) -> PromptBook:
-    return PromptBook(_rubrics(folder.parent / "rubrics"), folder, answer)
 
 
 @pytest.fixture
@@ -414,15 +397,18 @@ class TestThereAndBack:
         assert_whole(calls=2 * CALLS)
 
     @at(of_openai())
-    def test_waiting_looks_until_all_are_over(self, desk: Desk) -> None:
+    def test_waiting_looks_until_all_are_over(self, desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
         """`--wait` ends with everything collected."""
         desk.submit()
         desk.server.polls = 1
+        pauses: list[float] = []
+        access = AccessOptions(base_url=str(desk.judge[3]), api_key_env="JUDGE_KEY")
 
-        result = desk.batch("collect", "--wait")
+        code = collect(RUN, RewardOptions(), access, [], 0.95, wait=True, as_json=True, pause=pauses.append)
 
-        assert (result.code, desk.server.counts[desk.provider.show]) == (0, 4)
-        assert "looking again in" in result.err
+        assert (code, desk.server.counts[desk.provider.show]) == (0, 4)
+        assert pauses == [60.0, 60.0]
+        assert "looking again in 60 s" in capsys.readouterr().err
         assert_whole()
 
     def test_the_key_is_in_no_file(self, desk: Desk) -> None:
@@ -1320,10 +1306,10 @@ def dying(monkeypatch: pytest.MonkeyPatch, steps: int, *more: Callable[..., Any]
         return taking
 
     with monkeypatch.context() as patch:
-        for step in (RunFolder.rewriting, httpx.Client.send, *more):
-            owner = httpx.Client if step is httpx.Client.send else RunFolder
-            patch.setattr(owner, step.__name__, mortal(step))
-        patch.setattr("perm_cli.cli.fusing.rewriting", mortal(rewriting))
+        patch.setattr(Path, "replace", mortal(Path.replace))  # the moment at which a file that is written anew is there
+        patch.setattr(httpx.Client, "send", mortal(httpx.Client.send))
+        for step in more:
+            patch.setattr(RunFolder, step.__name__, mortal(step))
         yield lambda: taken > steps
 
 

@@ -44,11 +44,11 @@ def written_run(path: Path, dialogues: Iterable[Dialogue], ratings: Sequence[Rat
     folder.keep_dialogues(dialogues)
     for each in ratings:
         folder.append(each)
-    command = {"command": "perm score", "ratings": len(ratings), "score": "mode", "asked": ASKED}
-    folder.record["settings"] = {each.settings: dict(SETTINGS) for each in ratings}
-    folder.record["commands"] = [command | {"settings": each} for each in folder.record["settings"] or ("x",)]
-    folder.write_record()
     folder.close()
+    command = {"command": "perm score", "ratings": len(ratings), "score": "mode", "asked": ASKED}
+    settings = {each.settings: SETTINGS for each in ratings}
+    commands = [command | {"settings": each} for each in settings or ("x",)]
+    (path / "run.json").write_text(json.dumps({"perm_run": 1, "settings": settings, "commands": commands}))
     return path
 
 

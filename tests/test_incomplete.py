@@ -21,7 +21,7 @@ from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import open_run
-from perm_cli.scoring.live import Order, entered, prepare
+from perm_cli.scoring.job import Order, entered, prepare
 from tests.commands import Perm, runner
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written

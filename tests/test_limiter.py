@@ -21,7 +21,8 @@ from perm_cli.judges.pace import Pace
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import open_run
-from perm_cli.scoring.live import Order, Stop, entered, make_ratings, prepare
+from perm_cli.scoring.job import Order, entered, prepare
+from perm_cli.scoring.live import Stop, make_ratings
 from tests.makers import row, written
 from tests.simulation import fullest_minute
 from tests.test_judges import Time

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from perm_cli.comparing.from_runs import read_runs
-from perm_cli.prompts.rubrics import default_pack, wording_of, wordings_of
+from perm_cli.prompts.rubrics import default_pack, wording_of
 from perm_cli.prompts.shipped import shipped
+from perm_cli.ratings.run_record import SettingsRecord
 from perm_cli.reports.making import recipe_facts, wording_tables, written
 from perm_cli.reports.report import report_of
 from perm_cli.rewards.reward import Recipe, formula_of, rewards_of
@@ -83,7 +84,9 @@ sources: [me]"""
 def test_shipped_rubrics_read_as_they_are_written() -> None:
     """All levels and all items, and the same wording once."""
     texts = {path.stem: path.read_text() for path in (shipped("rubrics") / "perm").iterdir() if path.stem != "pack"}
-    wordings = wordings_of({"x": {"rubrics": texts}, "y": {"rubrics": texts}, "z": {}})
+    wordings = {
+        name: SettingsRecord(rubrics=rubrics).wordings for name, rubrics in (("x", texts), ("y", texts), ("z", {}))
+    }
 
     tables = list(wording_tables(wordings.values()))
 

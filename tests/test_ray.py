@@ -20,7 +20,7 @@ from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import open_run, take_away
 from perm_cli.ratings.shards import read_shard, write_shard
-from perm_cli.scoring.live import Order, entered, prepare
+from perm_cli.scoring.job import Order, entered, prepare
 from perm_cli.scoring.on_ray import Grader, _brief, _rows, _shards
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.sources import source_of
 from perm_cli.errors import AssetError, CallFailed, InputError, JudgeUnusable, SettingsError
@@ -16,7 +17,8 @@ from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import open_run
-from perm_cli.scoring.live import Job, Order, Stop, calls_of, entered, make_ratings, prepare
+from perm_cli.scoring.job import Job, Order, calls_of, entered, prepare
+from perm_cli.scoring.live import Stop, make_ratings
 from tests.makers import row, written
 
 ITEMS = '"effectiveness": 10, "clarity": 10, "efficiency": 10, "objectivity": 10, "accuracy": 10'
@@ -208,9 +210,11 @@ def test_a_wish_to_stop_begins_nothing_more(order: Order, tmp_path: Path) -> Non
     assert 3 <= len(watch.ratings) <= 3 + 4
 
 
-def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order) -> None:
+def test_an_embedded_judge_is_asked_dimension_by_dimension(order: Order, tmp_path: Path) -> None:
     """Its one prompt cache then holds the rubric that all but the first call of a dimension begin with."""
-    job = replace(prepare(order), order=replace(order, judge=JudgeSettings(name="j", model="local:any.gguf")))
+    weights = tmp_path / "small.gguf"
+    weights.write_bytes(b"GGUF")
+    job = prepare(replace(order, judge=JudgeSettings(name="local", model=f"local:{weights}")))
 
     dimensions = [call.question.dimension.name for call in calls_of(job)]
 
@@ -251,19 +255,16 @@ def test_mistakes_are_found_before_any_call(order: Order, spoil: dict[str, Any],
         prepare(replace(order, **spoil))
 
 
-def test_dialogues_stream(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dialogues_stream(order: Order) -> None:
     """Calls are worked out as they are needed: the second dialogue is not read for the first one's calls."""
     job = prepare(order)
     read: list[str] = []
 
-    def reading(self: Job) -> Iterator[Any]:
-        for dialogue in original(self):
+    def reading() -> Iterator[Dialogue]:
+        for dialogue in job.read():
             read.append(dialogue.id)
             yield dialogue
 
-    original = Job.read
-    monkeypatch.setattr(Job, "read", reading)
-
-    next(calls_of(job))
+    next(calls_of(job, reading))
 
     assert read == ["d0"]

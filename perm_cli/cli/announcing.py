@@ -1,4 +1,4 @@
-"""What was found in the files, said before anything is done with it."""
+"""What is said on the way: what was found in the files before anything is done with it, and that an interrupt came."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +14,12 @@ def announce(censuses: Sequence[Census], console: Console, *, turns: bool = True
     """Print a line for each file and remark, or for all files of one format where there are many."""
     for line in (_of_files if len(censuses) <= _MANY else _of_formats)(censuses, turns=turns):
         say(console, line)
+
+
+def announce_interrupt(console: Console, again: bool) -> None:
+    """Confirm an interrupt, and that a second one was one."""
+    first = "finishing the calls in flight; press Ctrl-C again to drop them"
+    say(console, "dropping the calls in flight" if again else first)
 
 
 def _of_files(censuses: Sequence[Census], *, turns: bool) -> Iterator[str]:

@@ -10,21 +10,20 @@ from rich.console import Console
 
 from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.from_options import announce_detour, opened_sources, order_of, recipe_of
-from perm_cli.cli.fusing import enough_of, fuse, show
+from perm_cli.cli.from_options import announce_detour, command_line, opened_sources, order_of, recipe_of
 from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.score import command_line, run_loop
+from perm_cli.cli.summary import enough_of, show
 from perm_cli.errors import PermError, RunError, SettingsError
 from perm_cli.judges.batch_api import BatchApi
 from perm_cli.judges.configuration import load_configuration
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings.run_folder import RunFolder, open_run
+from perm_cli.ratings.run_record import BatchRecord
+from perm_cli.rewards.fusing import fuse
 from perm_cli.scoring.batches import (
-    Batch,
     Collected,
     Collection,
     api_of,
-    batches_of,
     check_batchable,
     first_call,
     judge_of,
@@ -35,7 +34,8 @@ from perm_cli.scoring.batches import (
     write_batches,
 )
 from perm_cli.scoring.batches import cancel as cancel_batch
-from perm_cli.scoring.live import Job, entered, now, prepare
+from perm_cli.scoring.job import Job, entered, now, prepare
+from perm_cli.scoring.making import run_loop
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0
@@ -44,7 +44,7 @@ _POLL_S = 60.0
 def submit(
     files: Sequence[str], dialogues: DialogueOptions, judge: JudgeOptions, out: Path, *, export_only: bool
 ) -> None:
-    """Do what the command says."""
+    """Send what is left to rate as batches, or write it to files for a tool of the user's own."""
     console = messages()
     with opened_sources(files) as sources, ExitStack() as stack:
         order = order_of(sources, dialogues, judge)
@@ -102,16 +102,16 @@ def collect(
     *,
     wait: bool,
     as_json: bool,
+    pause: Callable[[float], None] = time.sleep,
 ) -> int:
     """Turn what has been answered into ratings, fuse them and print the summary; return the exit code."""
     console = messages()
     with open_run(path, create=False) as folder:
         collecting = _Collecting(folder, console, _access(options))
-        collecting.files(answers) if answers else collecting.batches(wait=wait)
+        collecting.files(answers) if answers else collecting.batches(pause if wait else None)
         _close(folder, collecting.stopped)
     with open_run(path, create=False) as folder:
-        commands = folder.record["commands"]
-        recipe = recipe_of(reward, commands[-1]["score"] if commands else "mode")
+        recipe = recipe_of(reward, folder.record.last_score)
         summary = fuse(folder, recipe)
     show(summary, as_json=as_json)
     if collecting.left:
@@ -126,7 +126,7 @@ def cancel(path: Path, options: AccessOptions) -> None:
     """Cancel the batches that are not over and print how each then stands."""
     console, access = messages(), _access(options)
 
-    def cancelled(batch: Batch) -> None:
+    def cancelled(batch: BatchRecord) -> None:
         if batch.state not in {"open", "exported", "sending"}:
             return
         with ExitStack() as stack:
@@ -142,21 +142,21 @@ def cancel(path: Path, options: AccessOptions) -> None:
 
 def _close(folder: RunFolder, stopped: str | None) -> None:
     """Enter into the record of the last command that it has ended, and why before all was rated."""
-    commands = folder.record["commands"]
+    commands = folder.record.commands
     if commands:
-        commands[-1] |= {"ended": now(), "stopped": stopped}
+        commands[-1].ended, commands[-1].stopped = now(), stopped
         folder.write_record()
 
 
-def _batches(folder: RunFolder) -> list[Batch]:
-    batches = batches_of(folder)
+def _batches(folder: RunFolder) -> list[BatchRecord]:
+    batches = folder.record.batches
     if not batches:
         raise RunError(f"{folder.path}: no batches found, expected a folder that perm batch submit has written")
     return batches
 
 
-def _each(batches: Iterable[Batch], act: Callable[[Batch], None], console: Console) -> PermError | None:
-    """Do something with every batch, whatever goes wrong with one of them; return what did last, tell the rest."""
+def _each(batches: Iterable[BatchRecord], act: Callable[[BatchRecord], None], console: Console) -> PermError | None:
+    """Act on every batch, whatever goes wrong with one of them; return the last error, print the others."""
     trouble: PermError | None = None
     for batch in batches:
         try:
@@ -184,14 +184,14 @@ def _access(options: AccessOptions) -> _Access:
 
 
 @contextmanager
-def _api(folder: RunFolder, batch: Batch, access: _Access) -> Iterator[BatchApi]:
+def _api(folder: RunFolder, batch: BatchRecord, access: _Access) -> Iterator[BatchApi]:
     with closing(api_of(access(judge_of(folder, batch)))) as api:
         yield api
 
 
 def _send_left(job: Job, folder: RunFolder, api: BatchApi, access: _Access, console: Console) -> None:
     """Send what is on record and was not sent, or perhaps not; `api` is that of the job."""
-    for batch in batches_of(folder):
+    for batch in folder.record.batches:
         if batch.state == "sending" and batch.settings == job.settings:
             _send(folder, batch, api, console)
         elif batch.state == "sending":
@@ -199,12 +199,12 @@ def _send_left(job: Job, folder: RunFolder, api: BatchApi, access: _Access, cons
                 _send(folder, batch, its_own, console)
 
 
-def _send(folder: RunFolder, batch: Batch, api: BatchApi, console: Console) -> None:
+def _send(folder: RunFolder, batch: BatchRecord, api: BatchApi, console: Console) -> None:
     send(folder, batch, api)
     say(console, f"batch {batch.number}: {batch.requests:,} requests sent as {batch.id}")
 
 
-def _line(folder: RunFolder, batch: Batch, access: _Access) -> str:
+def _line(folder: RunFolder, batch: BatchRecord, access: _Access) -> str:
     head = f"batch {batch.number}: {batch.requests:,} requests, {batch.state}"
     if batch.state != "open":
         return head
@@ -215,7 +215,7 @@ def _line(folder: RunFolder, batch: Batch, access: _Access) -> str:
 
 
 class _Collecting:
-    """Collect the batches of a run, and keep count of those that are `left` and of calls that are to do again."""
+    """A collection of the batches of a run, with the number of those `left` and of calls `put_back` to do again."""
 
     def __init__(self, folder: RunFolder, console: Console, access: _Access) -> None:
         self.left = 0
@@ -233,7 +233,9 @@ class _Collecting:
 
     def files(self, answers: Sequence[Path]) -> None:
         """Collect the answers to exported batches, also to those that were given up meanwhile."""
-        exported = [each for each in batches_of(self._folder) if each.state not in {"sending", "open"} and not each.id]
+        exported = [
+            each for each in self._folder.record.batches if each.state not in {"sending", "open"} and not each.id
+        ]
         if not exported:
             raise SettingsError(
                 f"--from: no exported batch found in {self._folder.path}, expected one of --export-only"
@@ -243,8 +245,8 @@ class _Collecting:
             if found:
                 self._tell(batch, found)
 
-    def batches(self, *, wait: bool) -> None:
-        """Collect the batches that are over, or wait until all are."""
+    def batches(self, pause: Callable[[float], None] | None) -> None:
+        """Collect the batches that are over, or with a `pause` all, looking again after each."""
         for batch in _batches(self._folder):
             if batch.state == "sending":
                 say(
@@ -253,17 +255,17 @@ class _Collecting:
                 )
         left = [batch for batch in _batches(self._folder) if batch.state == "open"]
         while left := self._looked_at(left):
-            if not wait:
+            if pause is None:
                 break
             say(self._console, f"{len(left)} batches are not over; looking again in {_POLL_S:.0f} s")
-            time.sleep(_POLL_S)
+            pause(_POLL_S)
         self.left = len(left)
 
-    def _looked_at(self, batches: Sequence[Batch]) -> list[Batch]:
+    def _looked_at(self, batches: Sequence[BatchRecord]) -> list[BatchRecord]:
         """Collect which of the batches are over, and return which are not; where something is wrong, give up."""
-        left: list[Batch] = []
+        left: list[BatchRecord] = []
 
-        def look(batch: Batch) -> None:
+        def look(batch: BatchRecord) -> None:
             with _api(self._folder, batch, self._access) as api:
                 if not self._is_collected(batch, api):
                     left.append(batch)
@@ -274,7 +276,7 @@ class _Collecting:
         self.trouble = trouble or self.trouble
         return left
 
-    def _is_collected(self, batch: Batch, api: BatchApi) -> bool:
+    def _is_collected(self, batch: BatchRecord, api: BatchApi) -> bool:
         standing = standing_of(self._folder, batch, api)
         if not standing.is_over:
             return False
@@ -286,7 +288,7 @@ class _Collecting:
         self._tell(batch, found)
         return True
 
-    def _tell(self, batch: Batch, found: Collected) -> None:
+    def _tell(self, batch: BatchRecord, found: Collected) -> None:
         self.put_back += found.put_back
         counts = ", ".join(f"{count:,} {status}" for status, count in sorted(found.ratings.items())) or "nothing new"
         again = f"; {found.put_back:,} to do again" if found.put_back else ""

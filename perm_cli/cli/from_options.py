@@ -1,5 +1,7 @@
 """From options to what the layers below take."""
 
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,13 @@ from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import is_run
 from perm_cli.rewards.reward import Leveller, Recipe, read_coefficients, read_weights
-from perm_cli.scoring.live import Order
+from perm_cli.scoring.job import Order
 from perm_cli.words import ScoreMode
+
+
+def command_line() -> str:
+    """Return the command as it was typed."""
+    return shlex.join(["perm", *sys.argv[1:]])
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def _show(table: Table, boards: Sequence[Leaderboard], checks: Sequence[Check], 
     console = output(WIDTH)
     if table.health:
         console.print(health_table(table.health))
-    caveats = {each.rater: each.caveat for each in table.health if each.caveat}
+    caveats = table.runs.caveats if table.runs else {}
     for board in boards:
         _show_board(console, board, bars.baseline)
         for line in filter(None, [caveats.get(board.rater)]):

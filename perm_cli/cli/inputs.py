@@ -31,7 +31,7 @@ class Table:
     @property
     def caveats(self) -> list[str]:
         """Return what judges are known not to be worth, each thing once."""
-        return list(dict.fromkeys(each.caveat for each in self.health if each.caveat))
+        return list(dict.fromkeys(self.runs.caveats.values())) if self.runs else []
 
     def dialogues(self) -> Iterable[Dialogue]:
         """Return the dialogues, as far as runs hold them."""

@@ -10,7 +10,7 @@ from perm_cli.cli.console import messages, output, say
 from perm_cli.cli.from_options import opened_sources, order_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
 from perm_cli.judges.prices import retirement_note
-from perm_cli.scoring.live import prepare
+from perm_cli.scoring.job import prepare
 from perm_cli.scoring.plan import CACHED_FROM, Plan, plan_of
 
 

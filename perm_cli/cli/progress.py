@@ -1,8 +1,7 @@
 """What one sees while calls are made: a live line on a terminal, now and then a plain one in a log."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from rich.console import Console
@@ -22,7 +21,7 @@ _GROUND_S = 5.0
 
 
 class ProgressLine:
-    """Count ratings and say how far the run is. Counting is cheap; words are made only when they are shown."""
+    """How far a run is. Counting is cheap; words are made only when they are shown."""
 
     def __init__(self, expected: int, write: Callable[[str], None] | None) -> None:
         self.spending = Spending()
@@ -33,7 +32,7 @@ class ProgressLine:
         self._next = self._started + _AT_FIRST_EVERY_S
 
     def rated(self, rating: Rating) -> None:
-        """Take note of a rating."""
+        """Count a rating that was just made."""
         self.spending.add(rating)
         self.tick()
 
@@ -45,7 +44,7 @@ class ProgressLine:
             self._write(str(self))
 
     def kept(self, ratings: int = 1) -> None:
-        """Take note of ratings that were made before."""
+        """Count ratings that were made before."""
         self._kept += ratings
 
     def __str__(self) -> str:
@@ -80,22 +79,6 @@ def shown_progress(console: Console, expected: int) -> Iterator[ProgressLine]:
     line = ProgressLine(expected, None)
     with Live(get_renderable=line.__rich__, console=console, refresh_per_second=_REFRESH_HZ, transient=True):
         yield line
-
-
-@asynccontextmanager
-async def beating(line: ProgressLine) -> AsyncIterator[None]:
-    """Have plain lines written even while nothing is rated, so that nobody takes a long wait for an end."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(_AT_FIRST_EVERY_S)
-            line.tick()
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 def _speed(made: int, elapsed: float) -> str:

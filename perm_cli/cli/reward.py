@@ -4,10 +4,11 @@ from pathlib import Path
 
 from perm_cli.cli.console import messages, say
 from perm_cli.cli.from_options import recipe_of
-from perm_cli.cli.fusing import enough_of, fuse, show
 from perm_cli.cli.options import RewardOptions
+from perm_cli.cli.summary import enough_of, show
 from perm_cli.errors import SettingsError
 from perm_cli.ratings.run_folder import is_run, open_run, run_folders
+from perm_cli.rewards.fusing import fuse
 from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
@@ -27,8 +28,7 @@ def run(path: Path, options: RewardOptions, out: Path | None, min_coverage: floa
 
 def _fuse(path: Path, options: RewardOptions, out: Path | None, min_coverage: float, *, as_json: bool) -> int:
     with open_run(path, create=False) as folder:
-        commands = folder.record["commands"]
-        recipe = recipe_of(options, commands[-1]["score"] if commands else "mode")
+        recipe = recipe_of(options, folder.record.last_score)
         summary = fuse(folder, recipe, out)
         if folder.damaged:
             say(messages(), f"{path}/ratings.jsonl: {folder.damaged} damaged lines passed over")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -17,15 +16,13 @@ from perm_cli.errors import RunError
 from perm_cli.prompts.rubrics import Pack
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder, is_run, run_folders
+from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.lengths import lengths_in
 from perm_cli.rewards.reward import Recipe, Reward, rewards_of
-from perm_cli.words import ScoreMode
 
 REWARD = "reward"
 _Rater = tuple[str, str]  # judge and settings
-Command = Mapping[str, Any]
-"""The entry of a command in the record of a run."""
 
 
 @dataclass(kw_only=True)
@@ -75,7 +72,7 @@ class RunScores:
     scores: Scores
     health: Sequence[Health]
     remarks: Sequence[str] = ()
-    asked: Mapping[Path, Command] = field(default_factory=dict)
+    asked: Mapping[Path, CommandRecord] = field(default_factory=dict)
 
     @cached_property
     def caveats(self) -> Mapping[str, str]:
@@ -104,7 +101,7 @@ class RunScores:
         for run in self.runs:
             own = set()
             folder = RunFolder(run)
-            for dialogue in folder.dialogues(self.asked[run]["lines"]) if run in self.asked else folder.texts():
+            for dialogue in folder.dialogues(self.asked[run].lines) if run in self.asked else folder.texts():
                 place = (dialogue.id, dialogue.system)
                 if place not in seen:
                     own.add(place)
@@ -113,7 +110,7 @@ class RunScores:
 
 
 def read_runs(
-    runs: Sequence[Path], recipe: Recipe | None = None, asked: Mapping[Path, Command] | None = None
+    runs: Sequence[Path], recipe: Recipe | None = None, asked: Mapping[Path, CommandRecord] | None = None
 ) -> RunScores:
     """
     Return the scores in run folders, on every dimension and, last, fused into `reward`.
@@ -184,16 +181,14 @@ def _reward_last(scores: Scores) -> Scores:
 
 
 def _rewards(
-    folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health], only: Command | None
+    folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health], only: CommandRecord | None
 ) -> list[Reward]:
-    commands = folder.record["commands"]
-    mode: ScoreMode = commands[-1]["score"] if commands else "mode"
-    recipe = replace(recipe or Recipe(), score=mode)
+    recipe = replace(recipe or Recipe(), score=folder.record.last_score)
     with lengths_in(folder, recipe) as lengths:
         return list(rewards_of(_watched(folder, health, only), recipe, lengths, packs=folder.packs()))
 
 
-def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Command | None) -> Iterator[Outcome]:
+def _watched(folder: RunFolder, health: dict[_Rater, Health], only: CommandRecord | None) -> Iterator[Outcome]:
     for outcome in folder.outcomes([only] if only else None):
         key = (outcome.judge, outcome.settings)
         of = health.get(key)
@@ -202,7 +197,7 @@ def _watched(folder: RunFolder, health: dict[_Rater, Health], only: Command | No
                 rater="",
                 judge=outcome.judge,
                 settings=outcome.settings,
-                caveat=folder.record["settings"].get(outcome.settings, {}).get("caveat"),
+                caveat=folder.record.under(outcome.settings).caveat,
                 stopped=folder.stopped(outcome.settings),
             )
         of.spending.add(outcome)

@@ -362,14 +362,6 @@ def wording_of(name: str, text: str) -> Wording:
     )
 
 
-def wordings_of(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Wordings]:
-    """Return what each of a run's settings had judges asked, by settings and dimension, in the rubrics' order."""
-    return {
-        identity: {name: wording_of(name, str(text)) for name, text in (entry.get("rubrics") or {}).items()}
-        for identity, entry in settings.items()
-    }
-
-
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")

@@ -14,15 +14,11 @@ from typing import Any, NamedTuple
 
 from perm_cli.dialogues.dialogue import judged_places
 from perm_cli.disk import scratch
-from perm_cli.ratings.rating import Call, Rating, is_settled
+from perm_cli.ratings.columns import defaults_of
+from perm_cli.ratings.rating import COLUMNS, Call, Rating, is_settled
 from perm_cli.words import Role, Status, Turns
 
 _BATCH = 1000
-_COLUMNS = """
-    settled INTEGER, key TEXT, settings TEXT, dialogue_id TEXT, system TEXT, turn INTEGER, dimension TEXT, judge TEXT,
-    sample INTEGER, status TEXT, score REAL, tokens_in INTEGER, tokens_out INTEGER, cached_tokens INTEGER,
-    cost_usd REAL, attempts INTEGER, latency_s REAL, reused TEXT, at TEXT
-"""
 LineRanges = Sequence[tuple[int, int]]
 """Lines of `dialogues.jsonl`: first and last of each range, counted from 0, in ascending order."""
 
@@ -44,7 +40,7 @@ class Ask:
 
 
 def is_among(line: int, ranges: LineRanges) -> bool:
-    """Tell whether a line is in one of the ranges."""
+    """Return whether a line is in one of the ranges."""
     place = bisect_left(ranges, line, key=itemgetter(1))
     return place < len(ranges) and ranges[place][0] <= line
 
@@ -65,7 +61,7 @@ class Kept(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Hold what a rating came to, in the words of `Rating`."""
+    """What a rating came to: the columns of `Rating` that rewards are made of."""
 
     key: str
     settings: str
@@ -86,9 +82,13 @@ class Outcome(NamedTuple):
     reused: str
 
 
-_of_row = itemgetter(*Outcome._fields, "at")
-_of_rating = attrgetter(*Outcome._fields, "at")
-_INSERT = f"INSERT INTO held VALUES ({', '.join('?' * (len(Outcome._fields) + 2))})"  # noqa: S608 - no names at all
+_KEPT = (*Outcome._fields, "at")
+_of_row = itemgetter(*_KEPT)
+_of_rating = attrgetter(*_KEPT)
+_COLUMN = {each.name: each for each in COLUMNS}
+_SQL_TYPES = {str: "TEXT", int: "INTEGER", float: "REAL"}
+_HELD = ", ".join(("settled INTEGER", *(f"{name} {_SQL_TYPES[_COLUMN[name].kind]}" for name in _KEPT)))
+_INSERT = f"INSERT INTO held VALUES ({', '.join('?' * (len(_KEPT) + 1))})"  # noqa: S608 - no names at all
 _FIND = "SELECT 1 FROM held WHERE key = ? AND settings = ifnull(?, settings) AND settled LIMIT 1"
 _PLACE = "dialogue_id, system, turn, dimension, sample, settings"
 _LAST_KEY = f"""
@@ -126,14 +126,17 @@ _LATEST = f"""
 """  # noqa: S608 - the same
 _OF_THE_CELL = ("settings", "judge", "dialogue_id", "system", "turn")
 _OF_THE_PART = {"dimension": "parts.dimension", "sample": "numbers.number"}
-_NOT_MADE = {"key": "''", "status": "'skipped'", "score": "NULL", "cost_usd": "NULL", "reused": "''"}
+_NOT_MADE = defaults_of(COLUMNS) | {"key": "", "status": "skipped"}
 
 
 def _column(name: str) -> str:
     """Return a column of an outcome whose rating may not have been made."""
     if name in _OF_THE_CELL:
         return f"asked.{name}"
-    return _OF_THE_PART.get(name) or f"ifnull(latest.{name}, {_NOT_MADE.get(name, '0')})"
+    if name in _OF_THE_PART:
+        return _OF_THE_PART[name]
+    value = _NOT_MADE[name]
+    return f"ifnull(latest.{name}, {'NULL' if value is None else repr(value)})"
 
 
 # What stands together in this order is fused together.
@@ -154,7 +157,7 @@ class Ledger:
 
     def __init__(self, held: Iterable[Mapping[str, Any]]) -> None:
         self._database = scratch()
-        self._database.execute(f"CREATE TABLE held ({_COLUMNS})")
+        self._database.execute(f"CREATE TABLE held ({_HELD})")
         self._noted: list[tuple[Any, ...]] = []
         entries = ((is_settled(row["status"], row["error"]), *_of_row(row)) for row in held)
         self._holds = False
@@ -166,7 +169,7 @@ class Ledger:
             self._database.execute(f"CREATE INDEX by_place ON held ({_PLACE})")
 
     def holds(self, key: str, settings: str | None = None) -> bool:
-        """Tell whether a rating with this key, not to be paid for again, is held under these settings, or any."""
+        """Return whether a settled rating with this key is held under these settings, or under any."""
         return self._holds and self._database.execute(_FIND, (key, settings)).fetchone() is not None
 
     def last_key(self, call: Call, settings: str) -> str | None:
@@ -187,7 +190,7 @@ class Ledger:
         return ratings if all_settled else -1
 
     def has_scored(self, judge: str) -> bool:
-        """Tell whether this judge has ever given a score in this folder."""
+        """Return whether this judge has ever given a score in this folder."""
         query = "SELECT 1 FROM held WHERE judge = ? AND status = 'scored' LIMIT 1"
         return self._database.execute(query, (judge,)).fetchone() is not None
 
@@ -243,7 +246,7 @@ class Ledger:
         return calls or 0, tokens or 0, cost_usd or 0.0
 
     def close(self) -> None:
-        """Forget everything."""
+        """Remove all of it from disk."""
         self._database.close()
 
     def _settle(self) -> None:

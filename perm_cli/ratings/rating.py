@@ -7,13 +7,12 @@ The rating: what one judge gives on one dimension of one supporter turn, or the 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
 from operator import itemgetter
 from time import perf_counter
-from types import NoneType
 from typing import Any, get_args
 
 import orjson
@@ -23,6 +22,7 @@ from perm_cli.judges.judge import Judge, Reply, Request
 from perm_cli.prompts.book import Prompt, Question
 from perm_cli.prompts.rubrics import Dimension
 from perm_cli.prompts.scales import Number
+from perm_cli.ratings.columns import columns_of, defaults_of
 from perm_cli.ratings.verdicts import Verdict, is_single, read_verdict
 from perm_cli.text import one_line
 from perm_cli.words import Status
@@ -34,7 +34,9 @@ _LEAST_MASS = 0.01
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
     """
-    One line of `ratings.jsonl`.
+    One line of `ratings.jsonl`; its fields are the columns of that file, of the shards and of the ledger.
+
+    A field without a default must be in every line ever written, so a field that is added needs one.
 
     Only a `scored` rating has a score, on the scale of its dimension. `settings` names the entry of
     `run.json` that it was made under. `distribution` holds the judge's probabilities over the levels, and under
@@ -70,8 +72,11 @@ class Rating:
     reused: str = ""
 
 
+COLUMNS = columns_of(Rating)
+
+
 def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
-    """Tell whether asking again would be paying twice: all but calls that may succeed another time."""
+    """Return whether asking again would be paying twice: true of all but calls that may succeed another time."""
     if status == "failed":
         return not (error or {}).get("transient", True)
     return status != "skipped"
@@ -79,7 +84,7 @@ def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingRules:
-    """Say how ratings are made: under which settings, by whom, from how many readings, scored how."""
+    """How ratings are made: under which settings, by which judge, with how many tokens and attempts, scored how."""
 
     settings: str
     judge: str
@@ -92,7 +97,7 @@ class RatingRules:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """
-    Hold a question with the number of its sample and the key of its rating.
+    A question with the number of its sample and the key of its rating.
 
     `sample` and `rank`, the place of the dialogue in the input, are counted from 0.
     """
@@ -172,7 +177,7 @@ def _origin(call: Call, rules: RatingRules) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Spent:
-    """Add up what all attempts at a rating used; it was billed whatever came of it."""
+    """What all attempts at a rating used, which was billed whatever came of it."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -325,10 +330,7 @@ def rating_line(rating: Rating) -> bytes:
     try:
         return orjson.dumps(rating, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
-        mended = {
-            name: getattr(rating, name).encode(errors="replace").decode()
-            for name in ("raw", "rationale", "note", "model_served", "dialogue_id", "system")
-        }
+        mended = {name: getattr(rating, name).encode(errors="replace").decode() for name in _TEXTS}
         return orjson.dumps(replace(rating, **mended), option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -349,10 +351,11 @@ def read_rating(line: bytes) -> Rating | None:
 
 def is_rating(row: object) -> bool:
     """
-    Tell whether a row from outside has the fields of a rating, each of its type and within its bounds.
+    Return whether a row from outside has the fields of a rating, each of its type and within its bounds.
 
-    A column that another release did not write gets its default, and one that only another release writes is taken
-    out: what was paid for stays readable.
+    A column that another release did not write gets its default, so that what was paid for stays readable. One that
+    only another release writes is left out of the row. It is not lost: `ratings.jsonl` is never rewritten, and what
+    this release would copy or show must be what it has checked.
     """
     if not isinstance(row, dict):
         return False
@@ -376,21 +379,14 @@ def is_rating(row: object) -> bool:
 
 @cache
 def _fits(types: tuple[type, ...]) -> bool:
-    """Tell whether fields may be of these types; of a million rows, few kinds differ."""
+    """Return whether fields may be of these types; cached, since a million rows have few combinations of them."""
     return all(each in allowed for each, allowed in zip(types, _TYPES.values(), strict=True))
 
 
 _STATUSES = frozenset(get_args(Status))
 _BEYOND = 2**63  # what no file of ours and no database holds
-_COUNTS = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts")
-_TYPES: Mapping[str, frozenset[type]] = {
-    **dict.fromkeys(("key", "settings", "dialogue_id", "system", "dimension", "judge", "status"), frozenset({str})),
-    **dict.fromkeys(("rationale", "note", "raw", "model_served", "at", "reused"), frozenset({str})),
-    **dict.fromkeys(_COUNTS, frozenset({int})),
-    **dict.fromkeys(("score", "cost_usd"), frozenset({float, int, NoneType})),
-    **dict.fromkeys(("items", "distribution", "error"), frozenset({dict, NoneType})),
-    "latency_s": frozenset({float, int}),
-}
-_DEFAULTS = {each.name: each.default for each in fields(Rating) if each.default is not MISSING}
+_TYPES = {each.name: each.types for each in COLUMNS}
+_DEFAULTS = defaults_of(COLUMNS)
+_TEXTS = [each.name for each in COLUMNS if each.kind is str]
 _fields_of = itemgetter(*_TYPES)
-_counts_of = itemgetter(*_COUNTS)
+_counts_of = itemgetter(*(each.name for each in COLUMNS if each.is_count))

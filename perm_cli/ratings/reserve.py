@@ -15,7 +15,7 @@ _PUT = "INSERT OR REPLACE INTO ratings VALUES (?, ?, ?)"
 
 
 class Reserve:
-    """Hold the settled ratings of other run folders by key, on disk; of several with one key, the last."""
+    """The settled ratings of other run folders by key, on disk; of several with one key, the last."""
 
     def __init__(self, runs: Iterable[Path]) -> None:
         self._database = scratch()
@@ -43,5 +43,5 @@ class Reserve:
         return rating if rating.reused else replace(rating, reused=found[0])
 
     def close(self) -> None:
-        """Forget everything."""
+        """Remove all of it from disk."""
         self._database.close()

@@ -3,10 +3,10 @@ The run folder: everything a command did, safe to be stopped anywhere.
 
     run.json         the settings ratings were made under, by id, and every command that worked on the folder
     dialogues.jsonl  the dialogues as they were read, in the native format
-    ratings.jsonl    one rating a line, on disk as it arrives; never rewritten
+    ratings.jsonl    one rating per line, on disk as it arrives; never rewritten
     ratings/         ratings that many machines have made, in Parquet
     batches/         what was sent to a batch API, and what for
-    rewards.jsonl    one supporter turn and judge a line, written anew by every fusion
+    rewards.jsonl    one line per supporter turn, judge and settings, written anew by every fusion
     summary.json, summary.csv
 
 A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.damaged`), and made again.
@@ -14,91 +14,43 @@ A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.dama
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 from shutil import rmtree
-from typing import Annotated, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 from filelock import FileLock, Timeout
-from pydantic import Field, TypeAdapter, ValidationError
 
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.rows import RowError
 from perm_cli.dialogues.formats.native import ROLES, to_dialogue
 from perm_cli.disk import naming, rewriting, scratch
 from perm_cli.errors import AssetError, PermError, RunError, RunInUse
-from perm_cli.findings import first_finding
-from perm_cli.prompts.rubrics import Pack, default_pack, kept_pack
+from perm_cli.prompts.rubrics import Pack, kept_pack
 from perm_cli.ratings.ledger import Ask, Kept, Ledger, LineRanges, Outcome, is_among, ratings_of
 from perm_cli.ratings.rating import Rating, rating_line, read_row
+from perm_cli.ratings.run_record import CommandRecord, SettingsRecord, read_record, record_json
 from perm_cli.ratings.shards import read_shard
-from perm_cli.words import ScoreMode, Turns
 
-_FORMAT = 1
 _KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl", "ratings"})
 _FUSED = ("dialogues.jsonl", "ratings.jsonl", "rewards.jsonl", "summary.json", "summary.csv")
 _ROUNDING = 1e-9  # of expectations
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
-@dataclass(frozen=True)
-class _Input:
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class _AskedFor:
-    inputs: list[_Input] = field(default_factory=list)
-    turns: Turns = "all"
-    samples: Annotated[int, Field(ge=1)] = 1
-
-
-@dataclass(frozen=True)
-class _Command:
-    settings: str
-    ratings: int
-    score: ScoreMode
-    asked: _AskedFor = field(default_factory=_AskedFor)
-    lines: list[tuple[int, int]] | None = None
-
-
-@dataclass(frozen=True)
-class _Judge:
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class _Settings:
-    judge: _Judge = field(default_factory=_Judge)
-    rubrics: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Record:
-    settings: dict[str, _Settings]
-    commands: list[_Command]
-    batches: list[dict[str, Any]] = field(default_factory=list)
-    spent: dict[str, float] = field(default_factory=dict)
-    fused: str = ""
-
-
-_RECORD = TypeAdapter(_Record)
-
-
 class RunFolder:
-    """Read and write the files of one run; `cut` names those whose last line was set aside."""
+    """The files of one run; `cut` names those whose last line was set aside."""
 
     def __init__(self, path: Path, cut: Sequence[str] = ()) -> None:
         self.path = path
         self.cut = cut
-        self.record: dict[str, Any] = _read_record(path / "run.json")
+        self.record = read_record(path / "run.json")
         self.damaged = 0
         self._appending: int | None = None
 
@@ -124,21 +76,20 @@ class RunFolder:
     def packs(self) -> dict[str, Pack]:
         """Return the dimensions that ratings were made on, by settings; raise `RunError` if nobody can read them."""
         try:
-            return {settings: self._pack(settings) for settings in self.record["settings"]}
+            return {name: self._pack(name, settings) for name, settings in self.record.settings.items()}
         except AssetError as error:
             raise RunError(str(error)) from error
 
-    def _pack(self, settings: str) -> Pack:
-        entry = self.record["settings"][settings]
-        texts = tuple((name, str(text)) for name, text in (entry.get("rubrics") or {}).items())
-        return kept_pack(entry.get("pack"), texts, f"{self.path}/run.json: settings {settings}")
+    def _pack(self, name: str, settings: SettingsRecord) -> Pack:
+        texts = tuple(settings.rubrics.items())
+        return kept_pack(settings.pack, texts, f"{self.path}/run.json: settings {name}")
 
     def _bounds(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Return between what scores lie, by settings and dimension, as far as it is known."""
         found: dict[str, dict[str, tuple[float, float]]] = {}
-        for settings in self.record["settings"]:
+        for name, settings in self.record.settings.items():
             with suppress(AssetError):  # said where rewards are made of the scores
-                found[settings] = {name: each.bounds for name, each in self._pack(settings).dimensions.items()}
+                found[name] = {each.name: each.bounds for each in self._pack(name, settings).dimensions.values()}
         return found
 
     def shards(self) -> list[Path]:
@@ -176,7 +127,7 @@ class RunFolder:
 
     @property
     def has_dialogues(self) -> bool:
-        """Tell whether dialogues were kept here."""
+        """Return whether dialogues were kept here."""
         return (self.path / "dialogues.jsonl").exists()
 
     def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> LineRanges:
@@ -217,7 +168,7 @@ class RunFolder:
 
     def texts(self) -> Iterator[Dialogue]:
         """Yield the dialogues that were asked about; of one that was edited, the text asked about last comes last."""
-        asked = dict.fromkeys(_ranges(each.get("lines")) for each in reversed(self.record["commands"]))
+        asked = dict.fromkeys(_ranges(each.lines) for each in reversed(self.record.commands))
         return (dialogue for lines in reversed(asked or {None: None}) for dialogue in self.dialogues(lines))
 
     def edited(self, lines: LineRanges) -> Iterator[Dialogue]:
@@ -243,39 +194,38 @@ class RunFolder:
         """Yield id and system of the dialogues."""
         return ((row["id"], row["system"]) for row in self._dialogue_rows())
 
-    def outcomes(self, commands: Sequence[Mapping[str, Any]] | None = None) -> Iterator[Outcome]:
+    def outcomes(self, commands: Sequence[CommandRecord] | None = None) -> Iterator[Outcome]:
         """
         Yield what came of the ratings that some commands on the folder asked for, or all of them.
 
         What stands together in this order is fused together; a rating that was not made is `skipped`.
         """
-        commands = self.record["commands"] if commands is None else commands
+        commands = self.record.commands if commands is None else commands
         asks = list(dict.fromkeys(self._ask_of(command) for command in reversed(commands)))[::-1]
         return self.ledger.outcomes(asks, self._kept)
 
     def stopped(self, settings: str) -> str | None:
         """Return why the last command under these settings ended before all was rated, None if it did not."""
-        last = next((each for each in reversed(self.record["commands"]) if each["settings"] == settings), None)
-        if last is None or not last.get("lines"):
+        last = next((each for each in reversed(self.record.commands) if each.settings == settings), None)
+        if last is None or not last.lines:
             return None
-        return str(last.get("stopped") or "") or (None if "ended" in last else "the command was killed, or still runs")
+        return last.stopped or (None if last.ended else "the command was killed, or still runs")
 
-    def _ask_of(self, command: Mapping[str, Any]) -> Ask:
-        settings, asked = command["settings"], command.get("asked", {})
-        record = self.record["settings"].get(settings, {})
+    def _ask_of(self, command: CommandRecord) -> Ask:
+        settings = self.record.under(command.settings)
         ask = Ask(
-            settings=settings,
-            judge=record.get("judge", {}).get("name", ""),
-            dimensions=tuple(record.get("rubrics") or default_pack().dimensions),
-            turns=asked.get("turns", "all"),
-            samples=asked.get("samples", 1),
-            lines=_ranges(command.get("lines")),
+            settings=command.settings,
+            judge=settings.judge.name,
+            dimensions=settings.dimensions,
+            turns=command.asked.turns,
+            samples=command.asked.samples,
+            lines=_ranges(command.lines),
         )
         if ask.lines is not None or not ask.judge:
             return ask
         # Releases before did not keep the lines, which are all of them if that many ratings come of these.
         whole = replace(ask, lines=((0, self._count() - 1),))
-        return whole if ratings_of(whole, self._kept()) == command["ratings"] else ask
+        return whole if ratings_of(whole, self._kept()) == command.ratings else ask
 
     def _kept(self) -> Iterator[Kept]:
         for number, row in enumerate(self._dialogue_rows()):
@@ -311,14 +261,14 @@ class RunFolder:
     def unrecorded_ratings(self) -> int:
         """Return how many ratings commands asked for of which no record tells more, the largest of each settings."""
         asked: dict[str, int] = {}
-        for command in self.record["commands"]:
-            if command.get("lines") is None:
-                asked[command["settings"]] = max(asked.get(command["settings"], 0), command["ratings"])
+        for command in self.record.commands:
+            if command.lines is None:
+                asked[command.settings] = max(asked.get(command.settings, 0), command.ratings)
         return sum(asked.values())
 
     def write_record(self) -> None:
         """Write `run.json`."""
-        self.write("run.json", orjson.dumps(self.record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        self.write("run.json", record_json(self.record))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all."""
@@ -415,22 +365,6 @@ def _set_aside_cut_line(path: Path) -> bool:
             aside.write(cut + b"\n")
         stream.truncate(whole)
     return True
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {"perm_run": _FORMAT, "settings": {}, "commands": []}
-    try:
-        record = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise RunError(f"{path}: wrong JSON found ({error}), expected the record of a run") from error
-    if not isinstance(record, Mapping) or record.get("perm_run") != _FORMAT:
-        raise RunError(f"{path}: an unknown kind of record found, expected perm_run {_FORMAT}")
-    try:
-        _RECORD.validate_python(record)
-    except ValidationError as error:
-        raise RunError(f"{path}: {first_finding(error)}; expected the record of a run") from error
-    return dict(record)
 
 
 def _ranges(lines: Iterable[Sequence[int]] | None) -> LineRanges | None:

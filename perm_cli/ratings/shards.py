@@ -1,4 +1,4 @@
-"""Ratings in Parquet: what many machines write into `ratings/` of a run folder, one file a shard of the work."""
+"""Ratings in Parquet: what many machines write into `ratings/` of a run folder, one file per shard of the work."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,24 +8,21 @@ import orjson
 
 from perm_cli.dialogues.files.parquet import ParquetError, table_rows, write_columns
 from perm_cli.errors import RunError
-from perm_cli.ratings.rating import Rating, is_rating, rating_line
+from perm_cli.ratings.rating import COLUMNS, Rating, is_rating, rating_line
 
-_AS_JSON = ("items", "distribution", "error")
-_WHOLE = ("turn", "sample", "tokens_in", "tokens_out", "cached_tokens", "attempts")
-_REAL = ("score", "cost_usd", "latency_s")
+_AS_JSON = [each.name for each in COLUMNS if each.kind is dict]
 
 
 def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
     """
-    Write ratings as one Parquet file, whole or not at all; what is no number or text goes in as JSON.
+    Write ratings as one Parquet file, whole or not at all; mappings go in as JSON.
 
     The draft is put in its place at once; raise `FileNotFoundError` if it, or the folder it lies in, was taken away.
     """
     rows = [orjson.loads(rating_line(rating)) for rating in ratings]
     for row in rows:
         row |= {name: orjson.dumps(row[name]).decode() for name in _AS_JSON}
-    kinds: dict[str, type] = dict.fromkeys(_WHOLE, int) | dict.fromkeys(_REAL, float)
-    write_columns(rows, {name: kinds.get(name, str) for name in rows[0]}, draft)
+    write_columns(rows, {each.name: each.kind if each.kind in {int, float} else str for each in COLUMNS}, draft)
     draft.replace(target)
 
 

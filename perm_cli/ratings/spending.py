@@ -9,14 +9,14 @@ from perm_cli.ratings.rating import Rating
 
 @dataclass(slots=True, kw_only=True)
 class Spending:
-    """Add up statuses, tokens and cost of ratings; `cost_usd` is None where no price is known."""
+    """Statuses, tokens and cost of ratings, summed; `cost_usd` is None where no price is known."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     cost_usd: float | None = 0.0
 
     def add(self, rating: Rating | Outcome) -> None:
-        """Take a rating into account."""
+        """Add a rating."""
         self.statuses[rating.status] += 1
         if rating.reused:  # another run paid for it
             return

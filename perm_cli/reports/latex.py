@@ -7,7 +7,6 @@ Text from outside is escaped; minus signs are set as such, and an interval stand
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from perm_cli.comparing.against_people import DimensionValidation
 from perm_cli.comparing.from_runs import RunScores
@@ -16,6 +15,7 @@ from perm_cli.comparing.systems import Leaderboard
 from perm_cli.errors import SettingsError
 from perm_cli.prompts.rubrics import default_pack
 from perm_cli.ratings.run_folder import RunFolder
+from perm_cli.ratings.run_record import SettingsRecord
 from perm_cli.reports.compared import agreement_table, board_table, pair_table
 from perm_cli.reports.contrasted import all_differences, difference_table, verdict_lines
 from perm_cli.reports.figures import counted
@@ -170,19 +170,19 @@ def validated_latex(validations: Sequence[DimensionValidation], rubrics: Mapping
 
 def judged_by(runs: RunScores | None) -> dict[str, str]:
     """Return of each rater which rubrics it was asked and what it is not worth, as far as run folders tell."""
-    records: dict[str, Mapping[str, Any]] = {}
+    records: dict[str, SettingsRecord] = {}
     for run in runs.runs if runs else ():
-        records |= RunFolder(run).record["settings"]
+        records |= RunFolder(run).record.settings
     ours = default_pack().digest
     return {
-        each.rater: "; ".join(filter(None, (_rubrics(records.get(each.settings, {}), ours), each.caveat)))
+        each.rater: "; ".join(filter(None, (_rubrics(records.get(each.settings), ours), each.caveat)))
         for each in (runs.health if runs else ())
     }
 
 
-def _rubrics(settings: Mapping[str, Any], ours: str) -> str:
-    digest = settings.get("rubrics_digest")
-    return f"{'perm rubrics' if digest == ours else 'rubrics'} {one_line(str(digest), 16)}" if digest else ""
+def _rubrics(settings: SettingsRecord | None, ours: str) -> str:
+    digest = settings.rubrics_digest if settings else None
+    return f"{'perm rubrics' if digest == ours else 'rubrics'} {one_line(digest, 16)}" if digest else ""
 
 
 def _judged(rater: str, rubrics: Mapping[str, str]) -> str:

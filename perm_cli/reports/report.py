@@ -1,10 +1,9 @@
 """What a report says of runs: the answer first, then pictures, dialogues, and how it was made."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from perm_cli.comparing.side_by_side import compare
 from perm_cli.comparing.systems import Leaderboard, leaderboard
 from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.features import NAMES
-from perm_cli.prompts.rubrics import wordings_of
 from perm_cli.ratings.run_folder import RunFolder
+from perm_cli.ratings.run_record import JudgeRecord, RunRecord, SettingsRecord
 from perm_cli.reports.browsing import browsable
 from perm_cli.reports.charts import (
     Chart,
@@ -68,7 +67,7 @@ def report_of(
     several = len(scores.systems[0]) > 1
     recipe = recipe or Recipe()
     formulas = [formula_of(pack, recipe) for pack in scores.packs]
-    wordings = [wordings_of(record["settings"]) for record in records]
+    wordings = [settings.wordings for record in records for settings in record.settings.values()]
     return Page(
         title=title or _title(scores),
         question="Which system is more empathetic, and is that decisive?" if several else "How empathetic is it?",
@@ -79,20 +78,15 @@ def report_of(
         shelf=browsable(runs, unnamed=unnamed),
         facts=list(_facts(runs)),
         making=[fact for formula in formulas for fact in recipe_facts(formula, recipe, _modes(records))],
-        wordings=list(wording_tables(each for of_run in wordings for each in of_run.values())),
+        wordings=list(wording_tables(wordings)),
         ends=(min(formula.ends[0] for formula in formulas), max(formula.ends[1] for formula in formulas)),
         dimensions=list(scores.dimensions.values()),
     )
 
 
-def _unnamed(records: Sequence[Mapping[str, Any]]) -> str:
+def _unnamed(records: Sequence[RunRecord]) -> str:
     """Return what to call a system without a name: the file it stands in, if there is one file only."""
-    inputs = {
-        str(each["name"])
-        for record in records
-        for command in record["commands"]
-        for each in (command.get("asked") or {}).get("inputs") or ()
-    }
+    inputs = {each.name for record in records for command in record.commands for each in command.asked.inputs}
     return f"({Path(inputs.pop()).name})" if len(inputs) == 1 else "(no name)"
 
 
@@ -108,9 +102,9 @@ def _title(scores: Scores) -> str:
     return f"Empathy of {of}, judged by {by}"
 
 
-def _modes(records: Sequence[Mapping[str, Any]]) -> list[ScoreMode]:
+def _modes(records: Sequence[RunRecord]) -> list[ScoreMode]:
     """Return what several samples of a rating come to, as the last command on each run has said."""
-    return [record["commands"][-1]["score"] for record in records if record["commands"]] or ["mode"]
+    return [record.commands[-1].score for record in records if record.commands] or ["mode"]
 
 
 def _standings(board: Leaderboard, caveat: str | None) -> Table:
@@ -234,20 +228,20 @@ def _health_of(health: Health) -> Iterator[str]:
 def _run_facts(run: Path) -> Iterator[Fact]:
     record = RunFolder(run).record
     yield Fact(name="Run", value=run.name)
-    for identity, settings in record["settings"].items():
-        judge = settings.get("judge") or {}
-        shown = [f"model {judge.get('model', 'unknown')}", *_parameters(judge), *_digests(settings)]
+    for identity, settings in record.settings.items():
+        shown = [f"model {settings.judge.model}", *_parameters(settings.judge), *_digests(settings)]
         yield Fact(name=f"Settings {identity}", value="; ".join(shown))
-    for command in record["commands"][-1:]:
-        inputs = (command.get("asked") or {}).get("inputs") or []
-        for each in inputs:
-            said = f"sha256 {each['sha256']}, {counted(each['dialogues'], 'dialogue')}"
-            yield Fact(name=f"Input {Path(each['name']).name}", value=said)
+    for command in record.commands[-1:]:
+        for each in command.asked.inputs:
+            said = f"sha256 {each.sha256}, {counted(each.dialogues, 'dialogue')}"
+            yield Fact(name=f"Input {Path(each.name).name}", value=said)
 
 
-def _parameters(judge: dict[str, Any]) -> Iterable[str]:
-    return (f"{name} {value}" for name, value in judge.items() if name not in _HIDDEN and value not in (None, {}, []))
+def _parameters(judge: JudgeRecord) -> Iterable[str]:
+    given = judge.as_written().items()
+    return (f"{name} {value}" for name, value in given if name not in _HIDDEN and value not in (None, {}, []))
 
 
-def _digests(settings: dict[str, Any]) -> Iterable[str]:
-    return (f"{name} {settings[f'{name}_digest']}" for name in ("rubrics", "prompts") if f"{name}_digest" in settings)
+def _digests(settings: SettingsRecord) -> Iterable[str]:
+    digests = {"rubrics": settings.rubrics_digest, "prompts": settings.prompts_digest}
+    return (f"{name} {digest}" for name, digest in digests.items() if digest is not None)

@@ -9,11 +9,11 @@ that dies anywhere leaves nothing to be paid for twice.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from time import time
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -43,54 +43,22 @@ from perm_cli.ratings.rating import (
     unmade,
 )
 from perm_cli.ratings.run_folder import RunFolder
-from perm_cli.scoring.live import Job, lacks_chances, no_chances, pending_calls, rules_of
+from perm_cli.ratings.run_record import BatchRecord
+from perm_cli.scoring.job import Job, rules_of
+from perm_cli.scoring.pending import pending_calls
 from perm_cli.scoring.trials import Trial
 from perm_cli.text import one_line
 
-State = Literal["sending", "open", "exported", "collected", "cancelled"]
 _ON_THE_WAY = frozenset({"sending", "open", "exported"})
 _GONE = "gone"
 
 
-@dataclass(slots=True, kw_only=True)
-class Batch:
-    """
-    Hold one batch of a run: `id` is the provider's, `standing` what the provider last said of it.
-
-    `after` is the id of the newest batch there was before it was sent, where the provider has no place for `marker`.
-    """
-
-    number: int
-    settings: str
-    rubrics: str
-    requests: int
-    state: State
-    marker: str
-    sent: float
-    id: str | None = None
-    standing: str = ""
-    after: str | None = None
-
-    @property
-    def is_unsure(self) -> bool:
-        """Tell whether its submission was cut short, so that it may have come about or not."""
-        return self.state == "sending" and self.standing == "unsure"
-
-
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Count what came of collecting: ratings by status, and calls that are to do again."""
+    """What came of collecting: the number of ratings by status, and calls that are to do again."""
 
     ratings: Counter[str]
     put_back: int
-
-
-def batches_of(folder: RunFolder) -> list[Batch]:
-    """Return the batches of a run."""
-    try:
-        return [Batch(**entry) for entry in folder.record.get("batches", [])]
-    except TypeError as error:
-        raise RunError(f"{folder.path}/run.json: batches: {error}, expected the record of a run") from error
 
 
 def check_batchable(settings: JudgeSettings, api: BatchApi | None) -> None:
@@ -152,12 +120,8 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
         return None
     rules = rules_of(job)
     trial = Trial(rules, passed=folder.ledger.has_scored(rules.judge))
-    tried: int | None = None
     async with open_judge(job.order.judge) as judge:
-        for call in chain([first], pending):
-            if call.rank == tried:
-                continue
-            tried = call.rank
+        for call in trial.alone(chain([first], pending)):
             await _tried(job, folder, judge, call, trial)
             if not trial.goes_on:
                 return judge.dialect
@@ -175,12 +139,10 @@ async def _tried(job: Job, folder: RunFolder, judge: Judge, call: Call, trial: T
     if not is_settled(rating.status, rating.error):
         said = (rating.error or {}).get("message") or rating.note
         raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
-    if lacks_chances(rating, rules):
-        raise no_chances(rating)
     trial.look(rating)
 
 
-def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: BatchApi | None) -> Iterator[Batch]:
+def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: BatchApi | None) -> Iterator[BatchRecord]:
     """
     Write what is left to rate as files of batches, each on record before it is yielded.
 
@@ -194,7 +156,7 @@ def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: Bat
     ratings: list[Rating] = []
     size = 0
 
-    def entered() -> Batch:
+    def entered() -> BatchRecord:
         batch = _write(job, folder, lines, ratings, exported=api is None)
         lines.clear()
         ratings.clear()
@@ -221,7 +183,7 @@ def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: Bat
         yield entered()
 
 
-def send(folder: RunFolder, batch: Batch, api: BatchApi) -> None:
+def send(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> None:
     """Submit a batch that is on record, unless it got through before and only the answer was lost."""
     if not adopt(folder, batch, api):
         lines = _file(folder, batch, "requests").read_bytes()
@@ -229,16 +191,16 @@ def send(folder: RunFolder, batch: Batch, api: BatchApi) -> None:
         _enter(folder, batch, id=api.submit(lines, batch.marker), state="open", standing="submitted")
 
 
-def adopt(folder: RunFolder, batch: Batch, api: BatchApi) -> bool:
-    """Tell whether a batch got through although the answer was lost; it is open then."""
-    known = {each.id for each in batches_of(folder) if each.id}
+def adopt(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> bool:
+    """Return whether a batch got through although the answer was lost; it is open then."""
+    known = {each.id for each in folder.record.batches if each.id}
     found = api.find(batch.marker, batch.requests, batch.after, known) if batch.is_unsure else None
     if found:
         _enter(folder, batch, id=found, state="open", standing="submitted")
     return bool(found)
 
 
-def standing_of(folder: RunFolder, batch: Batch, api: BatchApi) -> BatchStanding:
+def standing_of(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> BatchStanding:
     """Ask how far a batch is, and keep the answer."""
     assert batch.id is not None  # noqa: S101 - it is open
     with _marked_if_gone(folder, batch):
@@ -249,7 +211,7 @@ def standing_of(folder: RunFolder, batch: Batch, api: BatchApi) -> BatchStanding
 
 class Collection:
     """
-    Turn answers into ratings: none is made twice, and nothing told twice, however many batches they are of.
+    Answers turned into ratings: none is made twice, and nothing told twice, however many batches they are of.
 
     Safe to repeat: what has its rating already keeps it.
     """
@@ -259,7 +221,7 @@ class Collection:
         self._made: set[str] = set()
         self._told: set[str] = set()
 
-    def take(self, batch: Batch, rows: Iterable[Row], *, may_be_empty: bool = False) -> Collected | None:
+    def take(self, batch: BatchRecord, rows: Iterable[Row], *, may_be_empty: bool = False) -> Collected | None:
         """
         Collect a batch; rows that failed for now, and calls without a row, are to do again.
 
@@ -308,7 +270,7 @@ class Collection:
             self._tell(text)
 
 
-def cancel(folder: RunFolder, batch: Batch, api: BatchApi | None) -> None:
+def cancel(folder: RunFolder, batch: BatchRecord, api: BatchApi | None) -> None:
     """
     Cancel a batch; what a provider has done of it can still be collected.
 
@@ -344,11 +306,11 @@ def rows_of(path: Path) -> Iterator[Row]:
         raise RunError(f"--from: {path}: {error.strerror} found, expected a file of answers") from error
 
 
-def judge_of(folder: RunFolder, batch: Batch) -> JudgeSettings:
+def judge_of(folder: RunFolder, batch: BatchRecord) -> JudgeSettings:
     """Return the judge that a batch is for, as the run's record has it."""
     try:
-        judge = folder.record["settings"][batch.settings]["judge"]
-        return TypeAdapter(JudgeSettings).validate_python(judge)
+        judge = folder.record.settings[batch.settings].judge
+        return TypeAdapter(JudgeSettings).validate_python(judge.as_written())
     except (KeyError, TypeError, ValidationError) as error:
         said = one_line(str(error))
         raise RunError(f"{folder.path}/run.json: settings: {said}, expected those of the batch") from error
@@ -356,31 +318,34 @@ def judge_of(folder: RunFolder, batch: Batch) -> JudgeSettings:
 
 def _pending(job: Job, folder: RunFolder) -> Iterator[Call]:
     on_the_way = {
-        rating.key for batch in batches_of(folder) if batch.state in _ON_THE_WAY for rating in _unmade(folder, batch)
+        rating.key for batch in folder.record.batches if batch.state in _ON_THE_WAY for rating in _unmade(folder, batch)
     }
     return (call for call in pending_calls(job, folder) if call.key not in on_the_way)
 
 
-def _write(job: Job, folder: RunFolder, lines: list[bytes], ratings: list[Rating], *, exported: bool) -> Batch:
-    batch = Batch(
-        number=len(batches_of(folder)) + 1,
+def _write(job: Job, folder: RunFolder, lines: list[bytes], ratings: list[Rating], *, exported: bool) -> BatchRecord:
+    batch = BatchRecord(
+        number=len(folder.record.batches) + 1,
         settings=job.settings,
         rubrics=str(job.order.rubrics.absolute()),
         requests=len(lines),
         state="exported" if exported else "sending",
         marker=uuid4().hex,
         sent=time(),
+        id=None,  # not known yet, and to stand in the record all the same
+        standing="",
+        after=None,
     )
     (folder.path / "batches").mkdir(exist_ok=True)
     folder.write(f"batches/{batch.number:04}.requests.jsonl", b"".join(lines))
     folder.write(f"batches/{batch.number:04}.calls.jsonl", b"".join(map(rating_line, ratings)))
-    folder.record["batches"] = [*folder.record.get("batches", []), asdict(batch)]
+    folder.record.batches = [*folder.record.batches, batch]
     folder.write_record()
     return batch
 
 
 @contextmanager
-def _marked_if_gone(folder: RunFolder, batch: Batch) -> Iterator[None]:
+def _marked_if_gone(folder: RunFolder, batch: BatchRecord) -> Iterator[None]:
     try:
         yield
     except BatchGone as error:
@@ -388,19 +353,17 @@ def _marked_if_gone(folder: RunFolder, batch: Batch) -> Iterator[None]:
         raise BatchGone(f"{error}; if it is gone for good, perm batch cancel {folder.path} gives it up") from error
 
 
-def _enter(folder: RunFolder, batch: Batch, **changes: Any) -> None:
+def _enter(folder: RunFolder, batch: BatchRecord, **changes: Any) -> None:
     for name, value in changes.items():
         setattr(batch, name, value)
-    entries = folder.record["batches"]
-    folder.record["batches"] = [asdict(batch) if each["number"] == batch.number else each for each in entries]
     folder.write_record()
 
 
-def _file(folder: RunFolder, batch: Batch, what: str) -> Path:
+def _file(folder: RunFolder, batch: BatchRecord, what: str) -> Path:
     return folder.path / "batches" / f"{batch.number:04}.{what}.jsonl"
 
 
-def _unmade(folder: RunFolder, batch: Batch) -> Iterator[Rating]:
+def _unmade(folder: RunFolder, batch: BatchRecord) -> Iterator[Rating]:
     path = _file(folder, batch, "calls")
     try:
         with path.open("rb") as stream:
@@ -409,9 +372,9 @@ def _unmade(folder: RunFolder, batch: Batch) -> Iterator[Rating]:
         raise RunError(f"{path}: {error.strerror} found, expected what the batch was sent for") from error
 
 
-def _pack(folder: RunFolder, batch: Batch) -> Pack:
+def _pack(folder: RunFolder, batch: BatchRecord) -> Pack:
     pack = load_rubrics(Path(batch.rubrics))
-    if pack.digest != folder.record["settings"][batch.settings].get("rubrics_digest"):
+    if pack.digest != folder.record.under(batch.settings).rubrics_digest:
         raise RunError(f"{batch.rubrics}: other rubrics found than the batch was made with, expected the same")
     return pack
 
@@ -420,7 +383,7 @@ def _dimension(pack: Pack, rating: Rating) -> Dimension:
     return next(each for each in pack.dimensions.values() if each.name == rating.dimension)
 
 
-def _rules(settings: JudgeSettings, batch: Batch) -> RatingRules:
+def _rules(settings: JudgeSettings, batch: BatchRecord) -> RatingRules:
     return RatingRules(
         settings=batch.settings, judge=settings.name, max_tokens=settings.max_tokens, expected=settings.logprobs
     )

@@ -1,5 +1,5 @@
 """
-Rating on Ray: the same calls as `scoring`, made in many processes on one machine or on a cluster.
+Rating on Ray: the same calls as in `live`, made in many processes on one machine or on a cluster.
 
 The driver writes what is to rate as shards into `todo/` of the run folder. Ray Data hands each to a worker, which
 rates it with the same engine and puts its ratings into `ratings/` as one Parquet file, whole or not at all. A file
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from math import ceil
 from pathlib import Path
@@ -38,8 +39,10 @@ from perm_cli.ratings.rating import Call, Rating, RatingRules, key_of, rate
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, take_away
 from perm_cli.ratings.shards import read_shard, write_shard
-from perm_cli.scoring.live import SIGNALS, Job, Stop, Watch, is_made, lacks_chances, no_chances, pending_calls, rules_of
-from perm_cli.scoring.trials import Trial
+from perm_cli.scoring.job import Job, rules_of
+from perm_cli.scoring.live import SIGNALS, Stop, Watch
+from perm_cli.scoring.pending import is_made, pending_calls
+from perm_cli.scoring.trials import First, Trial
 from perm_cli.words import Turns
 
 _OVERLAP = 4  # shards that a worker has in hand, so that one slow call does not leave it idle
@@ -58,7 +61,7 @@ _QUIET = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """
-    Hold all that a worker must know. It travels as an argument, which Ray writes to no log, so it may hold keys.
+    All that a worker must know. It travels as an argument, which Ray writes to no log, so it may hold keys.
 
     `files` are the rubrics and templates by path, `secrets` environment variables by name; `passed` tells whether the
     judge has given a verdict before.
@@ -77,7 +80,7 @@ class Brief:
 
 
 class Grader:
-    """Rate a shard a call; several calls overlap in one event loop and share one judge."""
+    """A worker, which rates one shard per call; several calls overlap in one event loop and share one judge."""
 
     def __init__(self, brief: Brief) -> None:
         self._brief = brief
@@ -85,8 +88,7 @@ class Grader:
         self._judge: Judge | None = None
         self._book: PromptBook
         self._unusable: JudgeUnusable | None = None
-        self._opening, self._first = Lock(), Lock()
-        self._proven = False
+        self._opening, self._first = Lock(), First()
         self._trial = Trial(brief.rules, passed=brief.passed)
         self._room = Semaphore(default_concurrency(brief.judge))
 
@@ -118,12 +120,8 @@ class Grader:
             tries.write(b"x")
         judge = await self._opened()
         ratings: list[Rating] = []
-        calls = self._calls(shard)
-        async with self._first:
-            if not self._proven and (call := next(calls, None)):  # alone: a wrong key costs one call
-                await self._one(call, judge, ratings, shard)
-                self._proven = True
-        done = await asyncio.gather(*(self._one(call, judge, ratings, shard) for call in calls), return_exceptions=True)
+        ones = [partial(self._one, call, judge, ratings, shard) for call in self._calls(shard)]
+        done = await asyncio.gather(*map(self._first.made, ones), return_exceptions=True)
         if ratings:
             draft = shard.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
             with contextlib.suppress(FileNotFoundError):  # the work was taken away, and these ratings are made anew
@@ -142,9 +140,6 @@ class Grader:
                 self._trial.look(rating)
             except JudgeUnusable as error:
                 self._unusable = error
-                return
-            if lacks_chances(rating, self._brief.rules):
-                self._unusable = no_chances(rating)
 
     async def _opened(self) -> Judge:
         async with self._opening:
@@ -236,8 +231,8 @@ def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watc
 
 def _rows(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[tuple[Dialogue, list[str]]]:
     """Yield the dialogues that have something to rate, with the keys."""
-    dialogues = enumerate(folder.dialogues(folder.record["commands"][-1]["lines"]))
-    for rank, calls in groupby(pending_calls(job, folder, watch, reserve), lambda call: call.rank):
+    dialogues = enumerate(folder.dialogues(folder.record.commands[-1].lines))
+    for rank, calls in groupby(pending_calls(job, folder, reserve, watch.kept), lambda call: call.rank):
         dialogue = next(dialogue for place, dialogue in dialogues if place == rank)
         yield dialogue, [call.key for call in calls]
 
@@ -338,7 +333,7 @@ def _ray(address: str) -> Iterator[Any]:
 
 @contextmanager
 def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None]:
-    """Do as `scoring.interruptible`, where there is no event loop; Ray's own handlers end in an abort."""
+    """Turn interrupts into requests as `live.interruptible` does, without an event loop; Ray's own handlers abort."""
 
     def interrupt(*_: object) -> None:
         again = stop.requested
@@ -356,12 +351,12 @@ def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[Non
 
 
 def _is_gone(shard: Path) -> bool:
-    """Tell whether the shard is not here: not ever, or since another driver has taken the place of one killed."""
+    """Return whether the shard is not here: it never was, or another driver has taken the place of one killed."""
     return not shard.exists()
 
 
 def _is_over(todo: Path) -> bool:
-    """Tell whether the driver wants no more: it said so, or another one has taken its place."""
+    """Return whether the driver wants no more: it said so, or another one has taken its place."""
     return _stop_file(todo).exists() or not todo.exists()
 
 

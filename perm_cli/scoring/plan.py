@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from perm_cli.dialogues.tokens import SHIPPED, token_counter
 from perm_cli.judges.routes import price_of
 from perm_cli.judges.settings import Price
-from perm_cli.scoring.live import Job, calls_of
+from perm_cli.scoring.job import Job, calls_of
 
 _FEWER, _MORE = 0.9, 1.3
 _CHAT_OVERHEAD = 12  # role and end marks of the two messages
@@ -22,7 +22,7 @@ CACHED_FROM = 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
-    Hold what a job comes to; token counts and costs are pairs of low and high, `cost_usd` None without a price.
+    What a job comes to; token counts and costs are pairs of low and high, `cost_usd` None without a price.
 
     `cacheable` is the share of the prompt tokens that repeat instructions, which a prefix cache serves;
     `shortest_prefix` is the least number of tokens that any dimension's calls share.

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.util import Finalize
 from time import monotonic
 
@@ -27,10 +28,11 @@ from perm_cli.errors import JudgeUnusable, NotAsked, PermError, SettingsError
 from perm_cli.judges.budget import Budget, BudgetReached, read_budget
 from perm_cli.judges.route import OpenJudge
 from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, open_judge, route_of
-from perm_cli.prompts.book import Answer, PromptBook, Question, open_book
+from perm_cli.prompts.book import Question
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.rewards.reward import Lengths, Recipe, Reward, formula_of, rewards_of, unrated
-from perm_cli.scoring.live import lacks_chances, no_chances, settings_id
+from perm_cli.scoring.job import book_for, settings_id
+from perm_cli.scoring.trials import First, check_chances
 from perm_cli.text import one_line
 from perm_cli.training.folders import Keeper, check_place, keeping
 from perm_cli.training.items import Item, Result, dialogue_of
@@ -52,7 +54,7 @@ class Engine:
         self.settings = settings
         self.memory = Memory()
         self.caveat = caveat_of(settings.judge)
-        self._book = _book_of(settings)
+        self._book = book_for(settings.judge, settings.rubrics, settings.prompts)
         self.formula = formula_of(self._book.pack, settings.recipe)
         self.watch = Watch(self.formula)
         self._identity = orjson.dumps(identity_of(settings.judge), option=orjson.OPT_SORT_KEYS)
@@ -75,8 +77,7 @@ class Engine:
         self._judge: OpenJudge | None = None
         self._keeper: Keeper | None = None
         self._loop = _new_loop()
-        self._opening, self._first = asyncio.Lock(), asyncio.Lock()
-        self._proven = asyncio.Event()
+        self._opening, self._first = asyncio.Lock(), First()
         self._room = asyncio.Semaphore(default_concurrency(settings.judge))
         self._scoring: set[asyncio.Task[object]] = set()
         self._guard, self._ended = threading.Lock(), False
@@ -227,7 +228,7 @@ class Engine:
             name = self.settings.judge.name
             return replace(known, settings=self.id, judge=name, latency_s=0.0, attempts=0)
         async with self._room:  # what must wait is not rendered yet
-            rating = await self._first_made(call, judge) or await self._made(call, judge)
+            rating = await self._first.made(partial(self._made, call, judge))
         if self._keeper:
             self._keeper.append(rating, dialogue)
         elif is_settled(rating.status, rating.error):
@@ -243,24 +244,13 @@ class Engine:
             self._known.move_to_end(key)
         return self._known.get(key)
 
-    async def _first_made(self, call: Call, judge: OpenJudge) -> Rating | None:
-        """Make the first rating while all others wait: a wrong key costs one call and not a thousand."""
-        if self._proven.is_set():
-            return None
-        async with self._first:
-            if self._proven.is_set():
-                return None
-            rating = await self._made(call, judge)
-            self._proven.set()
-            return rating
-
     async def _made(self, call: Call, judge: OpenJudge) -> Rating:
         if self._unusable and monotonic() < self._unusable[0]:
             raise JudgeUnusable(self._unusable[1])
         try:
             rating = await rate(judge, call, self._book.prompt(call.question), self._rules)
-            if not self._proven.is_set() and lacks_chances(rating, self._rules):
-                raise no_chances(rating)
+            if not self._first.is_made:
+                check_chances(rating, self._rules)
         except BudgetReached as reached:
             raise self._rest(JudgeUnusable(f"{reached}; training goes on with a larger one")) from reached
         except JudgeUnusable as error:
@@ -271,7 +261,7 @@ class Engine:
 
     def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
         error = JudgeUnusable(in_settings(str(error)))
-        self._proven.clear()
+        self._first.again()
         self._unusable = (monotonic() + _RESTS_S, str(error))
         return error
 
@@ -381,7 +371,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 def check_settings(settings: RewardSettings) -> None:
     """Raise `SettingsError`, `AssetError` or `RunError` for what an engine would find out at the first reward."""
-    pack = _book_of(settings).pack
+    pack = book_for(settings.judge, settings.rubrics, settings.prompts).pack
     try:
         formula_of(pack, settings.recipe)
         _counter(settings.recipe)
@@ -389,11 +379,6 @@ def check_settings(settings: RewardSettings) -> None:
         raise SettingsError(in_settings(str(error))) from error
     if settings.run:
         check_place(settings.run)
-
-
-def _book_of(settings: RewardSettings) -> PromptBook:
-    answer: Answer = "lines" if settings.judge.structured == "text" else "json"
-    return open_book(settings.rubrics, settings.prompts, answer)
 
 
 def _counter(recipe: Recipe) -> Callable[[str], int] | None:

@@ -3,10 +3,8 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -17,7 +15,8 @@ from perm_cli.prompts.book import PromptBook
 from perm_cli.ratings.rating import Rating, is_settled
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run
-from perm_cli.scoring.live import settings_record
+from perm_cli.ratings.run_record import AskedRecord, CommandRecord
+from perm_cli.scoring.job import now, settings_record
 from perm_cli.training.settings import RewardSettings
 from perm_cli.training.signs import Signs
 
@@ -35,18 +34,17 @@ class Keeper:
         self._folder = folder
         self._known = Reserve(sorted(path.parent for path in folder.path.parent.glob("*/ratings.jsonl")))
         self._seen = {name for name, _ in folder.dialogue_names()}
-        earlier = folder.record["commands"]
-        self._command: dict[str, Any] = {
-            "command": "perm_cli.reward",
-            "settings": settings_id,
-            "asked": {"version": __version__},
-            "ratings": max((each["ratings"] for each in earlier if each["settings"] == settings_id), default=0),
-            "score": settings.recipe.score,
-            "started": _now(),
-        }
-        record = settings_record(settings.judge, book)
-        folder.record["settings"][settings_id] = folder.record["settings"].get(settings_id, {}) | record
-        folder.record["commands"].append(self._command)
+        earlier = folder.record.commands
+        self._command = CommandRecord(
+            command="perm_cli.reward",
+            settings=settings_id,
+            asked=AskedRecord(version=__version__),
+            ratings=max((each.ratings for each in earlier if each.settings == settings_id), default=0),
+            score=settings.recipe.score,
+            started=now(),
+        )
+        folder.record.enter(settings_id, settings_record(settings.judge, book))
+        folder.record.commands.append(self._command)
         folder.write_record()
         folder.open_ratings()
 
@@ -60,19 +58,19 @@ class Keeper:
             self._seen.add(dialogue.id)
             self._folder.add_dialogues([dialogue])
         self._folder.append(rating)
-        self._command["ratings"] += 1
+        self._command.ratings += 1
         if is_settled(rating.status, rating.error):
             self._known.put(rating, self._folder.path.name)
 
     def note(self, signs: Signs, step: int | None) -> None:
         """Add a line to the signs of all processes, in one write."""
-        line = {"step": step, "at": _now(), "worker": self._folder.path.name, **signs.record()}
+        line = {"step": step, "at": now(), "worker": self._folder.path.name, **signs.record()}
         with (self._folder.path.parent / SIGNS).open("ab", buffering=0) as stream:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
         """Enter into the record what was made."""
-        self._command["ended"] = _now()
+        self._command.ended = now()
         self._folder.write_record()
         self._known.close()
 
@@ -102,7 +100,3 @@ def _free_folder(run: Path, stack: ExitStack) -> RunFolder:
         except RunInUse:
             continue
     raise AssertionError  # there is always another number
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

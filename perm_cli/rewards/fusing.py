@@ -1,23 +1,21 @@
-"""Fuse the ratings of a run into rewards, write them, and show what they come to."""
+"""The ratings of a run fused into rewards: its files of rewards and summaries, made once."""
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import orjson
 
-from perm_cli.cli.console import messages, output, say
 from perm_cli.disk import made_folder, rewriting
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder
+from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
-from perm_cli.reports.tables import closing_lines, notes, summary_table, trajectory_table
 from perm_cli.rewards.lengths import lengths_in
 from perm_cli.rewards.reward import Recipe, Reward, rewards_of
 from perm_cli.rewards.summary import Summary, read_summary, summarise, summary_csv, summary_json
-from perm_cli.scoring.live import Job
+from perm_cli.scoring.job import Job
 
 
 def fuse(folder: RunFolder, recipe: Recipe, out: Path | None = None) -> Summary:
@@ -38,18 +36,18 @@ def fuse_once(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
     What it was made of is kept on record, so that `fused_before` knows.
     """
     summary = fuse(folder, recipe)
-    commands = folder.record["commands"]
-    if any((each["settings"], each.get("asked")) != (job.settings, job.asked) for each in commands):
+    commands = folder.record.commands
+    if any((each.settings, each.asked) != (job.settings, job.asked) for each in commands):
         return _fused(folder, recipe, commands[-1:])
     if summary.coverage == 1:
-        folder.record["fused"] = _state(folder, job, recipe)
+        folder.record.fused = _state(folder, job, recipe)
         folder.write_record()
     return summary
 
 
 def fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> Summary | None:
     """Return the summary of a finished job if nothing of what it was made of has changed since."""
-    if not folder.record.get("fused") or folder.record["fused"] != _state(folder, job, recipe):
+    if not folder.record.fused or folder.record.fused != _state(folder, job, recipe):
         return None
     return read_summary((folder.path / "summary.json").read_bytes())
 
@@ -57,45 +55,25 @@ def fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> Summary | None:
 def _fused(
     folder: RunFolder,
     recipe: Recipe,
-    commands: Sequence[Mapping[str, Any]] | None,
+    commands: Sequence[CommandRecord] | None,
     through: Callable[[Iterator[Reward]], Iterator[Reward]] = iter,
 ) -> Summary:
     """Fuse what some commands asked for, or all; every reward goes `through` a function on its way."""
     spending = Spending()
     expected = folder.unrecorded_ratings() if commands is None else 0
+    caveats = {name: caveat for name, caveat in _caveats(folder).items() if caveat}
     with lengths_in(folder, recipe) as lengths:
         outcomes = _counted(folder.outcomes(commands), spending)
         packs = folder.packs()
-        rewards = rewards_of(outcomes, recipe, lengths, _caveats(folder), packs)
+        rewards = rewards_of(outcomes, recipe, lengths, caveats, packs)
         return summarise(through(rewards), spending, expected, str(folder.path), recipe, packs)
 
 
 def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
-    made_of = orjson.dumps([job.settings, job.asked, recipe, _caveats(folder), str(folder.path), folder.digest()])
+    made_of = orjson.dumps(
+        [job.settings, job.asked.as_written(), recipe, _caveats(folder), str(folder.path), folder.digest()]
+    )
     return blake2b(made_of, digest_size=16).hexdigest()
-
-
-def show(summary: Summary, *, as_json: bool, made: Spending | None = None) -> None:
-    """Print a summary on standard output; `made` is what this command made of the ratings."""
-    if as_json:
-        sys.stdout.write(summary_json(summary).decode())
-        return
-    console = output()
-    console.print(trajectory_table(summary.trajectories, summary.trajectories_left_out))
-    console.print(summary_table(summary))
-    for line in notes(summary):
-        say(console, line, "bold")
-    for line in closing_lines(summary, made):
-        say(console, line)
-    for caveat in [] if summary.contrasts else summary.caveats:
-        say(console, caveat, "bold")
-
-
-def enough_of(summary: Summary, min_coverage: float) -> bool:
-    """Return whether enough of the ratings asked for have a score, and say so if not."""
-    if summary.coverage < min_coverage:
-        say(messages(), f"coverage {summary.coverage:.1%} is below --min-coverage {min_coverage:.0%}")
-    return summary.coverage >= min_coverage
 
 
 def _counted(outcomes: Iterator[Outcome], spending: Spending) -> Iterator[Outcome]:
@@ -110,5 +88,5 @@ def _written(rewards: Iterable[Reward], stream: BinaryIO) -> Iterator[Reward]:
         yield reward
 
 
-def _caveats(folder: RunFolder) -> dict[str, Any]:
-    return {name: record.get("caveat") for name, record in folder.record["settings"].items()}
+def _caveats(folder: RunFolder) -> dict[str, str | None]:
+    return {name: settings.caveat for name, settings in folder.record.settings.items()}
