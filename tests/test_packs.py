@@ -261,7 +261,8 @@ def test_a_policy_is_trained_on_it(
         parts = {each.__name__: each for each in trl.make_parts()}
         (whole,) = asyncio.run(trl.perm_reward([item.query], [item.reply], perm=mine, **columns))
         (part,) = asyncio.run(parts[f"perm_{rule['empathy']['of'][0]}"]([item.query], [item.reply]))
-        found = asyncio.run(verl.compute_score("x", item.reply, None, {"query": item.query}))
+        wishes = {"rubrics": str(pack), "base_url": server.url}
+        found = asyncio.run(verl.compute_score("x", item.reply, None, {"query": item.query}, **wishes))
         posted = openrlhf.answer_of([result], mine.formula.ends)
         mine.close()
     watch(Path("training"), follow=False)
