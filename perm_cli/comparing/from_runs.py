@@ -18,8 +18,9 @@ from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder, is_run, run_folders
 from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
+from perm_cli.rewards.formula import Recipe
 from perm_cli.rewards.lengths import lengths_in
-from perm_cli.rewards.reward import Recipe, Reward, rewards_of
+from perm_cli.rewards.reward import Reward, rewards_of
 
 REWARD = "reward"
 _Rater = tuple[str, str]  # judge and settings

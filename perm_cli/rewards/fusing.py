@@ -12,8 +12,9 @@ from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
+from perm_cli.rewards.formula import Recipe
 from perm_cli.rewards.lengths import lengths_in
-from perm_cli.rewards.reward import Recipe, Reward, rewards_of
+from perm_cli.rewards.reward import Reward, rewards_of
 from perm_cli.rewards.summary import Summary, read_summary, summarise, summary_csv, summary_json
 from perm_cli.scoring.job import Job
 
