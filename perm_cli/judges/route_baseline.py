@@ -6,7 +6,7 @@ A judge that does no better against people's ratings has not shown that it reads
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -78,11 +78,17 @@ class _Reading:
 
 
 def _verdict(features: Features, request: Request) -> str:
-    names = [name for name in request.schema["properties"] if name != "rationale"]
-    levels = request.schema["properties"][names[0]]["enum"]
-    score = round(min(levels) + (max(levels) - min(levels)) * _share(features))
-    said = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in SAYS.items())
-    return orjson.dumps({"rationale": f"counted: {said}"} | dict.fromkeys(names, score)).decode()
+    fields = {name: rule["enum"] for name, rule in request.schema["properties"].items() if name != "rationale"}
+    share = _share(features)
+    counts = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in SAYS.items())
+    stated = {name: _at(values, share) for name, values in fields.items()}
+    return orjson.dumps({"rationale": f"counted: {counts}"} | stated).decode()
+
+
+def _at(values: Sequence[Any], share: float) -> Any:
+    """Return the value at a share of the way from the first to the last, whatever the values are."""
+    first = values[0] if isinstance(values[0], int) else 0  # halves are rounded to an even number, not place
+    return values[round(first + (len(values) - 1) * share) - first]
 
 
 def _share(features: Features) -> float:
