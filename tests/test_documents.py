@@ -37,3 +37,22 @@ def test_the_changelog_knows_this_version() -> None:
 
     assert version
     assert f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_tree_names_every_folder_and_module_of_the_package() -> None:
+    """A newcomer guesses the file from it."""
+    tree = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8").partition("## The way")[0]
+    package = ROOT / "perm_cli"
+    names = [each.name for each in package.glob("*.py") if not each.name.startswith("__")]
+    names += [f"{each.parent.name}/" for each in package.glob("*/__init__.py")]
+
+    assert [name for name in names if f"      {name} " not in tree] == []
+
+
+def test_every_file_that_the_tree_names_is_there() -> None:
+    """And where a change is made."""
+    text = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([a-z_/]+\.py)`", text) if "/" in name}
+
+    assert named
+    assert [name for name in named if not (ROOT / "perm_cli" / name).exists() and not (ROOT / name).exists()] == []
