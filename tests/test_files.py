@@ -16,7 +16,7 @@ from perm_cli.errors import SettingsError
 _WRITER = """
 import sys
 from pathlib import Path
-from perm_cli.files import rewriting
+from perm_cli.disk import rewriting
 with rewriting(Path("out")) as stream:
     stream.write(b"half")
     stream.flush()

@@ -474,7 +474,7 @@ def test_whatever_may_be_a_judge_is_taken(name: str, overrides: dict[str, Any]) 
 def test_nobody_waits_for_litellm_to_hear_of_a_misspelling() -> None:
     """Its import takes seconds."""
     code = (
-        "import sys\nfrom perm_cli.judges import named_judge\nfrom perm_cli.judges.settings import Configuration\n"
+        "import sys\nfrom perm_cli.judges.routes import named_judge\nfrom perm_cli.judges.settings import Configuration\n"
         "try:\n    named_judge('antropic/x', Configuration())\nexcept Exception as error:\n"
         "    print(type(error).__name__, 'litellm' in sys.modules)"
     )
