@@ -3,6 +3,8 @@ PYTHON ?= python3
 SOAK ?= 1
 TRAINERS ?= openrlhf swift trl verifiers verl
 BIN := .venv/bin
+# Each of the tests' processes would compile all it loads anew.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
