@@ -23,7 +23,6 @@ import httpx
 import openai
 import pytest
 from tenacity import wait_none
-from typer.main import get_command
 
 from perm_cli import cli
 from perm_cli.disk import rewriting
@@ -166,17 +165,11 @@ def swift(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("perm_cli.scoring.live.load_rubrics", _rubrics)
     monkeypatch.setattr("perm_cli.scoring.batches.load_rubrics", _rubrics)
     monkeypatch.setattr("perm_cli.rewards.summary.bootstrap_means", partial(bootstrap_means, resamples=2))
-    monkeypatch.setattr(cli, "app", _command())
     monkeypatch.setenv("JUDGE_KEY", KEY)
     written(tmp_path / "d.jsonl", [row(place) for place in range(DIALOGUES)])
 
 
 _rubrics = cache(load_rubrics)
-
-
-@cache
-def _command() -> Any:
-    return get_command(cli.app)
 
 
 _clients: list[httpx.Client] = []
