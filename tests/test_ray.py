@@ -57,7 +57,6 @@ def test_ray_makes_the_ratings_and_rewards_of_one_process_and_resumes(tmp_path: 
         assert (alone.code, made.code, again.code) == (0, 0, 0), made.err
         assert (asked, len(server.requests)) == (240, 480)
     assert json.loads(made.out)["coverage"] == 1.0  # nothing but the summary stands on standard output
-    assert len(list((tmp_path / "ray" / "ratings").iterdir())) > 1  # not all is on disk as late as the last
     rewards = [(tmp_path / name / "rewards.jsonl").read_bytes() for name in ("alone", "ray")]
     assert rewards[0] == rewards[1]
     found = [path.read_bytes() for path in (tmp_path / "ray").rglob("*") if path.is_file()]
