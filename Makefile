@@ -3,6 +3,8 @@ PYTHON ?= python3
 SOAK ?= 1
 TRAINERS ?= openrlhf swift trl verifiers verl
 BIN := .venv/bin
+# Each of the tests' processes would compile all it loads anew.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -45,7 +47,7 @@ bench: .venv/dev  ## Measure speed: of runs, the embedded judge, training and th
 	$(BIN)/python benchmarks/serving.py
 
 soak: .venv/dev  ## Break the program for longer than the tests do; SOAK=N draws other moments
-	PERM_SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_chaos.py -n 2 --durations=10
+	PERM_SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_chaos.py tests/test_ray.py -n 2 --durations=10
 
 fuzz: .venv/fuzz  ## Fuzz the readers of hostile input for ten minutes, guided by coverage
 	for reader in dialogues verdicts replies runs; do $(BIN)/python -m tests.fuzz $$reader -max_total_time=150 || exit 1; done

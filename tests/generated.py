@@ -8,13 +8,12 @@ A block between `<!-- run: COMMAND -->` and `<!-- end -->` holds the command and
 import os
 import re
 import shlex
-import subprocess
-import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 from perm_cli.cli import app
+from tests.programs import perm
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
@@ -69,17 +68,9 @@ def _help(program: str, arguments: list[str]) -> str:
 
 
 def _printed(arguments: list[str]) -> str:
-    environment = {"PATH": os.environ["PATH"], "COLUMNS": "100", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
-    done = subprocess.run(
-        [sys.executable, "-m", "perm_cli", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        check=True,
-    )
-    return done.stdout
+    done = perm(*arguments, cwd=ROOT, HOME="/nonexistent", LANG="C.UTF-8")
+    assert done.code == 0, done.err
+    return done.out
 
 
 def renewed(document: Path) -> str:

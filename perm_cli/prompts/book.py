@@ -9,18 +9,22 @@ forget a fence, whoever wrote them.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Literal
 
 from jinja2 import (
+    BytecodeCache,
+    Environment,
     FileSystemLoader,
     StrictUndefined,
     TemplateNotFound,
     TemplateSyntaxError,
     meta,
 )
+from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn, judged_turns
@@ -85,6 +89,32 @@ def open_book(rubrics: Path, prompts: Path | None = None, answer: Answer = "json
     return PromptBook(pack, prompts or templates_of(pack, rubrics), answer)
 
 
+class _Compiled(BytecodeCache):
+    """What templates compile to, by file and text: a process that opens several books compiles each once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give a template its code, if that is known."""
+        bucket.code = self._known.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep the code of a template."""
+        if bucket.code:
+            self._known[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
+
+
+@cache
+def _referenced(text: str) -> tuple[str, ...]:
+    """Return the names of the templates that a template imports, includes or extends."""
+    syntax = Environment(autoescape=True).parse(text)
+    return tuple(filter(None, meta.find_referenced_templates(syntax)))
+
+
 class PromptBook:
     """
     Render prompts from a rubric pack and a folder of templates.
@@ -98,6 +128,7 @@ class PromptBook:
             undefined=StrictUndefined,
             autoescape=False,
             keep_trailing_newline=True,
+            bytecode_cache=_COMPILED,
         )
         self.templates: dict[str, str] = {}
         self.pack = pack
@@ -170,8 +201,7 @@ class PromptBook:
         names, texts = [dimension.template], [self.instructions[dimension.name]]
         for name in names:  # grows while it is walked
             texts.append(self._source(name))
-            referenced = meta.find_referenced_templates(self._environment.parse(texts[-1]))
-            names += [each for each in referenced if each and each not in names]
+            names += [each for each in _referenced(texts[-1]) if each not in names]
         return blake2b("\x00".join(texts).encode(), digest_size=16).digest()
 
     def _instructions(self, dimension: Dimension, answer: Answer) -> str:
