@@ -517,7 +517,7 @@ def long_dialogue(place: int, letters: str, rng: random.Random) -> dict[str, Any
         for _ in range(10)
         for role in ("seeker", "supporter")
     ]
-    one = {"score": 3.0, "status": "scored", "quotes": [], "top": 5, "items": []}
+    one = {"score": 3.0, "status": "scored", "quotes": [], "ends": [1, 5], "items": []}
     ratings = [
         one | {"turn": turn, "judge": judge, "dimension": dimension, "why": said(250)}
         for turn in range(2, 21, 2)

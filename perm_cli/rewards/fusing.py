@@ -71,9 +71,10 @@ def _fused(
 
 
 def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
-    made_of = orjson.dumps(
-        [job.settings, job.asked.as_written(), recipe, _caveats(folder), str(folder.path), folder.digest()]
-    )
+    # The shape of a pack is in no prompt, so that ratings stay what they are where it is edited, and rewards do not.
+    packs = {name: repr(pack.shape) for name, pack in folder.packs().items()}
+    asked = [job.settings, job.asked.as_written(), recipe, packs]
+    made_of = orjson.dumps([*asked, _caveats(folder), str(folder.path), folder.digest()])
     return blake2b(made_of, digest_size=16).hexdigest()
 
 
