@@ -10,16 +10,20 @@ from rich.console import Console, RenderableType
 from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import closing_lines, summary_table, trajectory_table
 from perm_cli.rewards.formula import Recipe
-from perm_cli.rewards.summary import MEASURES, Measure, Summary, SystemSummary, Trajectory
+from perm_cli.rewards.summary import Measure, Summary, SystemSummary, Trajectory
 from perm_cli.statistics.resampling import Statistic
+from tests.makers import BOUNDS, DIMENSIONS
 
 HOSTILE = "[red]x[/red] \x1b[31m\u202e"
 INERT = r"[red]x[/red] \u001b[31m\u202e"
 
 
+MEASURES = (*DIMENSIONS, "empathy", "bystander_term", "length_term", "reward")
+
+
 def measure(name: str, mean: Statistic, dialogues: int, coverage: float) -> Measure:
     """Return one measure."""
-    return Measure(name=name, mean=mean, dialogues=dialogues, coverage=coverage)
+    return Measure(name=name, mean=mean, dialogues=dialogues, coverage=coverage, scale=BOUNDS.get(name))
 
 
 def system(**changes: Any) -> SystemSummary:
@@ -54,7 +58,8 @@ def summary(*systems: SystemSummary, **changes: Any) -> Summary:
 def trajectory(*reception: float | None, **changes: Any) -> Trajectory:
     """Return a dialogue's trajectory."""
     usual: dict[str, Any] = {"dialogue_id": "d", "system": "s", "judge": "j", "settings": "x", "reward": 0.5}
-    return Trajectory(**usual | changes, reception=reception)
+    usual |= {"dimension": "reception", "scale": BOUNDS["reception"]}
+    return Trajectory(**usual | changes, scores=reception)
 
 
 def shown(part: RenderableType) -> str:

@@ -7,6 +7,7 @@ before the import. Its own retries stay off, since with tenacity installed one f
 
 import importlib.metadata
 import os
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -129,6 +130,8 @@ def _imported() -> Any:
         os.environ[f"LITELLM_LOCAL_{data}"] = "True"
     import litellm  # noqa: PLC0415 - seconds, and only this route needs it
 
+    # What LiteLLM imports at its first failing call makes pydantic warn of LiteLLM's own types.
+    warnings.filterwarnings("ignore", message=".*`ReadOnly` qualifier", category=UserWarning)
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     return litellm
