@@ -17,7 +17,7 @@ import pytest
 from perm_cli.cli import main
 from perm_cli.comparing.from_runs import read_runs
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.reports.browsing import Shelf, browsable
+from perm_cli.reports.browsing import DialogueListing, listing_of
 from perm_cli.reports.page import Page as Report
 from perm_cli.reports.page import render
 from perm_cli.reports.report import report_of
@@ -297,7 +297,7 @@ def test_quotes_are_marked(opened: Opening, plain: bytes) -> None:
     assert set(seen.page.locator(".why mark.invented").all_text_contents()) == {"I know just how you feel"}
     flag = "getComputedStyle(document.querySelector('mark.invented'), '::after').content"
     assert "nobody said this" in seen.page.evaluate(flag)  # told by words, and not by colour alone
-    assert "16 quotes nobody said" in seen.text(".dialogue[open] summary")
+    assert "16 invented quotes" in seen.text(".dialogue[open] summary")
 
 
 def test_marks_are_in_place_beyond_sixteen_bits(opened: Opening, tmp_path: Path) -> None:
@@ -475,7 +475,9 @@ def test_ten_thousand_turns_fit(opened: Opening) -> None:
     rng = random.Random(0)  # noqa: S311 - no secret
     letters = "".join(rng.choices(string.ascii_lowercase + " " * 6, k=2_000_000))
     page = replace(
-        PAGE, charts=[], shelf=Shelf(dialogues=[long_dialogue(place, letters, rng) for place in range(1000)])
+        PAGE,
+        charts=[],
+        listing=DialogueListing(dialogues=[long_dialogue(place, letters, rng) for place in range(1000)]),
     )
 
     packed = render(page)
@@ -602,7 +604,7 @@ def test_hostile_text_stays_text(opened: Opening, tmp_path: Path) -> None:
     ]
     assert HOSTILE[0] in seen.page.locator(".legendtext").all_text_contents()
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= SIZES["width"]
-    assert json.loads(json.dumps(browsable(read_runs([run])).dialogues))  # plain data
+    assert json.loads(json.dumps(listing_of(read_runs([run])).dialogues))  # plain data
 
 
 def hostile_ratings(dialogue: Dialogue, judge: str, bad: str) -> list[Any]:

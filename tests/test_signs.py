@@ -179,7 +179,7 @@ def test_metrics_are_what_is_known() -> None:
         ("rho_length", 0.5, 0.51, "the reward goes with length (rho +0.51): read the replies it likes"),
         ("rho_questions", -0.5, -0.7, "the reward goes with question marks (rho -0.70): read the replies it likes"),
         ("rho_sympathy", 0.0, 0.9, "the reward goes with words of sympathy (rho +0.90): read the replies it likes"),
-        ("rho_overlap", 0.2, 1.0, "goes with words taken up from the seeker (rho +1.00)"),
+        ("rho_overlap", 0.2, 1.0, "goes with words repeated from the seeker (rho +1.00)"),
         ("tied", 0.5, 0.6, "in 60% of the groups all replies have the same reward, which teaches nothing"),
         ("saturated", 0.8, 0.9, "90% of the scores are at the top of the scale: little is left to win"),
         ("failures", 0.1, 0.2, "20% of the replies have no reward: look at the judge"),

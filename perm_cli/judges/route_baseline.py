@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from perm_cli.dialogues.features import SAYS, Features, content_words, features_after
+from perm_cli.dialogues.features import DESCRIPTIONS, Features, content_words, features_after
 from perm_cli.judges.dialects import opening_dialect
 from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.route import Route, Terms
@@ -81,7 +81,7 @@ def _verdict(features: Features, request: Request) -> str:
     names = [name for name in request.schema["properties"] if name != "rationale"]
     levels = request.schema["properties"][names[0]]["enum"]
     score = round(min(levels) + (max(levels) - min(levels)) * _share(features))
-    said = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in SAYS.items())
+    said = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in DESCRIPTIONS.items())
     return orjson.dumps({"rationale": f"counted: {said}"} | dict.fromkeys(names, score)).decode()
 
 

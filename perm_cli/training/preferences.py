@@ -17,7 +17,7 @@ import orjson
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.dialogue import Dialogue, Turn
-from perm_cli.statistics.means import known
+from perm_cli.statistics.means import none_if_nan
 from perm_cli.statistics.resampling import Floats
 from perm_cli.training.policy import Messages, policy_answer, policy_messages
 from perm_cli.words import PairFormat, PairStrategy, PolicyStyle
@@ -38,7 +38,7 @@ class Candidate:
     @property
     def reward(self) -> float | None:
         """Return the mean over the judges, None unless all gave one."""
-        return known(float(self.rewards.mean()))
+        return none_if_nan(float(self.rewards.mean()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

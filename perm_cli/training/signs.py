@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from perm_cli.dialogues.features import NAMES, SAYS, Features, as_row
+from perm_cli.dialogues.features import DESCRIPTIONS, NAMES, Features, as_row
 from perm_cli.statistics.agreement import spearman
-from perm_cli.statistics.means import known, mean_of
+from perm_cli.statistics.means import mean_of, none_if_nan
 from perm_cli.statistics.resampling import Floats
 
 _LEAST = 8  # replies that show anything
@@ -135,7 +135,7 @@ def warnings_of(signs: Signs) -> dict[str, str]:
     for name in NAMES:
         rho = getattr(signs, f"rho_{name}")
         if rho is not None and abs(rho) > _LED:
-            said[f"rho_{name}"] = f"the reward goes with {SAYS[name]} (rho {rho:+.2f}): read the replies it likes"
+            said[f"rho_{name}"] = f"the reward goes with {DESCRIPTIONS[name]} (rho {rho:+.2f}): read the replies it likes"
     if signs.tied is not None and signs.tied > _TIED:
         said["tied"] = f"in {signs.tied:.0%} of the groups all replies have the same reward, which teaches nothing"
     if signs.saturated is not None and signs.saturated > _SATURATED:
@@ -151,7 +151,7 @@ def _led_by(rewards: Floats, features: Floats, groups: Sequence[str]) -> dict[st
     table = _within(np.column_stack((rewards, features)), groups)
     if len(table) < _LEAST:
         return dict.fromkeys(f"rho_{name}" for name in NAMES)
-    return {f"rho_{name}": known(spearman(table[:, [0, place]])) for place, name in enumerate(NAMES, 1)}
+    return {f"rho_{name}": none_if_nan(spearman(table[:, [0, place]])) for place, name in enumerate(NAMES, 1)}
 
 
 def _within(table: Floats, groups: Sequence[str]) -> Floats:
