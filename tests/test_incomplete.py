@@ -161,7 +161,7 @@ def test_what_an_edited_prompt_leaves_as_it_was_is_not_paid_again(
     assert all(None not in of.values() and len(of) == 6 for of in by_settings.values())
     if not reuse:
         assert first in by_settings.values()
-        assert "18 ratings are those of other settings of this run" in perm("compare", "run").err
+        assert "18 ratings are shared with other settings of this run" in perm("compare", "run").err
         assert len({line.split(",")[2] for line in Path("run/summary.csv").read_text().splitlines()[1:]}) == 2
         assert perm("reward", "run").out.count("100.0%") == 1
 

@@ -195,8 +195,8 @@ def test_without_scripts_the_answer_and_the_numbers_are_there(content: bytes, br
     page = context.new_page()
     page.set_content(content.decode())
 
-    assert "is not decided" in page.locator(".first").inner_text()
-    assert "need one" in page.locator("noscript").inner_text()
+    assert "No system is decisively best" in page.locator(".first").inner_text()
+    assert "Enable scripts" in page.locator("noscript").inner_text()
     assert page.locator("figure table").count() == 9
     context.close()
 
@@ -249,7 +249,7 @@ def test_dialogues_are_sorted(
 
     seen.page.select_option("#order", order)
 
-    assert seen.ids() == [each["id"] for each in sorted(usual.shelf.dialogues, key=key)][:50]
+    assert seen.ids() == [each["id"] for each in sorted(usual.listing.dialogues, key=key)][:50]
 
 
 def test_the_rest_of_a_long_list_is_a_click_away(opened: Opening, plain: bytes) -> None:
@@ -322,7 +322,7 @@ def test_marks_are_in_place_beyond_sixteen_bits(opened: Opening, tmp_path: Path)
 def test_the_worst_replies_are_a_click_away(opened: Opening, usual: Report, plain: bytes) -> None:
     """Each with its words, its dialogue behind it, and a mark on it there."""
     seen = opened(plain)
-    lowest = min(reward for each in usual.shelf.dialogues for _, reward, _ in each["replies"])
+    lowest = min(reward for each in usual.listing.dialogues for _, reward, _ in each["replies"])
 
     seen.page.click("#worst")
     seen.expect_count("114 of 114 replies")
@@ -484,7 +484,7 @@ def test_ten_thousand_turns_fit(opened: Opening) -> None:
     seen = opened(packed)
 
     assert len(packed) <= 25_000_000
-    assert re.fullmatch(r"\d+ of \d+ dialogues; \d+ more count in the numbers.*", seen.text("#count"))
+    assert re.fullmatch(r"\d+ of \d+ dialogues; \d+ more are counted in the numbers.*", seen.text("#count"))
     seen.page.click("#more")
     seen.page.locator(".dialogue summary").last.click()
     seen.page.wait_for_selector(".inside tbody tr")
@@ -518,7 +518,7 @@ def long_dialogue(place: int, letters: str, rng: random.Random) -> dict[str, Any
     ("dialogues", "changes", "first"),
     [
         pytest.param([talk()], {}, "The mean reward is +0.115 over 1 dialogue and 1 turn", id="one of everything"),
-        pytest.param([talk("d"), talk("e")], FINAL, "Nobody can say", id="all failed"),
+        pytest.param([talk("d"), talk("e")], FINAL, "There is no answer", id="all failed"),
     ],
 )
 def test_little_is_shown_too(

@@ -125,7 +125,7 @@ def answered(count: int, **levels: float | None) -> list[Reward]:
     [
         pytest.param(8, ["top", "low", "none"], "top is decisively best, ahead of low by 1.300", id="told-apart"),
         pytest.param(
-            5, ["low", "top", "none"], "j cannot tell low and top apart on 5 dialogues: 7 or more", id="too-few"
+            5, ["low", "top", "none"], "j cannot tell low and top apart on 5 dialogues; 7 or more", id="too-few"
         ),
     ],
 )
