@@ -1,4 +1,4 @@
-"""The judge that verifiers finds under the id `perm_judge`; see `perm_cli.integrations.verifiers`."""
+"""The judge that verifiers loads by the id `perm_judge`; see `perm_cli.integrations.verifiers`."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ _SAMPLING = ("temperature", "max_tokens")
 
 class PermJudgeConfig(vf.JudgeConfig):  # type: ignore[misc]  # verifiers is no part of our environment
     """
-    Say who judges: `model` and `base_url` as of any judge, and `settings` of the reward as in `perm.toml`.
+    The configuration: `model` and `base_url` as for any judge, and `settings` of the reward as in `perm.toml`.
 
-    What is left out is not verifiers' own model and endpoint but what `perm.toml` and the environment say.
+    Fields that are not set come from `perm.toml` and the environment, not from verifiers' default model and endpoint.
     """
 
     id: vf.ID = "perm_judge"
@@ -27,7 +27,7 @@ class PermJudgeConfig(vf.JudgeConfig):  # type: ignore[misc]  # verifiers is no 
 
 
 class PermJudge(vf.Judge[Any, PermJudgeConfig]):  # type: ignore[misc]  # the same
-    """Score the last reply of a trace with PERM."""
+    """The judge that scores the last reply of a trace with PERM."""
 
     async def score(self, task: Any, trace: Any) -> float:
         """Return the reward; raise `RewardMissing` if there is none."""

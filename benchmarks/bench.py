@@ -1,5 +1,5 @@
 """
-Measure the runner against the clients people would use instead, on the same calls and the same loopback judge.
+Measure the runner against other clients, on the same calls and the same loopback judge.
 
     python benchmarks/bench.py
 
@@ -32,7 +32,7 @@ STARTS = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Hold what one client took."""
+    """The time and memory that one client took."""
 
     client: str
     concurrency: int
@@ -43,11 +43,11 @@ class Measured:
 
     @property
     def over_ideal(self) -> float:
-        """Return wall time over the ideal."""
+        """Return the wall time divided by the ideal one."""
         return self.wall_s / (self.calls * LATENCY_S / self.concurrency)
 
     def row(self) -> str:
-        """Return a row of the table."""
+        """Return a row of the table in Markdown."""
         rate, cpu_ms = self.calls / self.wall_s, 1000 * self.cpu_s / self.calls
         return (
             f"| {self.client} | {self.concurrency} | {self.calls:,} | {self.over_ideal:.2f} | {rate:,.0f} "
@@ -60,20 +60,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Taken:
-    """Hold seconds by the clock and of the processor."""
+    """Wall and processor time in seconds."""
 
     wall_s: float
     cpu_s: float
 
 
 def stopwatch() -> Callable[[], Taken]:
-    """Start a clock that is read by calling it."""
+    """Start a clock; calling the result reads it."""
     wall, cpu = perf_counter(), process_time()
     return lambda: Taken(perf_counter() - wall, process_time() - cpu)
 
 
 async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
-    """Rate dialogues with everything a run does: render, send, read, store, show progress."""
+    """Measure `perm` with everything a run does: render, send, read, store, show progress."""
     from rich.console import Console
 
     from perm_cli.cli.progress import shown_progress
@@ -112,7 +112,7 @@ async def run_perm(url: str, calls: int, concurrency: int) -> Taken:
 
 
 def body(place: int) -> dict[str, object]:
-    """Return a request as long as a judge's usually are."""
+    """Return the body of a request of typical length."""
     case = f"[turn 1] This is what happened, number {place}. " + "It went on and on. " * 40
     messages = [{"role": "system", "content": "Judge. " * 400}, {"role": "user", "content": case}]
     return {"model": "bench", "messages": messages, "temperature": 0.3, "max_tokens": 1024}
@@ -131,7 +131,7 @@ async def _fan_out(calls: int, concurrency: int, one: Callable[[int], Awaitable[
 
 
 async def run_aiohttp(url: str, calls: int, concurrency: int) -> Taken:
-    """Send and read with a bare aiohttp loop, which is the floor."""
+    """Measure a bare aiohttp loop, the lower limit."""
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -144,7 +144,7 @@ async def run_aiohttp(url: str, calls: int, concurrency: int) -> Taken:
 
 
 async def run_openai(url: str, calls: int, concurrency: int) -> Taken:
-    """Use the openai SDK's default client under a semaphore, as the method's released code does."""
+    """Measure the openai SDK's default client under a semaphore, as the method's released code uses it."""
     import openai
 
     client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
@@ -162,7 +162,7 @@ async def run_openai(url: str, calls: int, concurrency: int) -> Taken:
 
 
 async def run_litellm(url: str, calls: int, concurrency: int) -> Taken:
-    """Use LiteLLM's completion call under a semaphore."""
+    """Measure LiteLLM's completion call under a semaphore."""
     import os
 
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -213,7 +213,7 @@ def judge(latency_s: float) -> Iterator[str]:
 
 
 def measure(client: str, url: str, calls: int, concurrency: int) -> Measured:
-    """Run a client in a process of its own."""
+    """Return the measurement of a client in a process of its own."""
     command = [sys.executable, str(HERE), "--client", client, "--url", url]
     done = subprocess.run(
         [*command, "--calls", str(calls), "--concurrency", str(concurrency)],
@@ -225,7 +225,7 @@ def measure(client: str, url: str, calls: int, concurrency: int) -> Measured:
 
 
 def start_up() -> list[str]:
-    """Return rows on how long the program takes to say or ask anything."""
+    """Return rows with the start-up times of the program."""
     help_s = [_taken([sys.executable, "-m", "perm_cli", "--help"]) for _ in range(STARTS)]
     with judge(0.0) as url, tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "d.jsonl")
@@ -259,7 +259,7 @@ def _first_rating(command: Sequence[str], run: Path) -> float:
 
 
 def main() -> None:
-    """Measure, and print tables in Markdown."""
+    """Measure all clients and print tables in Markdown."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--client", choices=CLIENTS)
     parser.add_argument("--url")

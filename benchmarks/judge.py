@@ -1,9 +1,9 @@
 """
-A loopback judge that costs next to nothing: a fixed latency, then the same verdict for everybody.
+A loopback judge that costs hardly any processor time: a fixed latency, then always the same verdict.
 
     python benchmarks/judge.py LATENCY_S      prints the address it listens on
 
-HTTP is read by hand, just as far as the benchmark's own clients speak it, so that two cores are the clients'.
+It parses only as much HTTP as the benchmark's clients use, so that the clients have the processor to themselves.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:
 
 
 class Connection(asyncio.Protocol):
-    """Answer every request on a connection after the latency."""
+    """A connection that answers every request after the latency."""
 
     def __init__(self, latency_s: float) -> None:
         self.latency_s = latency_s
@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take requests out of what has come."""
+        """Answer the complete requests among the received bytes."""
         self.unread += data
         while (end := self.unread.find(b"\r\n\r\n")) >= 0:
             found = _LENGTH.search(self.unread, 0, end)

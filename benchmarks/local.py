@@ -3,11 +3,11 @@ Compare the embedded judge as `perm` drives it with the engine driven directly, 
 
     python benchmarks/local.py [DIALOGUES]
 
-Both read the prompts of the first sample dialogues dimension by dimension; each has an engine of its own, in a
-process of its own. Tokens a second are prompt tokens, those that the prefix cache served included.
+Both read the prompts of the first sample dialogues dimension by dimension, each in its own process with its own
+engine. Tokens per second are prompt tokens, including those served by the prefix cache.
 
-Then the engine alone, with as many threads as it is told and as `perm` chooses, on a machine with nothing else to do
-and beside a process that wants a core for itself. There, tokens a second are those that were read or written.
+Then the engine alone, with each number of threads and with the one that `perm` chooses, on an idle machine and next to
+a process that uses a core. There, tokens per second are those that were read or written.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def job_of(path: Path) -> Any:
 
 
 async def run_perm(path: Path) -> dict[str, float]:
-    """Rate as `perm score` does."""
+    """Measure rating as `perm score` does it."""
     from rich.console import Console
 
     from perm_cli.cli.progress import shown_progress
@@ -74,7 +74,7 @@ async def run_perm(path: Path) -> dict[str, float]:
 
 
 async def run_engine(path: Path, threads: int | None = None) -> dict[str, float]:
-    """Hand the same requests to the engine itself, one by one; without `threads` it has what `perm` chooses."""
+    """Measure the engine with the same requests one by one, on `threads` threads or as many as `perm` chooses."""
     import xllamacpp
 
     from perm_cli.judges.dialects import opening_dialect, payload_of
@@ -141,7 +141,7 @@ def main() -> None:
 
 
 def measured(name: str, path: Path, threads: int | None = None) -> dict[str, float]:
-    """Return what a run in a process of its own has measured."""
+    """Return the measurement of a run in a process of its own."""
     command = [sys.executable, str(HERE), "--run", name, "--path", str(path)]
     command += ["--threads", str(threads)] if threads else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -150,7 +150,7 @@ def measured(name: str, path: Path, threads: int | None = None) -> dict[str, flo
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Have so many processes want a core each for the time of the `with` block."""
+    """Run `count` processes that use a core each, for the `with` block."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield

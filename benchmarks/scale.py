@@ -1,5 +1,5 @@
 """
-Show that memory does not grow with the input, and how long a finished run takes to resume.
+Measure that memory does not grow with the input, and how long a finished run takes to resume.
 
     python benchmarks/scale.py [DIALOGUES ...]
 
@@ -39,7 +39,7 @@ def write_dialogues(path: Path, count: int) -> None:
 
 
 def run(path: Path, out: Path) -> dict[str, float]:
-    """Rate and fuse, as `perm score` does, without a network; return seconds and megabytes."""
+    """Return the seconds and megabytes of rating and fusing as `perm score` does, without a network."""
     from rich.console import Console
 
     from perm_cli.cli.progress import shown_progress
@@ -85,7 +85,7 @@ def run(path: Path, out: Path) -> dict[str, float]:
 
 
 def peak_mb() -> float:
-    """Return the most memory this process has had so far."""
+    """Return the peak memory of this process so far, in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

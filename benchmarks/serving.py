@@ -32,7 +32,7 @@ One = Callable[[int], Awaitable[bool]]
 
 
 async def measured(one: One, start: int) -> dict[str, float]:
-    """Ask about a batch of items at once, and return how long they took and how many came to nothing."""
+    """Return the latencies of a batch of concurrent requests, and the number without a reward."""
 
     async def timed(place: int) -> float | None:
         started = perf_counter()
@@ -53,13 +53,13 @@ async def rounds(one: One) -> list[dict[str, float]]:
 
 
 def said(place: int) -> tuple[str, str]:
-    """Return what a seeker says, and a reply."""
+    """Return a seeker's turn and a reply."""
     seeker = f"This is what happened, number {place}. " + "It went on and on. " * 12
     return seeker, f"Number {place} sounds heavy. " + "And you were alone with it. " * 8
 
 
 async def run_server(url: str) -> list[dict[str, float]]:
-    """Ask the server at an address, as OpenRLHF does."""
+    """Measure the server at an address, asked as OpenRLHF asks it."""
     import aiohttp
 
     async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -78,7 +78,7 @@ async def run_server(url: str) -> list[dict[str, float]]:
 
 
 async def run_direct(url: str) -> list[dict[str, float]]:
-    """Ask the engine of this process."""
+    """Measure the engine of this process, asked directly."""
     from perm_cli.reward import Item, Perm
 
     perm = Perm(judge="openai/bench", base_url=url, concurrency=CONCURRENCY)

@@ -38,7 +38,7 @@ def completions_of(step: int) -> dict[str, Any]:
 
 
 async def step_with_trl_adapter(url: str) -> Callable[[int], Coroutine[Any, Any, None]]:
-    """Return what scores a step as TRL does."""
+    """Return the function that scores a step as TRL does."""
     from perm_cli.integrations.trl import make_reward
 
     reward = make_reward(judge="openai/bench", base_url=url, concurrency=CONCURRENCY)
@@ -51,7 +51,7 @@ async def step_with_trl_adapter(url: str) -> Callable[[int], Coroutine[Any, Any,
 
 
 async def step_in_four_passes(url: str) -> Callable[[int], Coroutine[Any, Any, None]]:
-    """Return what scores a step in four passes, with prompts of the same length."""
+    """Return the function that scores a step in four passes, with prompts of the same length."""
     import openai
 
     async def step(number: int) -> None:

@@ -162,9 +162,9 @@ def test_fine_scores_are_exact_and_their_intervals_close() -> None:
 @pytest.mark.parametrize(
     ("scores", "why"),
     [
-        pytest.param([[3.0, 4.0]], "one item only", id="one-item"),
+        pytest.param([[3.0, 4.0]], "only one item", id="one-item"),
         pytest.param([[3.0, 3.0], [3.0, 3.0]], "all scores of a rater are equal", id="all-equal"),
-        pytest.param([[np.nan, 3.0], [2.0, np.nan]], "no item has all their scores", id="nothing-shared"),
+        pytest.param([[np.nan, 3.0], [2.0, np.nan]], "no item is scored by all raters", id="nothing-shared"),
         pytest.param([[3.0, 1.0], [3.0, 5.0]], "all scores of a rater are equal", id="one-is-constant"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from perm_cli.comparing.biases import family_of, feature_table, leans, structures
+from perm_cli.comparing.biases import family_of, feature_correlations, feature_table, structures
 from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.features import NAMES, as_row, features_of
@@ -115,7 +115,7 @@ def test_what_scores_go_with_is_scipys_rho() -> None:
     given = [Given(Rated(f"d{n}"), "reward", "j", features[n, 0] + noise[n]) for n in range(80)]
     scores = table_of(given)
 
-    found = leans(scores, "reward", features, Resamples(scores.clusters))[0]
+    found = feature_correlations(scores, "reward", features, Resamples(scores.clusters))[0]
 
     column = scores.of("reward", ["j"])[:, 0]
     expected = [stats.spearmanr(column, features[:, place]).statistic for place in range(3)]
@@ -155,10 +155,13 @@ def test_own_family_is_a_difference_of_differences() -> None:
     features = np.full((80, len(NAMES)), np.nan)
     resamples = Resamples(favours(0).clusters)
 
-    none, some = (leans(favours(by), "reward", features, resamples)[0].own_family for by in (0.0, 0.25))
+    none, some = (feature_correlations(favours(by), "reward", features, resamples)[0].own_family for by in (0.0, 0.25))
 
     assert none.value == pytest.approx(0.0, abs=EXACT)
     assert not none.decisive
     assert (some.value, some.decisive) == (pytest.approx(0.25, abs=EXACT), True)
-    other = leans(favours(0.25), "reward", features, resamples)[1].own_family
-    assert (other.value, other.why) == (None, "no system of its family, or no other judge")
+    other = feature_correlations(favours(0.25), "reward", features, resamples)[1].own_family
+    assert (other.value, other.why) == (
+        None,
+        "it needs another judge, and systems both inside and outside the judge's model family",
+    )

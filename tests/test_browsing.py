@@ -12,7 +12,7 @@ from perm_cli.comparing.from_runs import read_runs
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.ratings.rating import Rating
 from perm_cli.ratings.run_folder import RunFolder
-from perm_cli.reports.browsing import Shelf, browsable
+from perm_cli.reports.browsing import DialogueListing, listing_of
 from tests.makers import DIMENSIONS, rating
 
 SETTINGS: Mapping[str, Any] = {
@@ -72,9 +72,9 @@ def whole(dialogue: Dialogue, score: float = 3.0, **changes: Any) -> list[Rating
     ]
 
 
-def shelf_of(path: Path, dialogues: Sequence[Dialogue], ratings: Sequence[Rating], **options: int) -> Shelf:
+def shelf_of(path: Path, dialogues: Sequence[Dialogue], ratings: Sequence[Rating], **options: int) -> DialogueListing:
     """Return what a report browses of a run."""
-    return browsable(read_runs([written_run(path / "run", dialogues, ratings)]), **options)
+    return listing_of(read_runs([written_run(path / "run", dialogues, ratings)]), **options)
 
 
 FAILED: Mapping[str, Any] = {"status": "failed", "score": None}
@@ -111,7 +111,7 @@ def test_dialogues_beyond_the_turns_there_is_room_for_are_counted(tmp_path: Path
     ratings = [each for dialogue in dialogues for each in whole(dialogue)]
     run = read_runs([written_run(tmp_path / "run", dialogues, ratings)])
 
-    found = {most: browsable(run, most) for most in (1, 4, 5, 10)}
+    found = {most: listing_of(run, most) for most in (1, 4, 5, 10)}
 
     assert {most: (len(shelf.dialogues), shelf.left_out) for most, shelf in found.items()} == {
         1: (1, 4),
@@ -129,7 +129,7 @@ def test_a_dialogue_in_two_runs_is_shown_once(tmp_path: Path) -> None:
         for name, score in (("one", 1.0), ("two", 5.0))
     ]
 
-    (shown,) = browsable(read_runs(runs)).dialogues
+    (shown,) = listing_of(read_runs(runs)).dialogues
 
     assert [each["judge"] for each in shown["ratings"]] == ["one"] * 4 + ["two"] * 4
     assert shown["spread"] == 1.0  # 1 and 5 are the ends of the scale
@@ -211,7 +211,7 @@ def test_a_run_s_own_rubrics_say_the_order_and_the_scale(tmp_path: Path) -> None
     }
     (run / "run.json").write_text(json.dumps(record))
 
-    (shown,) = browsable(read_runs([run])).dialogues
+    (shown,) = listing_of(read_runs([run])).dialogues
 
     assert [(each["dimension"], each["ends"]) for each in shown["ratings"]] == [
         ("bystander", (0, 60)), ("reception", (1, 7)), ("expression", (1, 5)), ("resonation", None),

@@ -148,7 +148,7 @@ def test_a_file_of_ratings_is_learned_from_and_mapped(perm: Perm) -> None:
 @pytest.mark.parametrize(
     ("dialogues", "options", "said"),
     [
-        pytest.param(49, [], "49 labels in 49 dialogues found, expected 50 in 20 or more", id="too few"),
+        pytest.param(49, [], "49 labels in 49 dialogues found, expected at least 50 in 20", id="too few"),
         pytest.param(4, ["--calibration", "c.json"], "--calibration: found with perm calibrate", id="twice"),
         pytest.param(4, ["--map", "x=y"], "--map: 'x' found", id="unknown dimension"),
     ],
@@ -218,7 +218,7 @@ def test_the_counter_needs_no_key_and_says_what_it_is(perm: Perm) -> None:
         [r["score"] for r in records(Path(run, "ratings.jsonl"))] for run in "bb"
     ]
     assert (first.code, second.code, Path("a/ratings.jsonl").read_bytes()) == (0, 0, made)
-    assert "all 24 ratings were there; 0 calls" in again.out
+    assert "all 24 ratings existed already; 0 calls" in again.out
     assert "0 calls for these ratings, 0 tokens in, 0 out, 0.0000 USD" in first.out
     assert first.out.rstrip().endswith("it is a control for other judges, and no measure of empathy")
     assert perm("report", "a", "--out", "r.html").code == 0

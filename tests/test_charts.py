@@ -194,7 +194,7 @@ def test_without_spread_there_is_no_correlation() -> None:
     chart = length_chart(judged([3, 3, 3], dimension="reward"), "reward", np.array([1.0, 2, 3]))
 
     assert chart is not None
-    assert "no correlation can be worked out" in chart.says
+    assert "the rank correlation is undefined" in chart.says
     assert chart.rows == [["reward and words", "-"]]
 
 

@@ -38,8 +38,8 @@ def test_judges_are_set_side_by_side(perm: Perm) -> None:
         result = perm("compare", tickets(Path("d.jsonl")), *judges(server, "fair", "kind", "wrong"))
 
         assert (result.code, len(server.requests)) == (0, 3 * 16 * 4)
-    assert "reception piles up at the top of the scale, of all replies: openai/kind 75%." in result.out
-    assert "openai/fair puts good first and openai/wrong puts poor first" in result.out
+    assert "Most scores on reception are at the top of the scale: openai/kind 75%." in result.out
+    assert "openai/fair ranks good first and openai/wrong ranks poor first" in result.out
     assert "openai/kind cannot tell these systems apart on 8 dialogues" in result.out
     assert re.search(r"openai/fair - openai/wrong +-1\.00", result.out)
     assert "    5  openai/wrong: wrong says so." in result.out
@@ -179,7 +179,7 @@ def test_an_unreadable_reply_is_counted_and_not_guessed(perm: Perm) -> None:
         result = perm("compare", tickets(Path("d.jsonl")), *judges(server, "fair", "kind"), "--reask", "0")
 
     assert result.code == 3
-    assert "openai/kind gave a score for 88% of its ratings only." in result.out
+    assert "openai/kind: only 88% of its ratings have a score." in result.out
     assert "8 unparseable" in result.out
 
 
@@ -195,7 +195,7 @@ def test_an_unreadable_reply_is_counted_and_not_guessed(perm: Perm) -> None:
         pytest.param(["run", "--people", "j"], "--people: found without a CSV file of ratings", id="people-of-a-run"),
         pytest.param(["r.csv", "--people", "bob"], "--people: bob not found in r.csv", id="nobody"),
         pytest.param(["people.csv"], "people.csv: no judges found, only people, expected judges", id="people-only"),
-        pytest.param(["empty"], "empty: no ratings found, expected some to compare", id="an-empty-run"),
+        pytest.param(["empty"], "empty: no ratings found, expected a run with ratings", id="an-empty-run"),
         pytest.param(["bad.csv"], "bad.csv:3: gpt: 'good' found, expected a number or nothing", id="a-word"),
         pytest.param(
             ["run", "--fusion", "weighted-mean", "--weights", "a=1"],
@@ -283,7 +283,7 @@ def test_runs_over_other_texts_are_not_compared(perm: Perm) -> None:
     result = perm("compare", one, two, "--json")
 
     assert json.loads(result.out)["items"] == 1
-    assert result.err == "1 dialogue has another text in another run and is left out: 'd0'\n"
+    assert result.err == "1 dialogue has different text in another run and is excluded: 'd0'\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from perm_cli.comparing.from_runs import Health
 from perm_cli.comparing.labels import read_ratings
-from perm_cli.comparing.panel import convene
+from perm_cli.comparing.panel import panel_of
 from perm_cli.comparing.side_by_side import compare
 from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.reports.compared import (
@@ -70,7 +70,10 @@ FIVE = [1.0, 2, 3, 4, 5] * 6
             judged(x=FIVE, y=FIVE[::-1]), (), "On warmth the judges agree little: alpha -", id="against-each-other"
         ),
         pytest.param(
-            judged(x=[math.nan] * 3, y=FIVE), (), "The judges share too few scores to say how far they agree.", id="few"
+            judged(x=[math.nan] * 3, y=FIVE),
+            (),
+            "The judges have too few scores in common to estimate their agreement.",
+            id="few",
         ),
         pytest.param(
             judged(ann=FIVE[::-1], x=FIVE, y=FIVE),
@@ -90,13 +93,13 @@ FIVE = [1.0, 2, 3, 4, 5] * 6
         pytest.param(
             judged(ann=FIVE, x=[5.0] * 25 + FIVE[:5], y=FIVE),
             ["ann"],
-            "warmth piles up at the top of the scale, of all replies: x 87% (people: 20%).",
+            "Most scores on warmth are at the top of the scale: x 87% (people: 20%).",
             id="piled-up",
         ),
         pytest.param(
             judged(x=[score + 1 for score in FIVE], y=FIVE),
             (),
-            "On warmth 1 of 1 pairs of judges differ in level; the widest: x scores 1.00 higher than y.",
+            "On warmth 1 of 1 pairs of judges differ decisively in level; the widest: x scores 1.00 higher than y.",
             id="more-lenient",
         ),
         pytest.param(
@@ -114,7 +117,7 @@ def test_a_sentence_stands_where_the_numbers_bear_it_out(rows: list[Row], people
 
 def test_scores_all_alike_pile_up_nowhere() -> None:
     """A scale nobody has used has no top."""
-    assert "piles up" not in said(judged(x=[3.0] * 5, y=[3.0] * 5))
+    assert "at the top" not in said(judged(x=[3.0] * 5, y=[3.0] * 5))
 
 
 def ranked(*levels: tuple[str, str, float]) -> list[Row]:
@@ -132,12 +135,12 @@ def test_who_puts_whom_first_is_said() -> None:
     apart = said(ranked(("x", "a", 1), ("x", "b", 0), ("y", "a", 0), ("y", "b", 1)))
     alone = said(ranked(("x", "a", 1), ("x", "b", 0), ("y", "a", math.nan), ("y", "b", math.nan)))
 
-    assert "All judges put a first.\nThe rankings agree with W = 1.00." in alike
+    assert "All judges rank a first.\nConcordance of the judges' rankings: W = 1.00." in alike
     assert "cannot tell" not in alike
-    assert "The judges do not agree on the best system: x puts a first and y puts b first" in apart
-    assert "x puts a first." in alone
+    assert "The judges do not agree on the best system: x ranks a first and y ranks b first" in apart
+    assert "x ranks a first." in alone
     assert "All judges" not in alone
-    assert "y puts" not in alone
+    assert "y ranks" not in alone
 
 
 def test_a_lead_of_chance_is_called_one() -> None:
@@ -157,7 +160,10 @@ def test_one_impression_for_all_dimensions_is_said() -> None:
         for rater in "xy"
     ]
 
-    assert "x hardly tells the dimensions apart: it agrees with the others as much across dimensions" in said(rows)
+    assert (
+        "x hardly tells the dimensions apart: it correlates with the other judges about as much across dimensions"
+        in said(rows)
+    )
 
 
 def test_what_a_judge_lacks_is_said_first() -> None:
@@ -167,7 +173,7 @@ def test_what_a_judge_lacks_is_said_first() -> None:
 
     first, second, *_ = findings(compare(of(judged(x=FIVE, y=FIVE))), [ill])
 
-    assert first == "x gave a score for 90% of its ratings only."
+    assert first == "x: only 90% of its ratings have a score."
     assert second == "x: Far too small to judge empathy."
     assert "1 unparseable" in shown(health_table([ill]))
 
@@ -179,10 +185,10 @@ def test_a_panel_says_whom_it_could_do_without() -> None:
     scores = of(judged(x=FIVE, y=FIVE, z=guessed))
     against = of(judged(x=FIVE, y=FIVE[::-1]))
 
-    panel, opposed = (convene(each, "mean", Recipe(), Resamples(each.clusters))[0] for each in (scores, against))
+    panel, opposed = (panel_of(each, "mean", Recipe(), Resamples(each.clusters))[0] for each in (scores, against))
 
-    assert "; without z it is no worse." in "\n".join(findings(compare(scores), panel=panel))
-    assert "have nothing in common on warmth, so their mean says nothing." in "\n".join(
+    assert "; without z it is no lower." in "\n".join(findings(compare(scores), panel=panel))
+    assert "is not shown to be reliable on warmth: do not rely on its scores." in "\n".join(
         findings(compare(against), panel=opposed)
     )
 
@@ -225,10 +231,10 @@ def test_what_mentalbench_align_comes_to(shared: Path) -> None:
     text = "\n".join(findings(compare(read_ratings(Path("empathy.csv")))))
 
     assert (
-        "On Empathy the judges agree with each other far more (alpha 0.61) than with people (-0.01 to 0.18): "
-        "they share something that people do not."
+        "On Empathy the judges agree with each other far more (alpha 0.61) than with people (-0.01 to 0.18), "
+        "so their agreement does not reflect people's ratings."
     ) in text
     assert (
-        "Empathy piles up at the top of the scale, of all replies: gpt-4o 85%, claude-3.7 79%, gemini-2.5-flash 80% "
+        "Most scores on Empathy are at the top of the scale: gpt-4o 85%, claude-3.7 79%, gemini-2.5-flash 80% "
         "and o4-mini 69% (people: 37%)."
     ) in text

@@ -89,5 +89,5 @@ def test_unknown_names_are_said_with_the_known_ones(wished: str, said: str) -> N
 
 def test_nothing_to_hold_against_is_said() -> None:
     """With what there is on both sides."""
-    with pytest.raises(SettingsError, match="judges rate expression, people stars: expected labels"):
+    with pytest.raises(SettingsError, match="judges rate expression, people stars: nothing to compare"):
         mapping(rated("expression", "stars"))

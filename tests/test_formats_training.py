@@ -11,7 +11,7 @@ from perm_cli.dialogues.check import read_dialogues
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import read_roles
-from perm_cli.dialogues.files.sources import Source, source_of, told_apart
+from perm_cli.dialogues.files.sources import Source, source_of, with_unique_systems
 from tests.dialogue_files import ALL_NAMES, UTF_8, census_of, lines, read, refusal, saved, told
 
 ASKED, TOLD, MORE, THEN = "The bread burned.", "That smell stays for days.", "It does.", "Open a window."
@@ -154,7 +154,7 @@ def test_a_file_that_is_one_dialogue_is_called_like_it_and_its_folder_is_the_sys
     }[name]
     stem = name.partition(".")[0]
 
-    dialogues = read(*told_apart([saved(content, f"{folder}/{name}") for folder in ("gpt-4.1", "gpt-4.5")]))
+    dialogues = read(*with_unique_systems([saved(content, f"{folder}/{name}") for folder in ("gpt-4.1", "gpt-4.5")]))
 
     assert [(each.id, each.system, len(each.turns)) for each in dialogues] == [
         (stem, "gpt-4.1", texts),
@@ -409,7 +409,7 @@ def test_generated_ids_do_not_depend_on_where_a_file_is_read_from(
     monkeypatch.chdir(tmp_path)
 
     def ids(*names: str) -> set[str]:
-        return {each.id for each in read_dialogues(told_apart([source_of(name) for name in names]), Reading())}
+        return {each.id for each in read_dialogues(with_unique_systems([source_of(name) for name in names]), Reading())}
 
     assert ids("a/x.jsonl") == ids("./a/x.jsonl") == ids(str(tmp_path / "a" / "x.jsonl")) == {"x.jsonl:1"}
     assert ids("a/x.jsonl", "b/x.jsonl") == {"a/x.jsonl:1", "b/x.jsonl:1"}

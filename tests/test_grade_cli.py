@@ -32,7 +32,7 @@ def test_systems_are_ranked_and_the_difference_is_told_from_chance(perm: Perm) -
         assert len(server.requests) == 24 * 4
     assert (result.code, again.out) == (0, result.out)
     assert re.search(r"good +12 +100% .* 12 - 0 - 0 +1 ", result.out)
-    assert "good is best, before poor by " in result.out
+    assert "good is decisively best, ahead of poor by " in result.out
 
 
 def test_a_judge_without_an_opinion_decides_nothing(perm: Perm) -> None:
@@ -40,7 +40,7 @@ def test_a_judge_without_an_opinion_decides_nothing(perm: Perm) -> None:
     with loopback(by_habit) as server:
         result = perm("grade", tickets(Path("d.jsonl")), *judges(server, "flat"))
 
-    assert "openai/flat cannot tell these systems apart on 8 dialogues: they differ in nothing." in result.out
+    assert "openai/flat cannot tell these systems apart on 8 dialogues; their scores do not differ." in result.out
     assert re.search(r"poor .* 0 - 8 - 0 +1 … 2", result.out)
 
 
@@ -54,7 +54,7 @@ def test_a_judge_that_tells_nothing_apart_ranks_nothing_anywhere(perm: Perm) -> 
 
     for text in (*shown, Path("t.md").read_text()):
         assert text.index("a poor one") < text.rindex("good")
-        beside = text.index("baseline cannot tell these systems apart on 5 dialogues: 6 or more are needed.")
+        beside = text.index("baseline cannot tell these systems apart on 5 dialogues; 6 or more are needed.")
         assert "no measure of empathy" in text[beside:]
     for text in shown[1:]:
         assert re.search(r"a poor one .* 1 … 2 *\n good .* 1 … 2", text)
@@ -186,7 +186,7 @@ def test_another_judge_before_is_a_line(perm: Perm) -> None:
 
     result = perm("grade", "now", "--fail-if-worse-than", "before")
 
-    assert (result.code, result.err) == (1, "perm: --fail-if-worse-than: ratings by k found, expected some by j\n")
+    assert (result.code, result.err) == (1, "perm: --fail-if-worse-than: ratings by k found, expected ratings by j\n")
 
 
 def test_checks_are_written_for_build_servers(perm: Perm) -> None:
@@ -240,7 +240,7 @@ def test_folders_and_patterns_stand_for_their_files(perm: Perm) -> None:
         above = perm("grade", f"{Path.cwd()}/i?/t[w]o.jsonl", *judges(server, "fair"), "--out", "other")
 
     assert (folder.code, pattern.code, above.code) == (0, 0, 0)
-    assert "cannot tell these systems apart on 2 dialogues: 6 or more are needed." in folder.out
+    assert "cannot tell these systems apart on 2 dialogues; 6 or more are needed." in folder.out
     assert pattern.out == folder.out
     assert "good" not in above.out
 
@@ -266,7 +266,7 @@ def test_people_can_grade_too(perm: Perm) -> None:
     result = perm("grade", "r.csv")
 
     assert (result.code, result.out.startswith("human, by score:")) == (0, True)
-    assert "x is best, before y by 1.000" in result.out
+    assert "x is decisively best, ahead of y by 1.000" in result.out
 
 
 LITTLE = {

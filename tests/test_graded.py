@@ -42,13 +42,15 @@ TURNED = board(
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        pytest.param(CLEAR, "a is best, before b by 0.490 (0.485 … 0.495).", id="decisive"),
-        pytest.param(CLOSE, "j cannot tell these systems apart on 12 dialogues: a difference of 0.", id="close"),
-        pytest.param(ALIKE, "j cannot tell these systems apart on 12 dialogues: they differ in nothing.", id="alike"),
+        pytest.param(CLEAR, "a is decisively best, ahead of b by 0.490 (0.485 … 0.495).", id="decisive"),
+        pytest.param(CLOSE, "j cannot tell these systems apart on 12 dialogues; a true difference of 0.", id="close"),
         pytest.param(
-            APART, "j cannot tell these systems apart: no dialogue has a value for two of them.", id="nothing-shared"
+            ALIKE, "j cannot tell these systems apart on 12 dialogues; their scores do not differ.", id="alike"
         ),
-        pytest.param(TURNED, "b is best, before a by 1.000", id="turned-round"),
+        pytest.param(
+            APART, "j cannot tell these systems apart: no dialogue has a score for two of them.", id="nothing-shared"
+        ),
+        pytest.param(TURNED, "b is decisively best, ahead of a by 1.000", id="turned-round"),
     ],
 )
 def test_the_verdict_says_no_more_than_the_numbers(found: Leaderboard, said: str) -> None:
@@ -64,8 +66,8 @@ def test_a_close_call_says_what_would_be_found() -> None:
     """So that one knows whether more dialogues would help."""
     (line,) = verdict_lines(CLOSE.contrasts, None)
 
-    assert "on 12 dialogues: a difference of 0." in line
-    assert line.endswith("would be found four times in five.")
+    assert "on 12 dialogues; a true difference of 0." in line
+    assert line.endswith("would be detected with 80 % power.")
 
 
 def test_against_a_baseline_systems_are_better_or_worse_or_neither() -> None:
@@ -79,7 +81,7 @@ def test_against_a_baseline_systems_are_better_or_worse_or_neither() -> None:
     assert list(verdict_lines(found.contrasts, "base")) == [
         "Decisively better than base: best.",
         "Decisively worse than base: poor.",
-        "Not told apart from base: same: they differ in nothing.",
+        "Not decisively different from base: same; their scores do not differ.",
     ]
 
 

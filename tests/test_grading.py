@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from perm_cli.comparing.checks import check_against, check_bar, failed
+from perm_cli.comparing.checks import check_against, check_threshold, failed
 from perm_cli.comparing.systems import leaderboard
 from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.errors import SettingsError
@@ -31,14 +31,16 @@ EVEN = NOISE - NOISE.mean()
         pytest.param(0.7 + EVEN, 0.9, False, "against 0.9", id="decisively-under"),
         pytest.param([0.5] * 5, 0.5, True, "0.500 (0.500 … 0.500) against 0.5", id="on-the-bar"),
         pytest.param([0.5] * 5, 0.6, False, "0.500 (0.500 … 0.500) against 0.6", id="all-equal-and-under"),
-        pytest.param([0.1], 0.9, True, "0.100 against 0.9: not decisive, one dialogue has no spread", id="one"),
+        pytest.param(
+            [0.1], 0.9, True, "0.100 against 0.9: not decisive, an interval needs more than one dialogue", id="one"
+        ),
         pytest.param([0.1, math.nan], 0.9, True, "0.100 against 0.9: not decisive", id="one-of-two"),
-        pytest.param([math.nan] * 3, -1.0, False, "no reward: no dialogue has a value", id="nothing-given"),
+        pytest.param([math.nan] * 3, -1.0, False, "no reward: no dialogue has a score", id="nothing-given"),
     ],
 )
 def test_a_bar_is_missed_only_decisively(values: Sequence[float], bar: float, passed: bool, said: str) -> None:
     """Noise fails nobody; what has no score has passed nothing."""
-    (check,) = check_bar(leaderboard(made("s", values), "j", ["reward"]), bar)
+    (check,) = check_threshold(leaderboard(made("s", values), "j", ["reward"]), bar)
 
     assert (check.passed, check.system, check.rater, check.name) == (passed, "s", "j", "fail-under")
     assert said in check.said
@@ -90,7 +92,7 @@ def test_systems_are_matched_by_name_where_there_are_several() -> None:
         return table_of(Given(Rated(f"d{n}", s), "reward", "j", n + ord(s)) for n in range(4) for s in systems)
 
     assert [check.system for check in check_against(of("abc"), of("bcd"), "j", "reward")] == ["b", "c"]
-    with pytest.raises(SettingsError, match="the systems 'x', 'y' found, expected one that is graded now"):
+    with pytest.raises(SettingsError, match="systems 'x', 'y' found, expected one that is graded now"):
         check_against(of("abc"), of("xy"), "j", "reward")
 
 
@@ -98,7 +100,7 @@ def test_nothing_in_common_is_no_pass() -> None:
     """A file of other dialogues must not wave a system through."""
     (check,) = check_against(made("s", [1.0]), made("s", [1.0], prefix="e"), "j", "reward")
 
-    assert (check.passed, check.said) == (False, "no dialogue is rated both now and before")
+    assert (check.passed, check.said) == (False, "no dialogue has a score both now and before")
 
 
 def test_one_dialogue_in_common_is_never_decisive() -> None:
@@ -110,7 +112,7 @@ def test_one_dialogue_in_common_is_never_decisive() -> None:
 
 def test_another_judge_is_no_comparison() -> None:
     """Judges differ in level by more than systems do."""
-    with pytest.raises(SettingsError, match="ratings by k found, expected some by j"):
+    with pytest.raises(SettingsError, match="ratings by k found, expected ratings by j"):
         check_against(made("s", [1.0]), made("s", [1.0], rater="k"), "j", "reward")
 
 

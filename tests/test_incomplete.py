@@ -70,7 +70,7 @@ def test_coverage_is_of_what_was_asked_for(perm: Perm, dialogues: Path, command:
     assert "12 of 24 ratings scored (50.0%); 12 skipped" in result.out + result.err
     assert "coverage 50.0% is below --min-coverage 95%" in result.err
     if command[0] != "reward":
-        assert "openai/m: no reward of 'late'" in result.err
+        assert "openai/m: no reward for 'late'" in result.err
         assert "the budget of 12 calls is reached" in result.err
     assert perm(*command, "--min-coverage", "0.5", *["--force"] * (command[0] == "report")).code == 0
 
@@ -104,8 +104,8 @@ def test_a_resumed_run_says_what_was_there(perm: Perm, dialogues: Path) -> None:
         perm(*ask, "--budget", "20calls")
         rest, nothing = perm(*ask), perm(*ask)
 
-    assert "20 ratings were there; 4 calls for the others, 400 tokens in" in rest.out
-    assert "all 24 ratings were there; 0 calls" in nothing.out
+    assert "20 ratings existed already; 4 calls for the others, 400 tokens in" in rest.out
+    assert "all 24 ratings existed already; 0 calls" in nothing.out
 
 
 def test_a_run_of_an_earlier_release_is_held_against_all_its_dialogues(perm: Perm, dialogues: Path) -> None:
@@ -160,7 +160,7 @@ def test_what_an_edited_prompt_leaves_as_it_was_is_not_paid_again(
     assert all(None not in of.values() and len(of) == 6 for of in by_settings.values())
     if not reuse:
         assert first in by_settings.values()
-        assert "18 ratings are those of other settings of this run" in perm("compare", "run").err
+        assert "18 ratings are shared with other settings of this run" in perm("compare", "run").err
         assert len({line.split(",")[2] for line in Path("run/summary.csv").read_text().splitlines()[1:]}) == 2
         assert perm("reward", "run").out.count("100.0%") == 1
 
@@ -201,7 +201,7 @@ def test_an_old_rating_never_passes_for_that_of_an_edited_text(perm: Perm, tmp_p
     assert (limited.code, failed.code, back.code) == (3, 3, 0)
     assert "1 of 8 ratings scored (12.5%); 7 skipped" in limited.out
     assert "1 of 8 ratings scored (12.5%); 7 failed" in failed.out
-    assert "all 8 ratings were there; 0 calls" in back.out
+    assert "all 8 ratings existed already; 0 calls" in back.out
     assert [each["reward"] for each in records("run/rewards.jsonl")] == first
     assert len(server.requests) == 8 + 8
     with loopback() as server:

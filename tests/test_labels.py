@@ -91,7 +91,7 @@ def test_people_that_are_named_are_the_people() -> None:
     path = made("id,ann,human1\nd,3,4\n")
 
     assert read_ratings(path, ["ann"]).humans == ["ann"]
-    with pytest.raises(SettingsError, match=r"--people: bob not found in r\.csv, expected some of ann, human1"):
+    with pytest.raises(SettingsError, match=r"--people: bob not found in r\.csv, expected one or more of ann, human1"):
         read_ratings(path, ["bob"])
 
 
@@ -105,7 +105,7 @@ def test_in_a_wide_file_a_rater_may_be_called_anything(column: str) -> None:
     ("content", "said"),
     [
         pytest.param("", "r.csv: no ratings found", id="empty"),
-        pytest.param("a,b\n1,2\n", "r.csv:1: columns a, b found, expected one called dialogue_id", id="no-item"),
+        pytest.param("a,b\n1,2\n", "r.csv:1: columns a, b found, expected one named dialogue_id", id="no-item"),
         pytest.param("id,a\n", "r.csv: no ratings found", id="header-only"),
         pytest.param("id\nd\n", "r.csv: no ratings found", id="no-rater"),
         pytest.param("id,a,b\nd,1\n", "r.csv:2: 2 cells found, expected 3", id="a-short-line"),
@@ -117,7 +117,7 @@ def test_in_a_wide_file_a_rater_may_be_called_anything(column: str) -> None:
         pytest.param("id,a\nd,\x1b[2J\n", r"r.csv:2: a: '\x1b[2J' found", id="a-terminal-code"),
         pytest.param("id,turn,a\nd,last,1\n", "r.csv:2: turn 'last' found, expected a number from 1", id="turn"),
         pytest.param(f"id,turn,a\nd,{'9' * 5000},1\n", "found, expected a number from 1", id="an-endless-turn"),
-        pytest.param("id,a\n,1\n", "r.csv:2: no dialogue_id found, expected one", id="an-item-without-a-name"),
+        pytest.param("id,a\n,1\n", "r.csv:2: the dialogue_id is empty, expected an id", id="an-item-without-a-name"),
         pytest.param("id,a,a\nd,1,2\n", "r.csv:1: column 'a' found twice, expected it once", id="twice"),
         pytest.param(b"id,a\n\xff,1\n", "expected UTF-8 (Windows text: iconv ", id="not-utf-8"),
         pytest.param(f"id,a\nd,{'1' * 140_000}\n", "found, expected a number or nothing", id="a-giant-cell"),

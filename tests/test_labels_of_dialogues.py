@@ -126,18 +126,20 @@ def test_a_person_called_like_a_judge_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("labels", "people", "said"),
     [
-        pytest.param([], (), "no labels found, expected some of the dialogues", id="none"),
+        pytest.param([], (), "no labels found, expected labels of the rated dialogues", id="none"),
         pytest.param([(label(3)[0], False)], (), "no labels found", id="of judges only"),
         pytest.param([label(float("nan"))], (), "no labels found", id="no number"),
         pytest.param(
             [label(3, item=Rated("x", "s", 2))] * 2,
             (),
-            "2 labels of other dialogues found, the first 'x' of 's' turn 2; expected some of the dialogues that were "
-            "rated, the first 'd' of 's'",
+            "2 labels of other dialogues found (first: 'x' of 's' turn 2), expected labels of the "
+            "rated dialogues (first: 'd' of 's')",
             id="other dialogues",
         ),
-        pytest.param([label(3)], ("eve",), "--people: eve not found in the labels, expected some of ann", id="unknown"),
-        pytest.param([], ("eve",), "expected some of nobody", id="nobody"),
+        pytest.param(
+            [label(3)], ("eve",), "--people: eve not found in the labels, expected one or more of ann", id="unknown"
+        ),
+        pytest.param([], ("eve",), "expected one or more of nobody", id="nobody"),
     ],
 )
 def test_what_cannot_be_held_against_anything_is_said(

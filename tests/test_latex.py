@@ -68,7 +68,7 @@ def test_systems_and_their_differences_are_tables(perm: Perm) -> None:
     assert pairs.rows[0] == ["systems", "$n$", "difference", "$p$"]
     assert pairs.rows[1][:2] == ["good $-$ poor", "8"]
     assert re.fullmatch(r"\$\+\$0\.\d{3} \[\$\+\$0\.\d{3}, \$\+\$0\.\d{3}\]", pairs.rows[1][2])
-    assert "adjusted by Holm" in pairs.caption
+    assert "Holm-adjusted" in pairs.caption
 
 
 def test_columns_are_chosen(perm: Perm) -> None:
@@ -82,7 +82,9 @@ def test_columns_are_chosen(perm: Perm) -> None:
     ("options", "said"),
     [
         pytest.param(
-            ["--tex", "t.tex", "--measures", "warmth"], "--measures: 'warmth' found, expected some of", id="unknown"
+            ["--tex", "t.tex", "--measures", "warmth"],
+            "--measures: 'warmth' found, expected one or more of",
+            id="unknown",
         ),
         pytest.param(["--measures", "reward"], "--measures chooses the columns of --tex", id="nothing-to-choose-for"),
     ],

@@ -44,7 +44,11 @@ def grid() -> Grid:
             80, ["reception first-judge 1234567 +0.353 (+0.340 … +0.367)", "second-judge 1234567"], id="whole"
         ),
         pytest.param(56, ["reception", "judge spare figure", "first-judge 1234567 +0.353"], id="headings"),
-        pytest.param(40, ["reception", "judge figure", "first-judge +0.353", "no room for spare"], id="spare-goes"),
+        pytest.param(
+            40,
+            ["reception", "judge figure", "first-judge +0.353", "not shown for lack of width: spare"],
+            id="spare-goes",
+        ),
         pytest.param(30, ["reception, first-judge", "spare: 1234567", "figure: +0.353"], id="lines"),
         pytest.param(12, ["reception,", "first-judge", "1234567"], id="folded"),
     ],

@@ -50,7 +50,7 @@ def test_all_that_goes_into_the_number_is_said(recipe: Recipe) -> None:
     assert {"Formula", "Range", "Fusion", "Bystander", "Length", "Score of a dimension", "Calibration"} <= facts.keys()
     assert ("expression 2.5" in facts.get("Weights", "")) is (recipe.fusion == "weighted-mean")
     assert ("cl100k_base" in facts["Length"]) is bool(recipe.length_penalty)
-    assert facts["Score of a dimension"] == "as the judge states it; of several samples the most frequent"
+    assert facts["Score of a dimension"] == "as stated by the judge; the most frequent of several samples"
 
 
 def test_the_range_is_from_all_worst_to_all_best() -> None:

@@ -56,12 +56,12 @@ def test_a_mean_leaves_out_what_is_missing() -> None:
 
 def test_one_dialogue_has_a_mean_and_no_interval() -> None:
     """An interval of no width would look like certainty."""
-    assert means_of(columns([0.7])) == [Statistic(value=0.7, why="one dialogue has no spread")]
+    assert means_of(columns([0.7])) == [Statistic(value=0.7, why="an interval needs more than one dialogue")]
 
 
 def test_one_value_among_missing_ones_has_no_interval() -> None:
     """What counts is how many dialogues have a value, not how many there are."""
-    assert means_of(columns([NAN, 0.7, NAN])) == [Statistic(value=0.7, why="one dialogue has no spread")]
+    assert means_of(columns([NAN, 0.7, NAN])) == [Statistic(value=0.7, why="an interval needs more than one dialogue")]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_one_value_among_missing_ones_has_no_interval() -> None:
 )
 def test_without_a_value_there_is_no_mean(values: NDArray[np.float64]) -> None:
     """A judge that failed every call must not end in a division by nought or a warning."""
-    assert means_of(values) == [Statistic(value=None, why="no dialogue has a value")]
+    assert means_of(values) == [Statistic(value=None, why="no dialogue has a score")]
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:

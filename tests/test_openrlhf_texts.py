@@ -31,5 +31,5 @@ def test_the_reply_is_what_follows_the_prompt(start: str, end: str) -> None:
 
 def test_a_text_without_its_prompt_is_refused() -> None:
     """Judged as a whole, the prompt would count as the policy's words, headings and all."""
-    with pytest.raises(SettingsError, match="a text without its prompt found"):
+    with pytest.raises(SettingsError, match="the text does not contain its prompt"):
         items_of(["That hurts."], [PROMPT], None)

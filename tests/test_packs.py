@@ -350,5 +350,5 @@ def test_runs_of_two_packs_stand_side_by_side_unless_a_name_means_two_things(per
     names = [*read(PACKS / "two")["dimensions"], *read(PACKS / "seven")["dimensions"], "reward"]
     assert [each["name"] for each in json.loads(both.out)["dimensions"]] == names
     assert "rewards are made by the formulas of several packs of rubrics (two, seven)" in both.err
-    assert panel.err.endswith("runs with the rubrics two and seven found, expected one pack of rubrics\n")
-    assert clash.err == "perm: c: warmth from 0 to 2 found beside 0 to 3; compare these runs apart\n"
+    assert panel.err.endswith("the runs use different rubrics (two and seven); choose runs with the same rubrics\n")
+    assert clash.err == "perm: c: warmth is rated from 0 to 2 here and from 0 to 3 in another run; compare them apart\n"

@@ -15,7 +15,7 @@ import pytest
 
 from perm_cli.comparing.from_runs import read_runs
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.reports.browsing import Shelf
+from perm_cli.reports.browsing import DialogueListing
 from perm_cli.reports.charts import Chart
 from perm_cli.reports.page import Fact, Page, Table, render
 from perm_cli.reports.report import report_of
@@ -59,7 +59,7 @@ PAGE = Page(
     notes=[Group(title="Notes", sentences=["Note."], terms={"alpha": "a letter"})],
     tables=[Table(caption="Caption", columns=["a", "b"], rows=[["1", "2"]])],
     charts=[CHART],
-    shelf=Shelf(),
+    listing=DialogueListing(),
     facts=[Fact(name="Made", value="so")],
     making=[Fact(name="Formula", value="so")],
     wordings=[Table(caption="Asked", columns=["a", "b"], rows=[["1", "2"]])],
@@ -158,7 +158,7 @@ def test_dialogues_come_back_as_they_were() -> None:
     """They lie in parts, beside a list of what is shown of each while it is closed."""
     dialogues = [shown(number, f"{number} 😀 <b>") for number in range(45)]
 
-    data = data_in(render(replace(PAGE, shelf=Shelf(dialogues=dialogues, left_out=2))))
+    data = data_in(render(replace(PAGE, listing=DialogueListing(dialogues=dialogues, left_out=2))))
 
     listing, parts = unpacked(data["listing"]), [unpacked(part) for part in data["dialogues"].split()]
     assert [len(part) for part in parts] == [20, 20, 5]
@@ -168,7 +168,7 @@ def test_dialogues_come_back_as_they_were() -> None:
 
 def test_dialogues_there_is_no_room_for_are_counted() -> None:
     """A file that no mail takes is no report; the first part is there in any case."""
-    page = replace(PAGE, shelf=Shelf(dialogues=[shown(number) for number in range(45)], left_out=2))
+    page = replace(PAGE, listing=DialogueListing(dialogues=[shown(number) for number in range(45)], left_out=2))
 
     listing = unpacked(data_in(render(page, most_packed=10))["listing"])
 
@@ -187,7 +187,7 @@ def test_no_text_becomes_an_element() -> None:
         wordings=[Table(caption=hostile, columns=[hostile] * 2, rows=[[hostile] * 2])],
         tables=[Table(caption=hostile, columns=[hostile] * 2, rows=[[hostile] * 2])],
         charts=[replace(CHART, title=hostile, says=hostile, columns=[hostile], rows=[[hostile]])],
-        shelf=Shelf(dialogues=[shown(0, "".join(HOSTILE))]),
+        listing=DialogueListing(dialogues=[shown(0, "".join(HOSTILE))]),
         facts=[Fact(name=hostile, value=hostile)],
     )
 
@@ -208,13 +208,13 @@ def test_no_text_becomes_an_element() -> None:
 @pytest.mark.parametrize(
     ("levels", "answer"),
     [
-        pytest.param({"j": (5, 2)}, "a is more empathetic than the others, and that is decisive.", id="decisive"),
+        pytest.param({"j": (5, 2)}, "a is decisively more empathetic than the others.", id="decisive"),
         pytest.param(
-            {"j": (3, 3)}, "j cannot tell these systems apart on 10 dialogues: they differ in nothing.", id="a tie"
+            {"j": (3, 3)}, "j cannot tell these systems apart on 10 dialogues; their scores do not differ.", id="a tie"
         ),
         pytest.param(
             {"j": (5, 2), "k": (4, 2)},
-            "a is more empathetic than the others for all 2 judges, and that is decisive.",
+            "a is decisively more empathetic than the others for all 2 judges.",
             id="two judges",
         ),
         pytest.param(
@@ -255,9 +255,9 @@ def test_with_ratings_missing_one_comparison_says_who_is_first(tmp_path: Path) -
 
     page = report_of(read_runs([written_run(tmp_path / "run", dialogues, ratings)]), "T")
 
-    assert page.answer[0] == "a is more empathetic than the others, and that is decisive."
-    assert page.answer[1].startswith("a is best, before b by ")
-    assert "who is before whom is told by those that both have" in page.answer[2]
+    assert page.answer[0] == "a is decisively more empathetic than the others."
+    assert page.answer[1].startswith("a is decisively best, ahead of b by ")
+    assert "differences and ranks over the dialogues that both have" in page.answer[2]
     assert [(row[0], row[2]) for row in page.tables[0].rows] == [("a", "1"), ("b", "2")]
     assert not [line for line in page.answer if "b comes first" in line or "b less a" in line]
 
@@ -272,9 +272,9 @@ def test_a_weak_judge_does_not_say_who_is_more_empathetic(tmp_path: Path) -> Non
     page = report_of(runs, "T")
 
     assert page.answer[0] == (
-        "a is decisively scored higher than the others, by a judge that is too weak to say who is more empathetic."
+        "a scores decisively higher than the others, but the judge is too weak to measure empathy."
     )
-    assert page.tables[0].caption == "The systems as j sees them. far too small"
+    assert page.tables[0].caption == "Systems as scored by j. far too small"
 
 
 def test_of_one_system_the_first_sentence_says_how_good_it_is(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_of_one_system_the_first_sentence_says_how_good_it_is(tmp_path: Path) ->
 
     first, *_ = answer_of(tmp_path, *whole(dialogue), dialogues=[dialogue])
 
-    assert first.startswith("The mean reward is +0.115 over 1 dialogue and 1 turn, of means of resonation 3.00,")
+    assert first.startswith("The mean reward is +0.115 over 1 dialogue and 1 turn; mean scores: resonation 3.00,")
 
 
 def test_a_system_without_a_name_is_told_from_others(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_system_without_a_name_is_told_from_others(tmp_path: Path) -> None:
     page = report_of(read_runs([written_run(tmp_path / "run", dialogues, ratings)]), "T")
 
     assert [row[0] for row in page.tables[0].rows] == ["(d.jsonl)", "b"]
-    assert {each["system"] for each in page.shelf.dialogues} == {"(d.jsonl)", "b"}
+    assert {each["system"] for each in page.listing.dialogues} == {"(d.jsonl)", "b"}
 
 
 def test_where_all_ratings_failed_the_first_sentence_says_so(tmp_path: Path) -> None:
@@ -304,8 +304,8 @@ def test_where_all_ratings_failed_the_first_sentence_says_so(tmp_path: Path) -> 
 
     answer = answer_of(tmp_path, *ratings, dialogues=dialogues)
 
-    assert answer[0] == "Nobody can say: no reply has all the ratings that a reward takes."
-    assert "j gave a score for 0% of its ratings." in answer
+    assert answer[0] == "There is no answer: no reply has all the ratings that a reward needs."
+    assert "j: 0% of its ratings have a score." in answer
 
 
 def test_a_report_says_how_it_was_made(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_what_a_judge_is_called_is_inert(perm: Perm, command: list[str]) -> None
 @pytest.mark.parametrize(
     ("scored", "said"),
     [
-        pytest.param({}, "perm: run: no ratings found, expected some to compare\n", id="no-ratings"),
+        pytest.param({}, "perm: run: no ratings found, expected a run with ratings\n", id="no-ratings"),
         pytest.param(
             {"a": NONE, "b": NONE}, "perm: run: no rewards found, expected some to choose by\n", id="no-rewards"
         ),

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from perm_cli.comparing.from_runs import REWARD
-from perm_cli.comparing.panel import convene
+from perm_cli.comparing.panel import panel_of
 from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.rewards.formula import Recipe
 from perm_cli.statistics.agreement import intraclass
@@ -44,7 +44,7 @@ def reward_of(scores: list[float]) -> float:
 
 def convened(scores: Scores, how: PanelName, recipe: Recipe | None = None) -> tuple[dict[str, float], Floats, Scores]:
     """Return the weights, what the panel says by dimension, and the whole table."""
-    panel, table = convene(scores, how, recipe or Recipe(), Resamples(scores.clusters))
+    panel, table = panel_of(scores, how, recipe or Recipe(), Resamples(scores.clusters))
     fused = np.column_stack([table.of(name, [panel.name]) for name in table.tables])
     return dict(panel.weights), fused, table
 
@@ -115,7 +115,7 @@ def test_judges_that_say_nothing_count_alike() -> None:
 def test_reliability_is_that_of_the_mean_and_falls_without_a_good_judge() -> None:
     """ICC(A,k), with and without each; the one that guesses is not missed."""
     scores = made(missing=0)
-    panel, _ = convene(scores, "mean", Recipe(), Resamples(scores.clusters))
+    panel, _ = panel_of(scores, "mean", Recipe(), Resamples(scores.clusters))
 
     for dimension in panel.dimensions:
         table = scores.of(dimension.name, JUDGES)
@@ -133,7 +133,7 @@ def test_two_judges_are_a_panel(how: PanelName) -> None:
     ]
     scores = table_of(given)
 
-    panel, table = convene(scores, how, Recipe(), Resamples(scores.clusters))
+    panel, table = panel_of(scores, how, Recipe(), Resamples(scores.clusters))
 
     assert panel.name == f"panel ({how} of 2)"
     assert table.of("warmth", [panel.name])[:, 0] == pytest.approx([0.5, 1.5, 2.5] * 2)
@@ -153,6 +153,6 @@ def test_people_are_in_no_panel() -> None:
     """They stand beside it."""
     given = [Given(Rated(f"d{n}"), "warmth", rater, float(n)) for n in range(4) for rater in ("ann", "a", "b")]
 
-    panel, table = convene(table_of(given, ["ann"]), "mean", Recipe(), Resamples(np.arange(4)))
+    panel, table = panel_of(table_of(given, ["ann"]), "mean", Recipe(), Resamples(np.arange(4)))
 
     assert (list(panel.weights), table.humans) == (["a", "b"], ["ann"])

@@ -137,9 +137,9 @@ def test_a_constant_judge_leaves_the_mean_of_the_labels() -> None:
 @pytest.mark.parametrize(
     ("labelled", "others", "why"),
     [
-        pytest.param(0, 0, "0 labelled and 0 other items, expected 2 of each", id="nothing"),
-        pytest.param(1, 9, "1 labelled and 9 other items, expected 2 of each", id="one-label"),
-        pytest.param(9, 1, "9 labelled and 1 other items, expected 2 of each", id="one-other"),
+        pytest.param(0, 0, "0 labelled and 0 unlabelled items found, expected 2 or more of each", id="nothing"),
+        pytest.param(1, 9, "1 labelled and 9 unlabelled items found, expected 2 or more of each", id="one-label"),
+        pytest.param(9, 1, "9 labelled and 1 unlabelled items found, expected 2 or more of each", id="one-other"),
     ],
 )
 def test_too_little_to_go_by_says_how_little(labelled: int, others: int, why: str) -> None:
@@ -153,4 +153,4 @@ def test_missing_scores_give_no_mean() -> None:
     """What is not known is neither nought nor a warning."""
     found = powered_mean(np.full(3, np.nan), np.ones(3), np.ones(3))
 
-    assert (found.value, found.why) == (None, "nothing to work it out from")
+    assert (found.value, found.why) == (None, "not enough data")

@@ -26,7 +26,7 @@ def test_a_format_says_what_its_files_look_like(name: str) -> None:
     known = FORMATS[name]
 
     assert isinstance(known, Format)
-    assert known.says
+    assert known.description
     assert known.container in {"lines", "table", "text"}
 
 

@@ -91,5 +91,5 @@ def test_a_finished_run_of_a_release_is_resumed_for_nothing(perm: Perm, tmp_path
     result = perm("score", tmp_path / "dialogues.jsonl", "--judge", "baseline", "--out", run)
 
     assert result.code == 0
-    assert "all 12 ratings were there" in result.out
+    assert "all 12 ratings existed already" in result.out
     assert (run / "ratings.jsonl").read_bytes() == before

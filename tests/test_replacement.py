@@ -164,6 +164,6 @@ def test_too_small_a_panel_gets_no_verdict(humans: Floats, judge: Floats, why: s
     """Neither passed nor failed is a third thing, and says how much was missing."""
     found = alternative_annotator_test([str(place) for place in range(humans.shape[1])], humans, judge)
 
-    expected = f"{why} with 30 items or more, expected 3"
+    expected = f"{why} with 30 or more items found, expected at least 3"
     assert found == Replacement(winning_rate=None, advantage=None, why=expected)
     assert not found.passed

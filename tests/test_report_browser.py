@@ -17,7 +17,7 @@ import pytest
 from perm_cli.cli import main
 from perm_cli.comparing.from_runs import read_runs
 from perm_cli.dialogues.dialogue import Dialogue
-from perm_cli.reports.browsing import Shelf, browsable
+from perm_cli.reports.browsing import DialogueListing, listing_of
 from perm_cli.reports.page import Page as Report
 from perm_cli.reports.page import render
 from perm_cli.reports.report import report_of
@@ -213,8 +213,8 @@ def test_without_scripts_the_answer_and_the_numbers_are_there(content: bytes, br
     page = context.new_page()
     page.set_content(content.decode())
 
-    assert "is not decided" in page.locator(".first").inner_text()
-    assert "need one" in page.locator("noscript").inner_text()
+    assert "No system is decisively best" in page.locator(".first").inner_text()
+    assert "Enable scripts" in page.locator("noscript").inner_text()
     assert page.locator("figure table").count() == 9
     context.close()
 
@@ -265,7 +265,7 @@ def test_dialogues_are_sorted(browsed: Seen, usual: Report) -> None:
         shown[order] = browsed.ids()
 
     assert shown == {
-        order: [each["id"] for each in sorted(usual.shelf.dialogues, key=key)][:50] for order, key in orders.items()
+        order: [each["id"] for each in sorted(usual.listing.dialogues, key=key)][:50] for order, key in orders.items()
     }
 
 
@@ -314,7 +314,7 @@ def test_quotes_are_marked(browsed: Seen) -> None:
     assert set(seen.page.locator(".why mark.invented").all_text_contents()) == {"I know just how you feel"}
     flag = "getComputedStyle(document.querySelector('mark.invented'), '::after').content"
     assert "nobody said this" in seen.page.evaluate(flag)  # told by words, and not by colour alone
-    assert "16 quotes nobody said" in seen.text(".dialogue[open] summary")
+    assert "16 invented quotes" in seen.text(".dialogue[open] summary")
 
 
 def test_marks_are_in_place_beyond_sixteen_bits(opened: Opening, tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_marks_are_in_place_beyond_sixteen_bits(opened: Opening, tmp_path: Path)
 def test_the_worst_replies_are_a_click_away(browsed: Seen, usual: Report) -> None:
     """Each with its words, its dialogue behind it, and a mark on it there."""
     seen = browsed
-    lowest = min(reward for each in usual.shelf.dialogues for _, reward, _ in each["replies"])
+    lowest = min(reward for each in usual.listing.dialogues for _, reward, _ in each["replies"])
 
     seen.page.click("#worst")
     seen.expect_count("114 of 114 replies")
@@ -492,14 +492,16 @@ def test_ten_thousand_turns_fit(opened: Opening) -> None:
     rng = random.Random(0)  # noqa: S311 - no secret
     letters = "".join(rng.choices(string.ascii_lowercase + " " * 6, k=2_000_000))
     page = replace(
-        PAGE, charts=[], shelf=Shelf(dialogues=[long_dialogue(place, letters, rng) for place in range(1000)])
+        PAGE,
+        charts=[],
+        listing=DialogueListing(dialogues=[long_dialogue(place, letters, rng) for place in range(1000)]),
     )
 
     packed = render(page)
     seen = opened(packed)
 
     assert len(packed) <= 25_000_000
-    assert re.fullmatch(r"\d+ of \d+ dialogues; \d+ more count in the numbers.*", seen.text("#count"))
+    assert re.fullmatch(r"\d+ of \d+ dialogues; \d+ more are counted in the numbers.*", seen.text("#count"))
     seen.page.click("#more")
     seen.page.locator(".dialogue summary").last.click()
     seen.page.wait_for_selector(".inside tbody tr")
@@ -533,7 +535,7 @@ def long_dialogue(place: int, letters: str, rng: random.Random) -> dict[str, Any
     ("dialogues", "changes", "first"),
     [
         pytest.param([talk()], {}, "The mean reward is +0.115 over 1 dialogue and 1 turn", id="one of everything"),
-        pytest.param([talk("d"), talk("e")], FINAL, "Nobody can say", id="all failed"),
+        pytest.param([talk("d"), talk("e")], FINAL, "There is no answer", id="all failed"),
     ],
 )
 def test_little_is_shown_too(
@@ -619,7 +621,7 @@ def test_hostile_text_stays_text(opened: Opening, tmp_path: Path) -> None:
     ]
     assert HOSTILE[0] in seen.page.locator(".legendtext").all_text_contents()
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= SIZES["width"]
-    assert json.loads(json.dumps(browsable(read_runs([run])).dialogues))  # plain data
+    assert json.loads(json.dumps(listing_of(read_runs([run])).dialogues))  # plain data
 
 
 def hostile_ratings(dialogue: Dialogue, judge: str, bad: str) -> list[Any]:

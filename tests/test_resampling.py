@@ -140,10 +140,12 @@ def test_the_interval_holds_the_truth_nineteen_times_in_twenty(turns: int) -> No
 @pytest.mark.parametrize(
     ("clusters", "column", "expected"),
     [
-        pytest.param([0], [0.5], Statistic(value=0.5, why="one dialogue has no spread"), id="one-item"),
-        pytest.param([0, 0], [0.5, 1.5], Statistic(value=1.0, why="one dialogue has no spread"), id="one-cluster"),
-        pytest.param([0, 1], [NAN, NAN], Statistic(value=None, why="no dialogue has a value"), id="all-missing"),
-        pytest.param([], [], Statistic(value=None, why="no dialogue has a value"), id="no-items"),
+        pytest.param([0], [0.5], Statistic(value=0.5, why="an interval needs more than one dialogue"), id="one-item"),
+        pytest.param(
+            [0, 0], [0.5, 1.5], Statistic(value=1.0, why="an interval needs more than one dialogue"), id="one-cluster"
+        ),
+        pytest.param([0, 1], [NAN, NAN], Statistic(value=None, why="no dialogue has a score"), id="all-missing"),
+        pytest.param([], [], Statistic(value=None, why="no dialogue has a score"), id="no-items"),
         pytest.param([0, 1, 2], [0.5] * 3, Statistic(value=0.5, low=0.5, high=0.5), id="all-equal"),
         pytest.param([0, 1], [0.0, 0.0], Statistic(value=0.0, low=0.0, high=0.0), id="identical-raters"),
     ],
@@ -165,7 +167,7 @@ def test_what_one_dialogue_alone_has_gets_no_interval(dialogues: int) -> None:
 
     found = column_means(np.column_stack((one, two)), Resamples(np.arange(dialogues)))
 
-    assert found[0] == Statistic(value=0.5, why="one dialogue has no spread")
+    assert found[0] == Statistic(value=0.5, why="an interval needs more than one dialogue")
     assert not found[0].decisive
     assert (found[1].low, found[1].high) == pytest.approx((0.5, 0.7), abs=EXACT)
 
@@ -253,9 +255,9 @@ def test_an_interval_that_leaves_out_nought_is_decisive(low: float, high: float,
 
 def test_a_figure_without_a_value_always_says_why() -> None:
     """An empty cell of a table has a reason beneath it."""
-    assert statistic(NAN).why == "nothing to work it out from"
-    assert statistic(NAN, why="one item only").why == "one item only"
-    assert statistic(1.0, 0.5, 1.5, "one item only") == Statistic(value=1.0, low=0.5, high=1.5)
+    assert statistic(NAN).why == "not enough data"
+    assert statistic(NAN, why="only one item").why == "only one item"
+    assert statistic(1.0, 0.5, 1.5, "only one item") == Statistic(value=1.0, low=0.5, high=1.5)
 
 
 def test_a_quotient_of_nothing_is_missing() -> None:

@@ -326,7 +326,7 @@ def test_a_budget_outlives_a_rest() -> None:
     """What was spent stays spent, however often the judge is taken up again."""
     with loopback() as server, asking(server, budget="6calls") as perm:
         for _ in range(3):
-            with pytest.raises(JudgeUnusable, match=r"6 calls.*training goes on with a larger one"):
+            with pytest.raises(JudgeUnusable, match=r"6 calls.*raise budget to go on"):
                 perm.score_now(items(2))
             refused(perm, 2)
             rest_over(perm)

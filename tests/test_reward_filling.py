@@ -12,7 +12,7 @@ from perm_cli.reward import Item
 from perm_cli.rewards.formula import Recipe
 from perm_cli.rewards.reward import rewards_of, unrated
 from perm_cli.training.items import Result
-from perm_cli.training.stand_ins import Memory, filled
+from perm_cli.training.stand_ins import RecentRewards, filled
 from perm_cli.words import OnMissing
 from tests.loopback import Answer, loopback, refusal, verdict
 from tests.makers import rating
@@ -28,10 +28,10 @@ def worth(reward: float | None, *, empty: bool = False) -> Result:
 
 
 def dealt_with(
-    results: list[Result], groups: str, policy: OnMissing, memory: Memory | None = None
+    results: list[Result], groups: str, policy: OnMissing, recent: RecentRewards | None = None
 ) -> list[float | None]:
     """Return the rewards; groups are letters, and a blank is none."""
-    found = filled(results, [name.strip() for name in groups], policy, memory or Memory())
+    found = filled(results, [name.strip() for name in groups], policy, recent or RecentRewards())
     assert [each.filled for each in found] == [
         before.reward is None and after.reward is not None for before, after in zip(results, found, strict=True)
     ]
@@ -42,7 +42,7 @@ def test_nothing_missing_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
     """And nothing is said."""
     results = [worth(0.5), worth(-0.3, empty=True)]
 
-    assert filled(results, ["a", "a"], "raise", Memory()) == results
+    assert filled(results, ["a", "a"], "raise", RecentRewards()) == results
     assert caplog.records == []
 
 
@@ -50,7 +50,7 @@ def test_nothing_missing_changes_nothing(caplog: pytest.LogCaptureFixture) -> No
     ("policy", "wanted", "said"),
     [
         pytest.param("none", None, "left to the trainer", id="none"),
-        pytest.param("floor", FLOOR, "the lowest possible stands in", id="floor"),
+        pytest.param("floor", FLOOR, "the lowest possible reward stands in", id="floor"),
         pytest.param("mean", 0.5, "a mean stands in", id="mean"),
     ],
 )
@@ -72,7 +72,7 @@ def test_each_way_does_and_says_what_it_is(
 def test_raise_raises_with_the_reasons() -> None:
     """For frameworks that try a sample again."""
     with pytest.raises(RewardMissing, match=r"2 replies have no reward \(the first: resonation not rated, .*is raise"):
-        filled([worth(0.4), worth(None), worth(None)], ["", "", ""], "raise", Memory())
+        filled([worth(0.4), worth(None), worth(None)], ["", "", ""], "raise", RecentRewards())
 
 
 def test_the_lowest_is_what_the_scores_at_hand_allow() -> None:
@@ -81,7 +81,7 @@ def test_the_lowest_is_what_the_scores_at_hand_allow() -> None:
     ratings = [rating(dimension=name, score=score) for name, score in scores.items()]
     (parts,) = rewards_of([*ratings, rating(dimension="resonation", status="refused", score=None)], Recipe())
 
-    (found,) = filled([Result(reward=None, parts=parts, rationales={})], [""], "floor", Memory())
+    (found,) = filled([Result(reward=None, parts=parts, rationales={})], [""], "floor", RecentRewards())
 
     assert found.reward == pytest.approx(3 / 7)  # 3 / (5/1 + 5/5 + 5/5)
 
@@ -98,11 +98,11 @@ def test_a_mean_is_that_of_the_own_group() -> None:
 
 def test_a_group_without_any_takes_the_latest_and_the_start_the_lowest() -> None:
     """Trainers that ask reply by reply have no group to look at."""
-    memory = Memory()
+    recent = RecentRewards()
 
-    at_start = dealt_with([worth(None)], "a", "mean", memory)
-    dealt_with([worth(0.2), worth(0.6)], "bb", "mean", memory)
-    later = dealt_with([worth(None)], "c", "mean", memory)
+    at_start = dealt_with([worth(None)], "a", "mean", recent)
+    dealt_with([worth(0.2), worth(0.6)], "bb", "mean", recent)
+    later = dealt_with([worth(None)], "c", "mean", recent)
 
     assert at_start == [pytest.approx(FLOOR)]
     assert later == [pytest.approx(0.4)]
@@ -110,22 +110,22 @@ def test_a_group_without_any_takes_the_latest_and_the_start_the_lowest() -> None
 
 def test_only_judged_rewards_are_remembered() -> None:
     """Neither what stood in nor what was said to nobody."""
-    memory = Memory()
+    recent = RecentRewards()
 
     for _ in range(3):
-        dealt_with([worth(0.5), worth(None), worth(FLOOR, empty=True)], "   ", "mean", memory)
+        dealt_with([worth(0.5), worth(None), worth(FLOOR, empty=True)], "   ", "mean", recent)
 
-    assert memory.mean() == 0.5
+    assert recent.mean() == 0.5
 
 
 def test_the_latest_thousand_count() -> None:
     """What an untrained policy got does not hold a trained one down."""
-    memory = Memory()
-    memory.note([worth(0.0)] * 5000)
-    memory.note([worth(1.0)] * 1000)
+    recent = RecentRewards()
+    recent.add([worth(0.0)] * 5000)
+    recent.add([worth(1.0)] * 1000)
 
-    assert memory.mean() == 1.0
-    assert Memory().mean() is None
+    assert recent.mean() == 1.0
+    assert RecentRewards().mean() is None
 
 
 def test_a_missing_bystander_is_no_loss_where_it_does_not_count() -> None:
@@ -165,13 +165,13 @@ def test_the_cause_of_a_missing_reward_is_said(caplog: pytest.LogCaptureFixture)
     asked = count()
 
     def answering(body: dict[str, Any]) -> Answer:
-        return refusal(500, "out of memory") if next(asked) else verdict(body)
+        return refusal(500, "out of recent") if next(asked) else verdict(body)
 
     with loopback(answering) as server, asking(server, patience_s=0.01) as perm:
         (result,) = perm.score_now(items(1))
 
     assert result.reward is None
     assert len(result.causes) == DIMENSIONS - 1
-    assert all("out of memory" in cause for cause in result.causes.values())
-    assert caplog.text.count("out of memory") == 1
-    assert "out of memory" in rationale_of(result)
+    assert all("out of recent" in cause for cause in result.causes.values())
+    assert caplog.text.count("out of recent") == 1
+    assert "out of recent" in rationale_of(result)

@@ -256,7 +256,7 @@ def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pyt
         pytest.param({"api_key_env": "MY_KEY", "judge": "openai/m", "base_url": URL}, "MY_KEY", id="no key of its own"),
         pytest.param({"judge": "openai/m", "base_url": "here"}, "the base URL: 'here' found", id="no address"),
         pytest.param({"score": "expected"}, "baseline gives no log-probabilities", id="expectations of a counter"),
-        pytest.param({"score": "mean"}, "score: mean of one sample found, expected samples of 2", id="mean of one"),
+        pytest.param({"score": "mean"}, "score: mean needs several samples; set samples to 2", id="mean of one"),
         pytest.param({"budget": "5"}, "'5' found, expected an amount such as 5usd", id="no budget"),
         pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "'a=1' found, expected resonation=", id="weights"),
         pytest.param(
@@ -291,7 +291,7 @@ def test_the_policys_own_count_is_taken() -> None:
 def test_a_trainer_that_does_not_count_cannot_have_the_policys_tokens() -> None:
     """It is said before a call is made, and a length would be made up otherwise."""
     with loopback() as server, asking(server, tokenizer="policy", length_penalty=0.01) as perm:
-        with pytest.raises(SettingsError, match="tokenizer: policy found, expected a trainer that counts"):
+        with pytest.raises(SettingsError, match="tokenizer: policy found, but no token counts"):
             perm.score_now([Item(query="q", reply="r", tokens=1), Item(query="q", reply="r")])
 
         assert server.requests == []
@@ -392,7 +392,7 @@ def test_a_reply_that_shows_what_the_template_does_is_warned_of(caplog: pytest.L
         assert "thinking" not in caplog.text
         perm.score_now([Item(query="q", reply="Sad.</think>That hurts.")])
 
-    assert "a reply ends thinking that it has not begun" in caplog.text
+    assert "a reply closes thinking that it did not open" in caplog.text
 
 
 def test_a_calibration_levels_rewards() -> None:

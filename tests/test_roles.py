@@ -40,5 +40,5 @@ def test_a_wrong_role_map_names_the_pair(text: str, pair: str) -> None:
 
 def test_a_role_map_with_one_name_for_both_is_refused() -> None:
     """Otherwise the later pair would win in silence."""
-    with pytest.raises(SettingsError, match="'user' given for both sides, expected two different names"):
+    with pytest.raises(SettingsError, match="'user' found for both sides, expected two different names"):
         read_roles("seeker=user,supporter=user")

@@ -213,7 +213,7 @@ def test_columns_that_say_nothing_are_warned_of(caplog: pytest.LogCaptureFixture
 
     item_of("", "r", {"question": "I failed."})
 
-    assert "no query, turns or prompt found" in caplog.text
+    assert "no query, turns or prompt column found" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["query", "persona", "scenario", "turns", "dialogue"])
@@ -300,12 +300,12 @@ def test_a_label_that_is_no_object_is_refused_or_warned_of(caplog: pytest.LogCap
     """What was meant to say who is answered would be passed over otherwise; some labels are for other rewards."""
     _warn_of_label.cache_clear()
 
-    with pytest.raises(SettingsError, match=r"label: wrong JSON found .*, expected an object with query"):
+    with pytest.raises(SettingsError, match=r"label: invalid JSON found .*, expected an object with query"):
         about_of("{'query': 'q'}")
     assert [about_of(label) for label in (None, "", "{}")] == [{}, {}, {}]
     assert caplog.records == []
     assert about_of("Paris") == {}
-    assert "a label that is no object found" in caplog.text
+    assert "a label that is not an object found" in caplog.text
 
 
 def test_the_prompt_is_taken_off_the_front_only() -> None:

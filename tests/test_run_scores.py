@@ -83,8 +83,8 @@ def test_latencies_are_of_calls_made_here() -> None:
 @pytest.mark.parametrize(
     ("changed", "remark"),
     [
-        pytest.param(["d0"], "1 dialogue has another text in another run and is left out: 'd0'", id="one"),
-        pytest.param(["d0", "d1"], "2 dialogues have another text in another run and are left out: 'd0' first"),
+        pytest.param(["d0"], "1 dialogue has different text in another run and is excluded: 'd0'", id="one"),
+        pytest.param(["d0", "d1"], "2 dialogues have different text in another run and are excluded: 'd0' first"),
     ],
 )
 def test_a_dialogue_with_two_texts_is_left_out(changed: list[str], remark: str) -> None:
@@ -127,7 +127,7 @@ def test_rationales_are_found_by_item_dimension_judge_and_settings() -> None:
 def test_no_run_and_no_ratings_are_a_line(empty: bool) -> None:
     """With what was expected."""
     path = a_run(Path("run"), {}) if empty else Path("nowhere")
-    said = "run: no ratings found, expected some to compare" if empty else "nowhere: no run found, expected a folder"
+    said = "run: no ratings found, expected a run with ratings" if empty else "nowhere: no run found, expected a folder"
 
     with pytest.raises(RunError, match=said):
         read_runs([path])

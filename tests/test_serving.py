@@ -220,7 +220,7 @@ class TestAnswers:
         answer = client.post("/remote_rm", json={"prompt": SEEKER, "response": "I am sorry.", "label": "{no json"})
 
         assert (answer.status_code, judge.requests) == (422, [])
-        assert "label: wrong JSON found" in answer.json()["detail"]
+        assert "label: invalid JSON found" in answer.json()["detail"]
 
     @pytest.mark.parametrize("about", [{}, {"query": " "}, {"turns": []}], ids=["nothing", "blank", "no-turns"])
     def test_a_reply_to_nothing_is_refused(
@@ -230,7 +230,7 @@ class TestAnswers:
         answer = client.post("/score", json={"items": [{"reply": "I am sorry.", **about}]})
 
         assert (answer.status_code, judge.requests) == (422, [])
-        assert "neither query nor turns found, expected what the reply answers" in answer.text
+        assert "query and turns are missing; send one of them, for what the reply answers" in answer.text
 
     def test_health_names_the_judge(self, client: httpx.Client) -> None:
         """A supervisor asks before anybody has asked for a reward."""
@@ -387,7 +387,7 @@ class TestIll:
 
     def test_a_judge_that_comes_back_is_asked_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A judge that let nobody in for a minute of the night must not cost the rest of it."""
-        monkeypatch.setattr(engine, "_RESTS_S", 0.0)
+        monkeypatch.setattr(engine, "_PAUSE_S", 0.0)
         well = threading.Event()
 
         with (
@@ -609,7 +609,7 @@ class TestRefused:
             after = client.post("/score", json=asked("a"))
 
         assert (answer.status_code, after.status_code) == (413, 200)
-        assert answer.json() == {"detail": "a body of more than 2,000 bytes found"}
+        assert answer.json() == {"detail": "the body is too large, expected at most 2,000 bytes"}
 
     def test_a_body_of_just_the_limit_is_not_too_large(self) -> None:
         """The limit is the largest that is taken."""
@@ -696,7 +696,7 @@ class TestToken:
                 answer = stranger.post(path, json=asked("a"), headers=headers)
 
                 assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
-                assert answer.json() == {"detail": "no such token, expected Authorization: Bearer TOKEN"}
+                assert answer.json() == {"detail": "wrong or no token found, expected Authorization: Bearer TOKEN"}
 
     @pytest.mark.parametrize("path", ["/healthz", "/docs"])
     def test_health_and_description_are_open(self, guarded: httpx.Client, path: str) -> None:

@@ -18,22 +18,22 @@ from perm_cli.reward import Item
 from perm_cli.rewards.formula import Recipe
 from perm_cli.rewards.reward import unrated
 from perm_cli.training.items import Result
-from perm_cli.training.signs import Seen, Signs, signs_of, warnings_of
+from perm_cli.training.signs import Observation, Signs, signs_of, warnings_of
 from perm_cli.training.watching import Watch
 from tests.makers import DIMENSIONS, EMPATHY, FORMULA
 
 NOTHING = dict.fromkeys(DIMENSIONS)
 
 
-def reply(reward: float | None = 0.5, group: str = "", *, empty: bool = False, **counts: float) -> Seen:
+def reply(reward: float | None = 0.5, group: str = "", *, empty: bool = False, **counts: float) -> Observation:
     """Return one reply; what is not said is 3 on every scale and counts nothing."""
     scores = {name: counts.pop(name, 3.0) for name in DIMENSIONS}
     features = Features(**dict.fromkeys(NAMES, 0.0) | counts)
-    return Seen(
+    return Observation(
         group=group,
         reward=reward,
         scores=dict(NOTHING) if empty or reward is None else scores,
-        topped=[] if empty or reward is None else [scores[name] >= 5 - 1e-9 for name in EMPATHY],
+        at_top=[] if empty or reward is None else [scores[name] >= 5 - 1e-9 for name in EMPATHY],
         features=features,
         empty=empty,
         latency_s=1.0,
@@ -56,7 +56,7 @@ def test_an_outage_is_seen_in_the_longest_wait_and_the_retries() -> None:
     assert (signs_of([]).longest_wait_s, signs_of([]).retries) == (None, None)
 
 
-def by_hand(seen: Sequence[Seen], name: str) -> float:
+def by_hand(seen: Sequence[Observation], name: str) -> float:
     """Work out a rank correlation: each reply less the mean of its group, then scipy."""
     groups = defaultdict(list)
     for each in seen:
@@ -69,7 +69,7 @@ def by_hand(seen: Sequence[Seen], name: str) -> float:
     return float(spearmanr(*zip(*rows, strict=True)).statistic)
 
 
-def mixed() -> list[Seen]:
+def mixed() -> list[Observation]:
     """Return twelve replies to three prompts, longer ones being paid for within each and short prompts overall."""
     table = [
         ("a", 0.9, 1.0, 0), ("a", 0.8, 0.5, 2), ("a", 0.8, 0.7, 2), ("a", 0.7, 0.2, 1),
@@ -177,14 +177,24 @@ def test_metrics_are_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("name", "quiet", "loud", "said"),
     [
-        ("rho_length", 0.5, 0.51, "the reward goes with length (rho +0.51): read the replies it likes"),
-        ("rho_questions", -0.5, -0.7, "the reward goes with question marks (rho -0.70): read the replies it likes"),
-        ("rho_sympathy", 0.0, 0.9, "the reward goes with words of sympathy (rho +0.90): read the replies it likes"),
-        ("rho_overlap", 0.2, 1.0, "goes with words taken up from the seeker (rho +1.00)"),
-        ("tied", 0.5, 0.6, "in 60% of the groups all replies have the same reward, which teaches nothing"),
-        ("saturated", 0.8, 0.9, "90% of the scores are at the top of the scale: little is left to win"),
-        ("failures", 0.1, 0.2, "20% of the replies have no reward: look at the judge"),
-        ("empty", 0.1, 0.25, "25% of the replies say nothing to the seeker: look at their length and headings"),
+        ("rho_length", 0.5, 0.51, "the reward correlates with length (rho +0.51); read the replies it scores highest"),
+        (
+            "rho_questions",
+            -0.5,
+            -0.7,
+            "the reward correlates with question marks (rho -0.70); read the replies it scores highest",
+        ),
+        (
+            "rho_sympathy",
+            0.0,
+            0.9,
+            "the reward correlates with words of sympathy (rho +0.90); read the replies it scores highest",
+        ),
+        ("rho_overlap", 0.2, 1.0, "correlates with words repeated from the seeker (rho +1.00)"),
+        ("tied", 0.5, 0.6, "in 60% of the groups all replies have the same reward: no training signal"),
+        ("saturated", 0.8, 0.9, "90% of the scores are at the top of the scale: little left to learn"),
+        ("failures", 0.1, 0.2, "20% of the replies have no reward; check the judge"),
+        ("empty", 0.1, 0.25, "25% of the replies say nothing to the seeker; check their length and headings"),
     ],
 )
 def test_a_warning_is_a_sentence_with_its_figure(name: str, quiet: float, loud: float, said: str) -> None:
@@ -212,18 +222,19 @@ def a_step(*, hacked: bool) -> tuple[list[Item], list[Result]]:
 def test_a_warning_is_given_once_until_it_has_passed(caplog: pytest.LogCaptureFixture) -> None:
     """Ten thousand steps with the same line would be read by nobody."""
     watch, told = Watch(FORMULA), []
-    watch.keep = lambda signs, step: told.append((step, signs.replies))
+    watch.on_signs = lambda signs, step: told.append((step, signs.replies))
 
     with caplog.at_level(logging.WARNING, "perm_cli.reward"):
         for step, hacked in enumerate([True, True, True, False, True]):
-            watch.note(*a_step(hacked=hacked), step)
-        watch.tell()
-        watch.tell()
+            watch.add(*a_step(hacked=hacked), step)
+        watch.flush()
+        watch.flush()
 
     assert told == [(step, 8) for step in range(5)]
     said = [record.getMessage() for record in caplog.records]
     assert said == [
-        f"step {step}: the reward goes with length (rho +1.00): read the replies it likes" for step in (0, 4)
+        f"step {step}: the reward correlates with length (rho +1.00); read the replies it scores highest"
+        for step in (0, 4)
     ]
 
 
@@ -231,9 +242,9 @@ def test_parts_of_a_step_are_gathered() -> None:
     """Trainers hand a step over in micro-batches."""
     watch = Watch(FORMULA)
     for _ in range(3):
-        watch.note(*a_step(hacked=False), 1)
+        watch.add(*a_step(hacked=False), 1)
     before = watch.latest
-    watch.note(*a_step(hacked=False), 2)
+    watch.add(*a_step(hacked=False), 2)
 
     assert before is None
     assert watch.latest is not None
@@ -244,8 +255,8 @@ def test_what_stands_in_is_no_reward_that_was_given() -> None:
     """A mean that was filled in must not hide that the judge is failing."""
     watch = Watch(FORMULA)
     stand_in = Result(reward=0.4, parts=judged(0.4).parts, rationales={}, filled=True)
-    watch.note([Item(reply="r")] * 2, [stand_in, judged(0.2)], 1)
-    watch.tell()
+    watch.add([Item(reply="r")] * 2, [stand_in, judged(0.2)], 1)
+    watch.flush()
 
     assert watch.latest is not None
     assert (watch.latest.failures, watch.latest.reward) == (0.5, 0.2)
@@ -253,13 +264,13 @@ def test_what_stands_in_is_no_reward_that_was_given() -> None:
 
 SCORES = st.none() | st.floats(1, 5)
 ANY = st.builds(
-    Seen,
+    Observation,
     group=st.sampled_from(["", "a", "b", "c"]),
     reward=st.none() | st.floats(-1e6, 1.0) | st.sampled_from([0.0, -0.0, 1e-300, 1.0, -0.3]),
     scores=st.fixed_dictionaries(
         {"resonation": SCORES, "expression": SCORES, "reception": SCORES, "bystander": st.none() | st.floats(0, 100)}
     ),
-    topped=st.lists(st.booleans(), max_size=3),
+    at_top=st.lists(st.booleans(), max_size=3),
     features=st.builds(Features, **dict.fromkeys(NAMES, st.floats(0, 1e6) | st.sampled_from([0.0, 1.0]))),
     empty=st.booleans(),
     latency_s=st.floats(0, 1e6),
@@ -268,7 +279,7 @@ ANY = st.builds(
 
 @given(st.lists(ANY, max_size=24))
 @settings(max_examples=60, deadline=None)
-def test_no_replies_make_it_raise_or_say_no_number(seen: list[Seen]) -> None:
+def test_no_replies_make_it_raise_or_say_no_number(seen: list[Observation]) -> None:
     """A watcher that ends a training run is worse than none."""
     found = signs_of(seen)
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from perm_cli.dialogues.files.sources import MAX_LINE_BYTES, Source, forget, source_of, stem_of, told_apart
+from perm_cli.dialogues.files.sources import MAX_LINE_BYTES, Source, forget, source_of, stem_of, with_unique_systems
 from tests.dialogue_files import census_of, ids, lines, messages, native, read, refusal, saved, told
 
 
@@ -153,7 +153,7 @@ def test_a_file_is_called_without_the_endings_of_its_kind(name: str, system: str
 )
 def test_files_of_one_name_are_told_apart(names: list[str], systems: list[str]) -> None:
     """`a/out.jsonl b/out.jsonl` is how systems are laid out, and the user wrote no name twice."""
-    assert [source.system for source in told_apart([source_of(name) for name in names])] == systems
+    assert [source.system for source in with_unique_systems([source_of(name) for name in names])] == systems
 
 
 WHOLE = gzip.compress(lines(native()))
@@ -243,7 +243,7 @@ def test_without_its_package_zstandard_is_no_traceback(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "backports", None)
 
     assert refusal(saved(b"", "d.jsonl.zst")) == told(
-        "d.jsonl.zst: backports.zstd not found, expected it for .zst files: pip install 'perm-cli[zstd]'"
+        "d.jsonl.zst: backports.zstd is needed for .zst files: pip install 'perm-cli[zstd]'"
     )
 
 

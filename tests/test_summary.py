@@ -124,9 +124,9 @@ def answered(count: int, **levels: float | None) -> list[Reward]:
 @pytest.mark.parametrize(
     ("dialogues", "order", "said"),
     [
-        pytest.param(8, ["top", "low", "none"], "top is best, before low by 1.300", id="told-apart"),
+        pytest.param(8, ["top", "low", "none"], "top is decisively best, ahead of low by 1.300", id="told-apart"),
         pytest.param(
-            5, ["low", "top", "none"], "j cannot tell low and top apart on 5 dialogues: 7 or more", id="too-few"
+            5, ["low", "top", "none"], "j cannot tell low and top apart on 5 dialogues; 7 or more", id="too-few"
         ),
     ],
 )

@@ -218,7 +218,7 @@ def spending(statuses: dict[str, int], tokens: dict[str, int], cost: float | Non
             spending({"scored": 1, "truncated": 3}, {"calls": 4}, 0.0),
             [
                 "1 of 4 ratings scored (25.0%); 3 truncated",
-                "truncated: the tokens were used up before a verdict, as by thinking; --max-tokens gives more",
+                "truncated: the token limit was reached before a verdict, often by thinking; raise --max-tokens",
                 "4 calls for these ratings, 0 tokens in, 0 out, 0.0000 USD",
             ],
             id="cut-off",

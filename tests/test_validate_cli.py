@@ -77,8 +77,8 @@ def test_labels_of_dialogues_are_found(perm: Perm) -> None:
     assert result.code == 0
     assert "How far people agree:" in result.out
     assert "On empathy people agree with alpha" in result.out
-    assert "baseline orders replies on expression ~ empathy with rho" in result.out
-    assert "It counts words itself, and is here for comparison." in result.out
+    assert "baseline ranks replies on expression ~ empathy with rho" in result.out
+    assert "It only counts words, and is included as a control." in result.out
     assert result.out.rstrip().endswith(CAVEAT)
 
 
@@ -170,7 +170,7 @@ def test_negative_labels_are_turned_round(perm: Perm) -> None:
         (["--map", "recption=empathy"], "--map: 'recption' found, expected one of the dimensions resonation"),
         (["--map", "reception=warmth"], "--map: 'warmth' found, expected one of the labels empathy"),
         (["--map", "reception"], "--map: 'reception' found, expected DIMENSION=LABEL"),
-        (["--people", "eve"], "--people: eve not found in the labels, expected some of crowd, e0, e1, e2"),
+        (["--people", "eve"], "--people: eve not found in the labels, expected one or more of crowd, e0, e1, e2"),
         (["--labels", "none.csv"], "none.csv: no such file, expected"),
         (["--judge", "baseline"], "--judge: found beside ratings that are made"),
         (["--calibration", "none.json"], "none.json: No such file or directory found"),
@@ -191,7 +191,7 @@ def test_a_slip_is_one_line(perm: Perm, options: list[str], said: str) -> None:
         pytest.param("dialogue_id,human1", [["d1", 3]], "no judges found among the raters", id="people only"),
         pytest.param("dialogue_id,gpt", [["d1", 3]], "no people found among the raters", id="judges only"),
         pytest.param("dialogue_id,human1,gpt", [], "no ratings found", id="empty"),
-        pytest.param("dialogue_id,human1,gpt", [["d1", "nan", "nan"]], "expected labels to hold", id="no number"),
+        pytest.param("dialogue_id,human1,gpt", [["d1", "nan", "nan"]], "nothing to compare", id="no number"),
     ],
 )
 def test_a_table_that_holds_nothing_to_compare_is_one_line(
@@ -223,5 +223,5 @@ def test_little_or_odd_input_is_shown_as_far_as_it_goes(perm: Perm, header: str,
     shown, as_json = perm("validate", path), perm("validate", path, "--json")
 
     assert (shown.code, shown.err, as_json.code) == (0, "", 0)
-    assert "Nothing here says how a judge does on other people" in shown.out
+    assert "These results may not hold for other raters" in shown.out
     assert "NaN" not in as_json.out

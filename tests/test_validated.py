@@ -82,20 +82,20 @@ def shown(*validations: DimensionValidation) -> str:
 def test_all_of_it_in_words() -> None:
     """From the ceiling to what is not said."""
     assert said(judge()) == [
-        "On empathy people agree with alpha 0.50 (0.40 … 0.60); one of them with the mean of the others: rho 0.60.",
+        "On empathy people agree with alpha 0.50 (0.40 … 0.60); each with the mean of the others: rho 0.60 on average.",
         (
-            "j orders replies on reception ~ empathy with rho 0.40 (0.30 … 0.50); "
-            "with the mean of all people but one 0.00, where that one reaches 0.60."
+            "j ranks replies on reception ~ empathy with rho 0.40 (0.30 … 0.50); "
+            "against the mean of all people but one it reaches 0.00, the person left out 0.60."
         ),
-        "  It ranks systems better than replies: 0.90 over 10 systems against 0.40.",
-        "  Of the pairs of replies that people tell apart it ties 50% and turns 10% round.",
-        "  It beats counting (length) by 0.10 (0.05 … 0.15).",
-        "  It scores 0.70 higher than people.",
+        "  It ranks systems better than replies: rho 0.90 over 10 systems against 0.40.",
+        "  Of the pairs of replies that people rate differently, it ties 50% and reverses 10%.",
+        "  It beats counting (length) by 0.10 (0.05 … 0.15) in rho.",
+        "  On average it scores 0.70 higher than people.",
         (
-            "  Alternative annotator test: fails (33% of people beaten) as it is, "
+            "  Alternative annotator test: fails (33% of people beaten) before calibration, "
             "passes (67% of people beaten) after calibration on other dialogues."
         ),
-        "Nothing here says how a judge does on other people, languages or kinds of talk than these.",
+        "These results may not hold for other raters, languages or kinds of conversation.",
     ]
 
 
@@ -104,24 +104,24 @@ def test_all_of_it_in_words() -> None:
     [
         pytest.param(
             {"over_counting": figure(0.1, -0.01, 0.2)},
-            "  It is not shown to beat word counting: length alone gives 0.30.",
+            "  It is not shown to beat word counting: length alone reaches rho 0.30.",
             id="no better than counting",
         ),
         pytest.param(
             {"over_counting": figure(0.1)},
-            "  It is not shown to beat word counting: length alone gives 0.30.",
+            "  It is not shown to beat word counting: length alone reaches rho 0.30.",
             id="without an interval nothing is shown",
         ),
         pytest.param(
             {"told_apart": False},
-            "  It cannot tell these systems apart, so how it ranks 10 systems says nothing.",
+            "  It cannot tell these systems apart, so its ranking of 10 systems is not informative.",
             id="systems not told apart",
         ),
-        pytest.param({"rater": "baseline"}, "  It counts words itself, and is here for comparison.", id="the counter"),
-        pytest.param({"rho": NOTHING}, "j says nothing on reception ~ empathy: too few.", id="no order"),
+        pytest.param({"rater": "baseline"}, "  It only counts words, and is included as a control.", id="the counter"),
+        pytest.param({"rho": NOTHING}, "j cannot be validated on reception ~ empathy: too few.", id="no order"),
         pytest.param(
             {"levels": Levels(kappa=None, icc_a1=None, error=0.5, bias=-0.5)},
-            "  It scores 0.50 lower than people.",
+            "  On average it scores 0.50 lower than people.",
             id="lower",
         ),
         pytest.param(
@@ -133,12 +133,12 @@ def test_all_of_it_in_words() -> None:
         pytest.param({"items": 1}, "1 item is too few to tell a good judge from a poor one.", id="1 item"),
         pytest.param(
             {"items": 50},
-            "50 items tell a good judge from a poor one, but hardly one good judge from another.",
+            "50 items can tell a good judge from a poor one, but hardly two good judges from each other.",
             id="50 items",
         ),
         pytest.param(
             {"powered": {"s": (4.0, figure(3.5, 3.0, 4.0))}},
-            "People's means from both hold if the labelled replies were picked at random.",
+            "People's means (PPI++) are unbiased only if the labelled replies are a random sample.",
             id="means from both",
         ),
     ],
@@ -170,16 +170,16 @@ def test_where_people_disagree_there_is_no_verdict() -> None:
     """In words or in the table."""
     lines = said(judge(), alpha=figure(0.1, 0.0, 0.2), constant=PASSES)
 
-    assert lines[0].startswith("On empathy people agree too little to hold a judge against them (alpha 0.10 (0.00")
+    assert lines[0].startswith("On empathy people agree too little for a verdict on any judge (alpha 0.10 (0.00")
     assert not any(line.startswith(("j orders", "  ")) for line in lines)
     table = shown(validation(judge(), alpha=figure(0.1)))
-    assert "67% of little worth" in table
+    assert "67% inconclusive" in table
     assert "pass" not in table
 
 
 def test_where_a_constant_passes_that_is_said() -> None:
     """Else a pass would be taken for more than it is."""
-    line = "On empathy the annotator test says little: a score that is always the same passes too."
+    line = "On empathy the annotator test is not informative: a constant score passes it too."
 
     assert line in said(judge(), constant=PASSES)
     assert line not in said(judge())
@@ -187,7 +187,7 @@ def test_where_a_constant_passes_that_is_said() -> None:
 
 def test_where_the_texts_are_not_known_that_is_said() -> None:
     """A silence on counting would be taken for a pass."""
-    line = "Whether a judge beats word counting is not said here: run folders hold the texts that takes."
+    line = "The judges are not compared with word counting: that needs the texts, so pass run folders."
 
     assert line in said(judge(), counting={})
     assert line not in said(judge())

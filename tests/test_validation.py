@@ -18,7 +18,7 @@ from sklearn.metrics import cohen_kappa_score
 from perm_cli.comparing.against_people import DimensionValidation, Mapped, ordered_pairs, same_scale, validate
 from perm_cli.comparing.expectations import mapping
 from perm_cli.comparing.labels import read_ratings
-from perm_cli.comparing.panel import convene
+from perm_cli.comparing.panel import panel_of
 from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.features import NAMES
 from perm_cli.reports.validated import findings
@@ -394,21 +394,21 @@ def rows(*values: tuple[str, list[float | None]], turns: int = 0) -> Scores:
         pytest.param(rows(("judge", [1, 2]), ("p", [1, 2])), "rated by one person", id="one person"),
         pytest.param(rows(("judge", [1, 2, 3]), ("p", [1, 2, 3]), ("q", [1, 2, 3])), "alpha 1.00", id="two people"),
         pytest.param(
-            rows(("judge", [3] * 6), ("p", [3] * 6), ("q", [3] * 6)), "not known: all scores are equal", id="all equal"
+            rows(("judge", [3] * 6), ("p", [3] * 6), ("q", [3] * 6)), "unknown: all scores are equal", id="all equal"
         ),
         pytest.param(
             rows(("judge", [1, 2, None, None]), ("p", [None, None, 1, 2])),
-            "judge says nothing on empathy: no item rated by both.",
+            "judge cannot be validated on empathy: no item is scored by both.",
             id="no overlap",
         ),
         pytest.param(
             rows(("judge", [1, 2, 3, 4]), ("p", [1, 2, None, None]), ("q", [None, None, 3, 4])),
-            "How far people agree on empathy is not known: no item has two scores.",
+            "Agreement between people on empathy is unknown: no item has two scores.",
             id="people who share no item",
         ),
         pytest.param(
             rows(("judge", [1, 2, 3, 4] * 5), ("p", [1, 5, 5, 1] * 5), ("q", [5, 1, 1, 5] * 5)),
-            "people agree too little to hold a judge against them",
+            "people agree too little for a verdict on any judge",
             id="people who disagree",
         ),
         pytest.param(rows(("judge", [1.0] * 10), ("p", [1.0, 2] * 5)), "one side are equal", id="a constant judge"),
@@ -418,7 +418,9 @@ def rows(*values: tuple[str, list[float | None]], turns: int = 0) -> Scores:
             id="ten labels",
         ),
         pytest.param(
-            rows(("judge", [4]), ("p", [4])), "judge says nothing on empathy: 1 item rated by both.", id="one item"
+            rows(("judge", [4]), ("p", [4])),
+            "judge cannot be validated on empathy: only 1 item is scored by both.",
+            id="one item",
         ),
     ],
 )
@@ -442,7 +444,7 @@ def align(shared: Path) -> DimensionValidation:
         tables={"Empathy": scores.tables["Empathy"]},
         people=scores.people,
     )
-    _, scores = convene(scores, "mean", Recipe(), Resamples(scores.clusters))
+    _, scores = panel_of(scores, "mean", Recipe(), Resamples(scores.clusters))
     return validate(scores, mapping(scores))[0]
 
 
@@ -468,11 +470,11 @@ def test_mentalalign_is_put_in_words(align: DimensionValidation) -> None:
     """What a reader needs not look up in the table."""
     said = list(findings([align]))
 
-    assert said[0] == "Empathy was rated by one person, so how far people agree is not known."
-    assert any(line.startswith("gpt-4o orders replies on Empathy with rho 0.40 (0.3") for line in said)
-    assert "  It ranks systems better than replies: 0.88 over 10 systems against 0.40." in said
-    assert "  Of the pairs of replies that people tell apart it ties 64% and turns 3% round." in said
-    assert "  It scores 0.77 higher than people." in said
+    assert said[0] == "Empathy was rated by one person, so agreement between people is unknown."
+    assert any(line.startswith("gpt-4o ranks replies on Empathy with rho 0.40 (0.3") for line in said)
+    assert "  It ranks systems better than replies: rho 0.88 over 10 systems against 0.40." in said
+    assert "  Of the pairs of replies that people rate differently, it ties 64% and reverses 3%." in said
+    assert "  On average it scores 0.77 higher than people." in said
 
 
 @pytest.fixture(scope="module")
@@ -480,7 +482,7 @@ def experts(shared: Path) -> list[DimensionValidation]:
     """Return what three judges and their panel are worth where three experts rated."""
     scores = read_ratings(shared / "data/ratings/expert_panel.csv")
     assert scores.humans == ["expert1", "expert2", "expert3"]
-    _, scores = convene(scores, "mean", Recipe(), Resamples(scores.clusters))
+    _, scores = panel_of(scores, "mean", Recipe(), Resamples(scores.clusters))
     return validate(scores, mapping(scores))
 
 
@@ -505,8 +507,8 @@ def test_the_human_ceiling_stands_beside_every_judge_and_the_panel(experts: list
         assert set(each.ceiling.judge_left_out) == {judge.rater for judge in each.judges}
         for judge in each.judges:
             reached, ceiling = each.ceiling.judge_left_out[judge.rater], each.ceiling.left_out
-            words = f"the mean of all people but one {reached:.2f}, where that one reaches {ceiling:.2f}"
-            assert any(line.startswith(f"{judge.rater} orders") and words in line for line in said)
+            words = f"the mean of all people but one it reaches {reached:.2f}, the person left out {ceiling:.2f}"
+            assert any(line.startswith(f"{judge.rater} ranks") and words in line for line in said)
 
 
 def test_where_a_constant_passes_passing_says_little(experts: list[DimensionValidation]) -> None:
@@ -517,7 +519,7 @@ def test_where_a_constant_passes_passing_says_little(experts: list[DimensionVali
 
     assert {"lend_an_ear/dismissing_emotions", "empathetic_dialogues/empathy"} <= named
     for each in experts:
-        line = f"On {each.human} the annotator test says little: a score that is always the same passes too."
+        line = f"On {each.human} the annotator test is not informative: a constant score passes it too."
         assert (line in said) is (each.human in named)
 
 
@@ -525,5 +527,5 @@ def test_judges_of_other_dialogues_say_nothing(experts: list[DimensionValidation
     """In one of the sets two judges have ids of their own."""
     said = list(findings(experts))
 
-    assert "gpt-4o says nothing on epitome/explorations: no item rated by both." in said
-    assert "50 items tell a good judge from a poor one, but hardly one good judge from another." in said
+    assert "gpt-4o cannot be validated on epitome/explorations: no item is scored by both." in said
+    assert "50 items can tell a good judge from a poor one, but hardly two good judges from each other." in said

@@ -50,7 +50,7 @@ def test_a_run_is_shown_sign_by_sign(perm: Any) -> None:
     assert rows["reward"] == ["reward", "0.10", "0.90", "▁▅▃█", "0.10", "0.90"]  # places 0, 3.5, 1.75 and 7 of 7
     assert rows["saturated"][1:3] == ["10%", "90%"]
     assert "step 3, 32 replies so far" in found.out
-    assert "! 90% of the scores are at the top of the scale: little is left to win" in found.out
+    assert "! 90% of the scores are at the top of the scale: little left to learn" in found.out
 
 
 def test_signs_of_an_earlier_release_are_read(perm: Any) -> None:

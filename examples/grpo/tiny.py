@@ -1,4 +1,4 @@
-"""A policy of some thousand parameters, made here: byte by byte, with a chat template and no hub."""
+"""A policy of a few thousand parameters, made on the spot: byte-level, with a chat template, without the Hub."""
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers

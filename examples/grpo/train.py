@@ -1,7 +1,7 @@
 """
 Train a policy with GRPO on PERM's reward: `python examples/grpo/train.py examples/grpo/paper.toml`.
 
-A configuration has four tables: `policy` (a model of the Hub or a folder, or `tiny`, which is made on the spot),
+A configuration has four tables: `policy` (a model of the Hub, a folder, or `tiny`, which is made on the spot),
 `data` (dialogues of any format that perm reads), `reward` (settings of `perm_cli.reward`) and `grpo` (fields of TRL's
 `GRPOConfig`). Needs `pip install 'trl>=1.9'` beside perm.
 """
@@ -25,14 +25,14 @@ from perm_cli.training.prompt_sets import prompt_rows
 
 
 def main(path: Path) -> None:
-    """Train as the configuration says."""
+    """Train a policy as a TOML file configures it, and save it."""
     trainer = trainer_of(tomllib.loads(path.read_text()))
     trainer.train()
     trainer.save_model()
 
 
 def trainer_of(configuration: dict[str, Any]) -> GRPOTrainer:
-    """Return what trains; its dataset carries persona, scenario and query to the reward."""
+    """Return the trainer; its dataset passes persona, scenario and query to the reward."""
     policy, output = configuration["policy"]["model"], Path(configuration["grpo"]["output_dir"])
     return GRPOTrainer(
         model=_tiny(output.with_name("tiny")) if policy == "tiny" else policy,
@@ -43,7 +43,7 @@ def trainer_of(configuration: dict[str, Any]) -> GRPOTrainer:
 
 
 def dataset_of(dialogues: str, style: str = "analysis", samples: int = 3000) -> Dataset:
-    """Return as many prompts as there are dialogues, at most `samples`; whoever answers is left out."""
+    """Return the distinct prompts of dialogues, at most `samples`, without the answers in the file."""
     reading = replace(Reading(), unanswered=True)
     sources = [source_of(dialogues)]
     check_dialogues(sources, reading)

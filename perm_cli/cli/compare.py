@@ -15,7 +15,7 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.rating import rate_all
 from perm_cli.comparing.biases import feature_table
 from perm_cli.comparing.from_runs import rationales, read_runs
-from perm_cli.comparing.panel import LEAST_JUDGES, Panel, convene
+from perm_cli.comparing.panel import LEAST_JUDGES, Panel, panel_of
 from perm_cli.comparing.side_by_side import Comparison, compare
 from perm_cli.comparing.table import Rated, Scores
 from perm_cli.disk import write_whole
@@ -78,7 +78,7 @@ def with_panel(scores: Scores, how: PanelName, recipe: Recipe) -> tuple[Panel, S
     """Return the panel of all judges, and the table with it; raise `SettingsError` if there are too few."""
     if len(scores.judges) < LEAST_JUDGES:
         raise SettingsError(f"--panel: {len(scores.judges)} judge found, expected {LEAST_JUDGES} or more")
-    return convene(scores, how, recipe, Resamples(scores.clusters))
+    return panel_of(scores, how, recipe, Resamples(scores.clusters))
 
 
 def rated_table(

@@ -12,7 +12,7 @@ from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, 
 from perm_cli.dialogues.files.columns import read_columns
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import read_roles
-from perm_cli.dialogues.files.sources import Source, forget, source_of, told_apart
+from perm_cli.dialogues.files.sources import Source, forget, source_of, with_unique_systems
 from perm_cli.errors import SettingsError
 from perm_cli.judges.configuration import Configuration, load_configuration
 from perm_cli.judges.routes import detour_of, named_judge
@@ -37,7 +37,7 @@ def opened_sources(files: Sequence[str]) -> Iterator[list[Source]]:
     names = files_of(files)
     if run := next((name for name in names if is_run(Path(name))), None):
         raise SettingsError(f"{run}: a run folder found, expected dialogues; those of the run: {run}/dialogues.jsonl")
-    sources = told_apart([source_of(name) for name in names])
+    sources = with_unique_systems([source_of(name) for name in names])
     try:
         yield sources
     finally:

@@ -14,7 +14,7 @@ from perm_cli.cli.console import output, say
 from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.comparing.checks import Check, check_against, check_bar, failed
+from perm_cli.comparing.checks import Check, check_against, check_threshold, failed
 from perm_cli.comparing.from_runs import REWARD, read_runs
 from perm_cli.comparing.systems import Leaderboard, leaderboard
 from perm_cli.comparing.table import Scores
@@ -95,7 +95,7 @@ def _board(scores: Scores, rater: str) -> Leaderboard:
 
 def _checks(scores: Scores, board: Leaderboard, before: Scores | None, bars: Bars) -> Iterator[Check]:
     if bars.fail_under is not None:
-        yield from check_bar(board, bars.fail_under)
+        yield from check_threshold(board, bars.fail_under)
     if before:
         yield from check_against(scores, before, board.rater, board.dimensions[-1])
 

@@ -19,7 +19,7 @@ from perm_cli.comparing.biases import feature_table
 from perm_cli.comparing.expectations import mapping, read_map
 from perm_cli.comparing.labels import is_ratings_file, labels_of, read_ratings, with_labels
 from perm_cli.comparing.learning import calibrated
-from perm_cli.comparing.panel import LEAST_JUDGES, convene
+from perm_cli.comparing.panel import LEAST_JUDGES, panel_of
 from perm_cli.comparing.table import Scores
 from perm_cli.disk import write_whole
 from perm_cli.errors import SettingsError
@@ -150,7 +150,7 @@ def _with_panel(scores: Scores, controls: set[str], wishes: Wishes, recipe: Reci
     seated = scores.without(controls)
     if len(seated.judges) < LEAST_JUDGES:
         return scores
-    panel, fused = convene(seated, wishes.panel or "mean", recipe, Resamples(scores.clusters))
+    panel, fused = panel_of(seated, wishes.panel or "mean", recipe, Resamples(scores.clusters))
     columns = {name: fused.of(name, [panel.name]) for name in scores.tables}
     tables = {name: np.hstack((table, columns[name])) for name, table in scores.tables.items()}
     return replace(scores, raters=[*scores.raters, panel.name], tables=tables)

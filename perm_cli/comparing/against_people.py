@@ -1,9 +1,9 @@
 """
-Judges against people: how far people agree among themselves, and then how near each judge comes to that.
+Validation of judges against people: how far people agree with each other, then how close each judge comes to them.
 
-What people say of an item is the mean of those who rated it. A judge is looked at item by item, within dialogues
-and systems, and system by system, since a judge may rank systems well and items badly; before and after its levels
-are mapped to people's, always on dialogues the map has not seen; and beside what mere counting would give.
+People's score of an item is the mean over those who rated it. A judge is evaluated per item, within dialogues and
+systems, and per system, since it may rank systems well and items badly; before and after calibration, which is always
+cross-fitted on other dialogues; and beside a baseline of features that can be counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,25 +25,25 @@ from perm_cli.statistics.agreement import (
     spearman,
 )
 from perm_cli.statistics.calibrating import cross_fitted, folds_of
-from perm_cli.statistics.means import known, mean_of, means_by, row_means
+from perm_cli.statistics.means import mean_of, means_by, none_if_nan, row_means
 from perm_cli.statistics.prediction import powered_mean
 from perm_cli.statistics.replacement import EPSILON, Replacement, alternative_annotator_test
 from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, percentile_interval, statistic
 
-LEAST_ALPHA = 0.2  # below it, people agree too little to hold a judge against them
-_LEAST_SYSTEMS = 3  # rho of two is 1 or -1 whatever they are
-_PAIRS = 200_000  # drawn where there are more: a share of them has a standard error of 0.1 %
-_SWEEPS = 1000  # a handful is enough but where hardly any system shares a dialogue with another
+LEAST_ALPHA = 0.2  # below it, people agree too little for a verdict on any judge
+_LEAST_SYSTEMS = 3  # rho over two systems is 1 or -1 whatever their means
+_PAIRS = 200_000  # sampled where there are more: a share of so many has a standard error of 0.1 %
+_SWEEPS = 1000  # a few are enough unless hardly any system shares a dialogue with another
 _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
     """
-    How far people agree: nothing can be asked of a judge that people cannot do.
+    Agreement between people on a dimension: the ceiling of what can be expected of a judge.
 
-    `left_out` is the mean rho of one person with the mean of the others, `judge_left_out` what a judge reaches
-    against the same means, by judge.
+    `left_out` is leave-one-out rho: Spearman's rho of each person with the mean of the others, averaged over people.
+    `judge_left_out` is the same for each judge against the same means.
     """
 
     people: Sequence[str]
@@ -56,16 +56,16 @@ class Ceiling:
     @property
     def usable(self) -> bool:
         """
-        Tell whether people agree enough to hold a judge against them.
+        Whether people agree enough to validate a judge against them.
 
-        They are taken at their word where that is not known, as of one person alone.
+        Where their agreement is unknown, as with one person, they are taken to agree.
         """
         return self.alpha.value is None or self.alpha.value >= LEAST_ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """Shares of the pairs of replies told apart by people that a judge orders alike, ties, or turns round."""
+    """Of the pairs of replies that people rate differently, the shares that a judge orders alike, ties, or reverses."""
 
     pairs: int
     right: float
@@ -75,7 +75,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Levels:
-    """The distance of a judge's scores from people's as numbers; `bias` is judge minus people."""
+    """Absolute agreement of a judge with people; `error` is the mean absolute error, `bias` judge minus people."""
 
     kappa: float | None
     icc_a1: float | None
@@ -88,10 +88,11 @@ class Validity:
     """
     The validity of one judge on one dimension.
 
-    `within` is its correlation with people once the means of dialogues and systems are taken out, `systems` rho over
-    the means of systems, which says nothing of a judge that has not `told_apart` any of them. `levels` is None where
-    the scales differ. `over_counting` is rho less that of the best of the counts. `powered` has each system's mean as
-    people would give it, by system, where they rated some only.
+    `rho` and `tau_b` are rank correlations with people's mean over items. `within` is Pearson's correlation after
+    dialogue and system means are removed. `systems` is rho over the means of systems, which is meaningless for a judge
+    that has `told_apart` none of them. `levels` is None where the scales differ. `over_counting` is rho minus the
+    largest absolute rho of a counted feature. `powered` has, by system, the judge's mean and the prediction-powered
+    mean of people, for the systems that people rated in part.
     """
 
     rater: str
@@ -111,17 +112,17 @@ class Validity:
 
     @property
     def beats_counting(self) -> bool:
-        """Tell whether it is shown to be more than a word counter."""
+        """Whether the judge correlates with people more than every counted feature does (95 % interval above 0)."""
         return self.over_counting.low is not None and self.over_counting.low > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DimensionValidation:
     """
-    A dimension of the judges against one of people's; `sign` is -1 where more of one means less of the other.
+    The judges on one dimension against people on one label; `sign` is -1 where more of one means less of the other.
 
-    `counting` is rho of what can be counted with people, by feature. `constant` is what the annotator test says of a
-    score that is always the same: where even that passes, passing says little.
+    `counting` is the rho of each counted feature with people. `constant` is the annotator test of a constant score
+    (people's median): where it passes too, passing the test is not informative.
     """
 
     judged: str
@@ -134,13 +135,13 @@ class DimensionValidation:
 
     @property
     def best_count(self) -> str | None:
-        """Return the feature that goes best with people, either way round."""
+        """Return the feature with the largest absolute rho with people, None if no feature has one."""
         return _best_of(self.counting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """A dimension of the judges and the one of people's that it is compared with; `sign` is -1 if they run apart."""
+    """A judged dimension and the label it is compared with; `sign` is -1 if more of one means less of the other."""
 
     judged: str
     human: str
@@ -151,9 +152,10 @@ def validate(
     scores: Scores, mapped: Sequence[Mapped], features: Floats | None = None, epsilon: float = EPSILON
 ) -> list[DimensionValidation]:
     """
-    Compare the judges in a table with the people in it, dimension by dimension.
+    Return the validation of all judges in a table against the people in it, one entry per pair in `mapped`.
 
-    `features` is (item, feature), as `biases.feature_table` gives it, if the texts are known.
+    `features` is (item, feature), as `biases.feature_table` returns it, or None without the texts. `epsilon` is the
+    margin of the annotator test.
     """
     features = np.full((len(scores.items), len(NAMES)), np.nan) if features is None else features
     turns = np.array([item.turn > 0 for item in scores.items])
@@ -161,17 +163,17 @@ def validate(
     for by_turn in set(turns.tolist()):
         own = scores.only(turns == by_turn)
         levels[by_turn] = (own, features[turns == by_turn], Resamples(own.clusters))
-    return [_Bench(*levels[_by_turn(scores, each.human, turns)], each, epsilon).validation() for each in mapped]
+    return [_Validator(*levels[_by_turn(scores, each.human, turns)], each, epsilon).validation() for each in mapped]
 
 
 def _by_turn(scores: Scores, human: str, turns: NDArray[np.bool_]) -> bool:
-    """Tell whether people rated single turns on this dimension, if any, or whole dialogues."""
+    """Return whether people rated single turns on this dimension rather than whole dialogues."""
     rated = ~np.isnan(scores.of(human, scores.humans)).all(axis=1)
     return bool(turns[rated].any())
 
 
-class _Bench:
-    """What the judges of one dimension are measured with: people's scores, resamples and folds."""
+class _Validator:
+    """The inputs shared by all judges of one dimension: people's scores, resamples and cross-fitting folds."""
 
     def __init__(self, scores: Scores, features: Floats, resamples: Resamples, mapped: Mapped, epsilon: float) -> None:
         self.scores = scores
@@ -184,6 +186,7 @@ class _Bench:
         self.people = [name for name, given in zip(scores.humans, rated, strict=True) if given]
         self.humans = people[:, rated]
         self.truth = row_means(self.humans)
+        # By dialogue, not by item: turns of one dialogue in two folds would let a calibration see what it is tested on.
         self.folds = folds_of([item.dialogue_id for item in scores.items])
         self.same_scale = same_scale(scores, mapped, people)
         self.judges = [name for name in scores.judges if not np.isnan(scores.of(mapped.judged, [name])).all()]
@@ -198,6 +201,7 @@ class _Bench:
             ceiling=self._ceiling(),
             judges=[self._validity(name, best) for name in self.judges],
             counting=counting,
+            # Where people agree on one level, always giving that level beats most annotators.
             constant=self._replacement(np.full(len(self.truth), _middle(self.truth))),
         )
 
@@ -205,7 +209,7 @@ class _Bench:
         return self.mapped.sign * self.scores.of(self.mapped.judged, [judge])[:, 0]
 
     def _ceiling(self) -> Ceiling:
-        alone = Statistic(value=None, why="one person only")
+        alone = Statistic(value=None, why="only one person rated it")
         others = [_others(self.humans, place) for place in range(len(self.people))]
         several = len(self.people) > 1
         return Ceiling(
@@ -223,7 +227,7 @@ class _Bench:
     def _counting(self) -> dict[str, float | None]:
         if np.isnan(self.features).all():
             return {}
-        return {name: known(_rho(self.features[:, at], self.truth)) for at, name in enumerate(NAMES)}
+        return {name: none_if_nan(_rho(self.features[:, at], self.truth)) for at, name in enumerate(NAMES)}
 
     def _validity(self, judge: str, best: str | None) -> Validity:
         column = self._column(judge)
@@ -239,6 +243,7 @@ class _Bench:
             tau_b=statistic(kendall_tau_b(both), low[1], high[1], why),
             within=_within(self.scores, column, self.truth),
             systems=self._systems(column),
+            # Rho over the means of systems ranks noise as readily as differences: this tells which of the two it was.
             told_apart=contrasts_of(self.scores, judge, self.mapped.judged).told_apart,
             pairs=ordered_pairs(self.scores, column, self.truth),
             levels=_levels(column, self.truth) if self.same_scale else None,
@@ -258,18 +263,18 @@ class _Bench:
         means = means_by(systems[kept], len(names), np.stack((column, self.truth), axis=1)[kept])
         means = means[~np.isnan(means).any(axis=1)]
         if len(means) < _LEAST_SYSTEMS:
-            return Statistic(value=None, why=f"{len(means)} systems, expected {_LEAST_SYSTEMS} or more")
+            return Statistic(value=None, why=f"{len(means)} systems found, expected {_LEAST_SYSTEMS} or more")
         value = spearman(means)
-        return statistic(value, why="all systems are alike" if np.isnan(value) else f"{len(means)} systems")
+        return statistic(value, why="all systems have equal means" if np.isnan(value) else f"{len(means)} systems")
 
     def _over_counting(self, both: Floats, draws: Floats, best: str | None) -> Statistic:
         if best is None:
             return Statistic(value=None, why="the texts are not known")
         counted = np.stack((self.features[:, NAMES.index(best)], self.truth), axis=1)
-        counted[np.isnan(both[:, 0])] = np.nan
+        counted[np.isnan(both[:, 0])] = np.nan  # the same items for both, or their difference could be one of items
         value = spearman(both) - abs(spearman(counted))
         if not len(draws):
-            return statistic(value, why="one dialogue has no spread")
+            return statistic(value, why="an interval needs more than one dialogue")
         apart = draws[:, :1] - np.abs(paired_draws(counted, self.resamples)[:, :1])
         low, high = percentile_interval(apart)
         return statistic(value, low[0], high[0], "too few dialogues")
@@ -280,6 +285,7 @@ class _Bench:
         for place, name in enumerate(names):
             own = (systems == place) & ~np.isnan(column)
             labelled, rest = own & ~np.isnan(self.truth), own & np.isnan(self.truth)
+            # Where people rated everything or nothing there is nothing to predict.
             if rest.sum() > 1 and labelled.sum() > 1:
                 mean = powered_mean(self.truth[labelled], column[labelled], column[rest])
                 found[name] = (self.mapped.sign * float(column[own].mean()), mean)
@@ -288,10 +294,12 @@ class _Bench:
 
 def same_scale(scores: Scores, mapped: Mapped, humans: Floats) -> bool:
     """
-    Tell whether people's numbers are of the judges' kind, as far as they show it.
+    Return whether people's scores appear to be on the judges' scale.
 
-    They must lie within the judges' scale and, unless both sides call it the same, reach its upper quarter.
+    They must lie within that scale and, unless the label has the dimension's name, reach its upper quarter.
     """
+    # No file states the scale of its labels. Labels from 1 to 3 also lie within a scale of 1 to 5, so some must come
+    # near its top before differences in level mean anything.
     scale = scores.scale(mapped.judged)
     given = humans[~np.isnan(humans)]
     if mapped.sign < 0 or not given.size or given.min() < scale.low or given.max() > scale.high:
@@ -301,9 +309,10 @@ def same_scale(scores: Scores, mapped: Mapped, humans: Floats) -> bool:
 
 def ordered_pairs(scores: Scores, column: Floats, truth: Floats) -> Pairs | None:
     """
-    Return how a judge orders the pairs that people tell apart: replies of several systems to the same turn.
+    Return how a judge orders the pairs of replies that people rate differently, None if there are none.
 
-    Where there are none, pairs of any two items are looked at, of very many a sample.
+    Pairs are replies of two systems to the same turn; where no turn has two replies, any two items, at most `_PAIRS`.
+    `column` and `truth` have one score per item, NaN where it is missing.
     """
     kept = np.flatnonzero(~np.isnan(column) & ~np.isnan(truth))
     first, second = _pairs(scores.prompts[kept])
@@ -324,6 +333,7 @@ def ordered_pairs(scores: Scores, column: Floats, truth: Floats) -> Pairs | None
 
 def _pairs(prompts: Ints) -> tuple[Ints, Ints]:
     order = np.argsort(prompts, kind="stable")
+    # Sorted by prompt, pairs at a distance of 1, 2, … stop at the size of the largest group: no double loop over items.
     firsts, seconds = [], []
     for step in range(1, len(order)):
         same = prompts[order[step:]] == prompts[order[:-step]]
@@ -341,13 +351,14 @@ def _pairs(prompts: Ints) -> tuple[Ints, Ints]:
 
 
 def _within(scores: Scores, column: Floats, truth: Floats) -> float | None:
-    """Return the correlation of what is left of both once the means of dialogues and of systems are taken out."""
+    """Return Pearson's correlation of the residuals after dialogue and system means, None if there are none."""
     kept = ~np.isnan(column) & ~np.isnan(truth)
     both = np.stack((column, truth), axis=1)[kept]
     groups = [scores.clusters[kept], scores.systems[1][kept]]
     if not len(both) or len(np.unique(groups[0])) == len(both):
         return None
     left = _residuals(both, groups)
+    # What remains of a column that is constant within groups is rounding error, whose correlation means nothing.
     spread = (left**2).sum(axis=0)
     if (spread <= _SAME * ((both - both.mean(axis=0)) ** 2).sum(axis=0)).any():
         return None
@@ -355,7 +366,7 @@ def _within(scores: Scores, column: Floats, truth: Floats) -> float | None:
 
 
 def _residuals(values: Floats, groups: Sequence[Ints]) -> Floats:
-    """Take out the means of all groupings in turn until nothing is left to take: least squares (Halperin 1962)."""
+    """Return the least-squares residuals of all groupings, by removing group means in turn (Halperin 1962)."""
     for _ in range(_SWEEPS):
         before = values
         for codes in groups:
@@ -372,15 +383,16 @@ def _levels(column: Floats, truth: Floats) -> Levels | None:
     both = np.stack((column, truth), axis=1)[kept]
     apart = both[:, 0] - both[:, 1]
     return Levels(
-        kappa=known(quadratic_kappa(both)),
-        icc_a1=known(intraclass(both)[0]),
+        kappa=none_if_nan(quadratic_kappa(both)),
+        icc_a1=none_if_nan(intraclass(both)[0]),
         error=float(np.abs(apart).mean()),
         bias=float(apart.mean()),
     )
 
 
 def _rounded(column: Floats, humans: Floats) -> Floats:
-    """Return the nearest of the levels that people used: a number between two never ties with anybody."""
+    """Return scores rounded to the nearest level that people used; scores beyond those levels stay as they are."""
+    # The annotator test counts ties for the judge, and a score between two levels never ties with an annotator.
     levels = np.unique(humans[~np.isnan(humans)])
     if not levels.size:
         return column
@@ -390,7 +402,7 @@ def _rounded(column: Floats, humans: Floats) -> Floats:
 
 
 def _others(humans: Floats, place: int) -> Floats:
-    """Return the means of all people but one on what that one has rated."""
+    """Return the mean of all people but one, on the items that this one has rated."""
     return np.where(np.isnan(humans[:, place]), np.nan, row_means(np.delete(humans, place, axis=1)))
 
 
@@ -411,7 +423,7 @@ def _rho(first: Floats, second: Floats) -> float:
 def _why_not(both: Floats) -> str:
     given = both[~np.isnan(both).any(axis=1)]
     if len(given) < 2:  # noqa: PLR2004 - no spread
-        return f"{'1 item' if len(given) else 'no item'} rated by both"
+        return f"{'only 1 item' if len(given) else 'no item'} is scored by both"
     return "all scores of one side are equal" if np.ptp(given, axis=0).min() == 0 else "too few dialogues"
 
 

@@ -1,4 +1,4 @@
-"""What else a judge's scores may rest on: one impression for all dimensions, what can be counted, its own family."""
+"""Biases of judges: halo across dimensions, correlation with counted features, and self-preference by model family."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,17 +10,18 @@ from perm_cli.comparing.table import Rated, Scores
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.features import NAMES, as_row, features_by_turn
 from perm_cli.statistics.agreement import spearman
-from perm_cli.statistics.means import known, mean_of, row_means
+from perm_cli.statistics.means import mean_of, none_if_nan, row_means
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, divided, statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
     """
-    Whether a rater tells dimensions apart, in rank correlations.
+    Discriminant validity of a rater, from Spearman's rho (multitrait-multimethod, Campbell and Fiske 1959).
 
-    `halo` is the mean of its dimensions' with each other, `first_share` how much of their variance one component
-    explains; `convergent` is its mean with other judges on the same dimension, `discriminant` on other dimensions.
+    `halo` is the mean rho between its own dimensions, `first_share` the share of their variance on the first principal
+    component. `convergent` is the mean rho with other judges on the same dimension, `discriminant` on different ones:
+    a rater that distinguishes the dimensions has a higher convergent than discriminant value.
     """
 
     rater: str
@@ -31,11 +32,12 @@ class Structure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lean:
+class FeatureCorrelations:
     """
-    Correlations of a rater's scores with what can be counted in a reply (Spearman's rho per feature).
+    Correlations of a rater's scores with features counted in the replies (Spearman's rho per feature).
 
-    `own_family` is by how much more than the other judges it gives to systems of its own family than to the rest.
+    `own_family` is self-preference as a difference of differences, in points of the scale: how much higher the rater
+    scores systems of its own family than the other judges do, minus the same for all other systems.
     """
 
     rater: str
@@ -44,7 +46,7 @@ class Lean:
 
 
 def structures(scores: Scores, dimensions: Sequence[str]) -> list[Structure]:
-    """Return of every rater whether it tells the dimensions apart; with one dimension there is nothing to tell."""
+    """Return the structure of every rater, or nothing for fewer than two dimensions."""
     if len(dimensions) < 2:  # noqa: PLR2004 - see above
         return []
     columns = {(rater, name): scores.of(name, [rater])[:, 0] for rater in scores.raters for name in dimensions}
@@ -58,9 +60,9 @@ def structures(scores: Scores, dimensions: Sequence[str]) -> list[Structure]:
 
 def feature_table(items: Sequence[Rated], dialogues: Iterable[Dialogue]) -> Floats:
     """
-    Return what is counted in each item: (item, feature) in the order of `NAMES`, NaN where its text is not known.
+    Return the counted features of each item: (item, feature) in the order of `NAMES`, NaN where the text is unknown.
 
-    A dialogue as a whole has the mean over its supporter turns.
+    An item that is a whole dialogue has the mean over its supporter turns.
     """
     rows: dict[Rated, list[float]] = {}
     for dialogue in dialogues:
@@ -72,15 +74,19 @@ def feature_table(items: Sequence[Rated], dialogues: Iterable[Dialogue]) -> Floa
     return np.array([rows.get(item, unknown) for item in items], dtype=float).reshape(len(items), len(NAMES))
 
 
-def leans(scores: Scores, dimension: str, features: Floats, resamples: Resamples) -> list[Lean]:
-    """Return what every rater's scores on one dimension go with."""
+def feature_correlations(
+    scores: Scores, dimension: str, features: Floats, resamples: Resamples
+) -> list[FeatureCorrelations]:
+    """Return the correlations of every rater's scores on one dimension with `features`, (item, feature)."""
     found = []
     for rater in scores.raters:
         column = scores.of(dimension, [rater])
         rho = [spearman(np.hstack((column, features[:, [place]]))) for place in range(len(NAMES))]
-        by_feature = {name: known(each) for name, each in zip(NAMES, rho, strict=True)}
+        by_feature = {name: none_if_nan(each) for name, each in zip(NAMES, rho, strict=True)}
         found.append(
-            Lean(rater=rater, features=by_feature, own_family=_own_family(scores, dimension, rater, resamples))
+            FeatureCorrelations(
+                rater=rater, features=by_feature, own_family=_own_family(scores, dimension, rater, resamples)
+            )
         )
     return found
 
@@ -105,20 +111,22 @@ _FAMILIES: Mapping[str, re.Pattern[str]] = {
 
 
 def family_of(model: str) -> str | None:
-    """Return who makes a model, going by its name; None if it says nothing."""
-    last = model.rsplit("/", 1)[-1]
+    """Return the maker of a model by its name, None if the name shows none or several."""
+    last = model.rsplit("/", 1)[-1]  # in front of it stands the provider, which may serve models of any maker
     found = [name for name, words in _FAMILIES.items() if words.search(last)]
-    return found[0] if len(found) == 1 else None
+    return found[0] if len(found) == 1 else None  # a distilled model, say, names two families
 
 
 def _own_family(scores: Scores, dimension: str, rater: str, resamples: Resamples) -> Statistic:
-    """Return a difference of differences: own scores less the others', for systems of the family less for the rest."""
+    """Return own scores minus the other judges', for systems of the rater's family minus the same for the rest."""
     family = family_of(rater)
     others = [judge for judge in scores.judges if judge != rater]
     names, systems = scores.systems
     own = np.array([family is not None and family_of(name) == family for name in names])[systems]
     if rater in scores.people or not others or not own.any() or own.all():
-        return Statistic(value=None, why="no system of its family, or no other judge")
+        return Statistic(
+            value=None, why="it needs another judge, and systems both inside and outside the judge's model family"
+        )
     apart = scores.of(dimension, [rater])[:, 0] - row_means(scores.of(dimension, others))
     given = ~np.isnan(apart)
     parts = [given & own, given & ~own]
@@ -155,7 +163,7 @@ def _structure(
         for unlike in dimensions
         if unlike != name
     ]
-    whole = not np.isnan(own).any()
+    whole = not np.isnan(own).any()  # eigenvalues need the full matrix of correlations
     return Structure(
         rater=rater,
         halo=mean_of(own[np.triu_indices(len(dimensions), 1)]),

@@ -1,8 +1,9 @@
 """
-Is a system good enough, or worse than it was? Told by intervals, so that noise fails nobody.
+Pass-or-fail checks of systems, for builds: against a threshold, and against earlier scores.
 
-A bar is missed only if the whole 95 % interval lies under it, so never with one dialogue, and a system is worse only
-if the paired difference over the same dialogues is decisive. What has no score at all has passed nothing.
+Noise must fail no build: a threshold is missed only if the whole 95 % interval lies below it, so never with a single
+dialogue, and a system is worse only if the paired difference over the same dialogues is decisive. A system without any
+score fails.
 """
 
 import math
@@ -22,7 +23,7 @@ _NOW, _BEFORE = "now", "before"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question to one system, as one rater sees it if so said: whether it passed, and in words why."""
+    """The result of one check of one system in one rater's scores; `said` is the reason in words."""
 
     system: str
     name: str
@@ -31,35 +32,37 @@ class Check:
     rater: str = ""
 
 
-def check_bar(board: Leaderboard, bar: float) -> list[Check]:
-    """Check every system's mean against a bar."""
-    return [_against_bar(standing, board, bar) for standing in board.standings]
+def check_threshold(board: Leaderboard, threshold: float) -> list[Check]:
+    """Return one check per system, of its mean in the leaderboard's last dimension against a threshold."""
+    return [_against_threshold(standing, board, threshold) for standing in board.standings]
 
 
-def _against_bar(standing: Standing, board: Leaderboard, bar: float) -> Check:
+def _against_threshold(standing: Standing, board: Leaderboard, threshold: float) -> Check:
     mean = standing.means[-1]
     if mean.value is None:
         passed, said = False, f"no {board.dimensions[-1]}: {mean.why}"
     else:
+        # Without an interval the system is undecided: it passes, since nothing shows that it misses the threshold.
         low, high = (-math.inf, math.inf) if mean.low is None or mean.high is None else (mean.low, mean.high)
-        undecided = f": not decisive{mean.why and f', {mean.why}'}" if low < bar <= high else ""
-        passed, said = high >= bar, f"{mean:z.3f} against {bar:g}{undecided}"
+        undecided = f": not decisive{mean.why and f', {mean.why}'}" if low < threshold <= high else ""
+        passed, said = high >= threshold, f"{mean:z.3f} against {threshold:g}{undecided}"
     return Check(system=standing.system, rater=board.rater, name="fail-under", passed=passed, said=said)
 
 
 def check_against(now: Scores, before: Scores, rater: str, dimension: str) -> list[Check]:
     """
-    Check every system against its own scores in another table, over the dialogues that both have.
+    Return one check per system, of its scores now against its scores before, over the dialogues that both have.
 
-    One system in each are compared whatever they are called. Raise `SettingsError` if nothing can be compared.
+    If each table has a single system, the two are compared whatever their names. Raise `SettingsError` if the tables
+    share no rater or no system.
     """
     if rater not in before.raters:
         known = ", ".join(before.judges)
-        raise SettingsError(f"--fail-if-worse-than: ratings by {known} found, expected some by {rater}")
+        raise SettingsError(f"--fail-if-worse-than: ratings by {known} found, expected ratings by {rater}")
     pairs = _same_systems(now, before)
     if not pairs:
         names = ", ".join(repr(name) for name in before.systems[0])
-        raise SettingsError(f"--fail-if-worse-than: the systems {names} found, expected one that is graded now")
+        raise SettingsError(f"--fail-if-worse-than: systems {names} found, expected one that is graded now")
     return [_changed(new, rater, _paired(now, before, new, old, rater, dimension)) for new, old in pairs]
 
 
@@ -78,7 +81,7 @@ def _paired(now: Scores, before: Scores, new: str, old: str, rater: str, dimensi
 
 
 def _values(scores: Scores, system: str, rater: str, dimension: str) -> dict[str, float]:
-    """Return a system's value of each dialogue, by its id."""
+    """Return a system's value for each dialogue, by the dialogue's id."""
     column = by_dialogue(scores, dimension, rater)[:, scores.systems[0].index(system)]
     ids = dict(zip(scores.clusters.tolist(), (item.dialogue_id for item in scores.items), strict=True))
     return {ids[place]: float(value) for place, value in enumerate(column) if not np.isnan(value)}
@@ -86,7 +89,7 @@ def _values(scores: Scores, system: str, rater: str, dimension: str) -> dict[str
 
 def _changed(system: str, rater: str, change: Difference) -> Check:
     if change.mean.value is None:
-        passed, said = False, "no dialogue is rated both now and before"
+        passed, said = False, "no dialogue has a score both now and before"
     else:
         passed = not (change.decisive and change.mean.value < 0)
         count = "1 dialogue" if change.dialogues == 1 else f"{change.dialogues:,} dialogues"
@@ -96,5 +99,5 @@ def _changed(system: str, rater: str, change: Difference) -> Check:
 
 
 def failed(checks: Sequence[Check]) -> bool:
-    """Tell whether any check failed."""
+    """Return whether any check failed."""
     return not all(check.passed for check in checks)

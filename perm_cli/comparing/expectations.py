@@ -1,7 +1,7 @@
 """
-Which dimension is held against which label: expectations that are fixed before anybody looks at the numbers.
+Which dimension is compared with which label: expectations fixed before anybody looks at the numbers.
 
-What is expected of a dimension stands in its rubric, under `labels`.
+The labels that a dimension is expected to correlate with are in its rubric, under `labels`.
 Sources: EPITOME (Sharma et al. 2020), Lend-an-Ear (Kumar et al.), iEval (Svikhnushina et al. 2022), ESConv (Liu et
 al. 2021), EmpatheticDialogues ratings (Welivita and Pu), Perceived Empathy (Yin et al.).
 """
@@ -15,35 +15,38 @@ from perm_cli.errors import SettingsError
 
 
 def read_map(text: str) -> list[Mapped]:
-    """Read `DIMENSION=LABEL,DIMENSION=-LABEL`; raise `SettingsError` for anything else."""
+    """Read `DIMENSION=LABEL,DIMENSION=-LABEL`; raise `SettingsError` if the text has another form."""
     found = []
     for pair in text.split(","):
         judged, equals, human = (part.strip() for part in pair.partition("="))
         if not judged or not equals or not human.lstrip("-"):
-            raise SettingsError(f"--map: {pair!r} found, expected DIMENSION=LABEL, or DIMENSION=-LABEL if less is more")
+            raise SettingsError(
+                f"--map: {pair!r} found, expected DIMENSION=LABEL, or DIMENSION=-LABEL for an inverse label"
+            )
         found.append(_mapped(judged, human))
     return found
 
 
-def mapping(scores: Scores, wished: Sequence[Mapped] = ()) -> list[Mapped]:
+def mapping(scores: Scores, requested: Sequence[Mapped] = ()) -> list[Mapped]:
     """
-    Return what is held against what: what was wished for, else dimensions of the same name, else what is expected.
+    Return the pairs of dimension and label to compare.
 
-    Where nothing is known of a label, the reward is held against it. Raise `SettingsError` if nothing is left.
+    They are those `requested`, or else pairs of the same name, or else the expected ones, or else the reward with every
+    label. Raise `SettingsError` if there are none, or if a requested name is unknown.
     """
     judged, human = _rated(scores, scores.judges), _rated(scores, scores.humans)
-    for each in wished:
+    for each in requested:
         _check(each.judged, judged, "dimensions")
         _check(each.human, human, "labels")
-    if wished:
-        return list(wished)
+    if requested:
+        return list(requested)
     same = [Mapped(judged=name, human=name) for name in judged if name in human]
     found = same or list(_expected(scores, judged, human))
     if not found and REWARD in judged:
         found = [Mapped(judged=REWARD, human=name) for name in human]
     if not found:
         what = f"judges rate {', '.join(judged) or 'nothing'}, people {', '.join(human) or 'nothing'}"
-        raise SettingsError(f"{what}: expected labels to hold the judges against; say which with --map DIMENSION=LABEL")
+        raise SettingsError(f"{what}: nothing to compare; name a pair with --map DIMENSION=LABEL")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The scores that run folders hold, a rater for each judge and the settings it was used under."""
+"""The scores of run folders as one table, with one rater per judge and the settings it was used under."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -29,10 +29,10 @@ _Rater = tuple[str, str]  # judge and settings
 @dataclass(kw_only=True)
 class Health:
     """
-    How the ratings of one rater went.
+    The state of one rater's ratings: how many there are, their cost, and why some are missing.
 
-    `caveat` is what its judge is known not to be worth, `stopped` why the making of its ratings ended early, `shared`
-    how many of them were made under other settings of the same run.
+    `caveat` is a known limitation of its judge, `stopped` the reason why rating ended early, and `shared` the number of
+    ratings that were made under other settings of the same run.
     """
 
     rater: str
@@ -46,27 +46,27 @@ class Health:
 
     @property
     def coverage(self) -> float:
-        """Return the share of the ratings asked for that have a score."""
+        """Return the share of the requested ratings that have a score."""
         return self.spending.statuses["scored"] / self.spending.rated if self.spending.rated else 0.0
 
     @property
     def shortfall(self) -> str | None:
-        """Return how many of its ratings are missing, of which kinds, and why; None if none is."""
+        """Return how many ratings are missing, by status, and why; None if none are."""
         if self.coverage == 1:
             return None
         return "; ".join(filter(None, (f"{self.rater}: {self.spending.said()}", self.stopped)))
 
     def latency_s(self, quantile: float) -> float | None:
-        """Return a quantile of the seconds that a rating took, None if none was made here."""
+        """Return a quantile of the seconds per rating, None if no rating was made in these runs."""
         return float(np.quantile(self.latencies_s, quantile)) if self.latencies_s else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunScores:
     """
-    The scores of one run or several, the health of their raters, and what kept items from being compared.
+    The scores of one or more runs, the health of their raters, and remarks on what could not be compared.
 
-    `asked` has the command of each run whose ratings these are, if that is not all of them.
+    `asked` has the command per run to which the ratings are restricted; it is empty if all ratings are taken.
     """
 
     runs: Sequence[Path]
@@ -77,27 +77,27 @@ class RunScores:
 
     @cached_property
     def caveats(self) -> Mapping[str, str]:
-        """Return what a judge is known not to be worth, by rater."""
+        """Return the known limitations of judges, by rater."""
         return {each.rater: each.caveat for each in self.health if each.caveat}
 
     def rater_of(self, judge: str, settings: str) -> str | None:
-        """Return who rated under these settings, though the judge went by another name then; None if nobody did."""
+        """Return the rater of these settings, if several the one of this judge's name; None if there is no such one."""
         alike = [each for each in self.health if each.settings == settings]
         named = [each.rater for each in alike if each.judge == judge]
         return named[0] if named else alike[0].rater if len(alike) == 1 else None
 
     def shortfalls(self) -> Iterator[str]:
-        """Yield what is missing of the ratings that were asked for, and which systems have no reward at all."""
+        """Yield what is missing of the requested ratings, and which systems have no reward at all."""
         yield from filter(None, (each.shortfall for each in self.health))
         names, codes = self.scores.systems
         for column, rater in enumerate(self.scores.raters):
             given = ~np.isnan(self.scores.tables[REWARD][:, column])
             lost = [repr(name) for code, name in enumerate(names) if not given[codes == code].any()]
             if lost:
-                yield f"{rater}: no reward of {', '.join(lost)}"
+                yield f"{rater}: no reward for {', '.join(lost)}"
 
     def dialogues(self) -> Iterator[Dialogue]:
-        """Yield the dialogues of all runs, each from one run; of one that was edited, the last version comes last."""
+        """Yield the dialogues of all runs, each from the first run that has it; its last edited version comes last."""
         seen: set[tuple[str, str]] = set()
         for run in self.runs:
             own = set()
@@ -114,13 +114,11 @@ def read_runs(
     runs: Sequence[Path], recipe: Recipe | None = None, asked: Mapping[Path, CommandRecord] | None = None
 ) -> RunScores:
     """
-    Return the scores in run folders, on every dimension and, last, fused into `reward`.
+    Return the scores in run folders on every dimension and, last, their fusion as `reward`.
 
-    The folder of a training run stands for those of its processes.
-    What was asked for and not made has no score. What several samples come to is as the last command on the run has
-    said.
-    Dialogues that have another text in another run are left out of both. Raise `RunError` if there is no run, or if
-    runs have a dimension of the same name and of another scale.
+    The folder of a training run stands for those of its worker processes. A rating that was requested and not made has
+    no score. Several samples are combined as the last command on the run asked. Dialogues whose text differs between
+    runs are excluded. Raise `RunError` if there are no ratings, or if a dimension has two scales in different runs.
     """
     health: dict[_Rater, Health] = {}
     rewards: list[Reward] = []
@@ -141,17 +139,14 @@ def read_runs(
     )
     scores = _reward_last(table_of(given, packs=list(packs.values())))
     if not scores.items:
-        raise RunError(f"{', '.join(map(str, runs))}: no ratings found, expected some to compare")
-    remarks = [
-        *([_remark(differing)] if differing else []),
-        *_on_packs(list(packs.values())),
-        *_shared(health.values()),
-    ]
+        raise RunError(f"{', '.join(map(str, runs))}: no ratings found, expected a run with ratings")
+    left_out = [_remark(differing)] if differing else []
+    remarks = [*left_out, *_on_packs(list(packs.values())), *_shared(health.values())]
     return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks, asked=asked or {})
 
 
 def rationales(runs: Iterable[Path], items: Iterable[Rated]) -> dict[tuple[Rated, str, str, str], str]:
-    """Return what judges said of these items, by item, dimension, judge and settings."""
+    """Return the judges' rationales for these items, by item, dimension, judge and settings."""
     wanted = set(items)
     found = {}
     for run in runs:
@@ -169,14 +164,16 @@ def _opened(run: Path) -> RunFolder:
 
 
 def _add_packs(packs: dict[tuple[object, ...], Pack], folder: RunFolder) -> None:
-    """Add the packs of a run, one of each shape; raise `RunError` if a name means two things."""
+    """Add the packs of a run, one of each shape; raise `RunError` if a dimension has two scales."""
     known = {name: each.bounds for pack in packs.values() for name, each in pack.dimensions.items()}
     for pack in folder.packs().values():
         for name, each in pack.dimensions.items():
             low, high = known.setdefault(name, each.bounds)
             if (low, high) != each.bounds:
-                found = f"{name} from {each.bounds[0]:g} to {each.bounds[1]:g}"
-                raise RunError(f"{folder.path}: {found} found beside {low:g} to {high:g}; compare these runs apart")
+                scale = f"{name} is rated from {each.bounds[0]:g} to {each.bounds[1]:g}"
+                raise RunError(
+                    f"{folder.path}: {scale} here and from {low:g} to {high:g} in another run; compare them apart"
+                )
         packs.setdefault(pack.shape, pack)
 
 
@@ -188,6 +185,7 @@ def _reward_last(scores: Scores) -> Scores:
 def _rewards(
     folder: RunFolder, recipe: Recipe | None, health: dict[_Rater, Health], only: CommandRecord | None
 ) -> list[Reward]:
+    # How samples are combined is the choice of whoever rated, not of whoever compares.
     recipe = replace(recipe or Recipe(), score=folder.record.last_score)
     with lengths_in(folder, recipe) as lengths:
         return list(rewards_of(_watched(folder, health, only), recipe, lengths, packs=folder.packs()))
@@ -207,13 +205,14 @@ def _watched(folder: RunFolder, health: dict[_Rater, Health], only: CommandRecor
             )
         of.spending.add(outcome)
         of.shared += outcome.reused == folder.path.name
+        # Ratings taken from elsewhere have the latency of another run, or of none.
         if outcome.attempts and not outcome.reused:
             of.latencies_s.append(outcome.latency_s)
         yield outcome
 
 
 def _name(health: Sequence[Health]) -> None:
-    """Call a rater by its judge, and by its settings too where a judge was used under several."""
+    """Name each rater after its judge, and its settings too where a judge was used under several."""
     for each in health:
         alone = sum(other.judge == each.judge for other in health) == 1
         each.rater = each.judge if alone else f"{each.judge} ({each.settings[:6]})"
@@ -226,7 +225,7 @@ def _given(reward: Reward, rater: str) -> Iterator[Given]:
 
 
 def _differing(runs: Sequence[Path]) -> set[tuple[str, str]]:
-    """Return the dialogues, by id and system, that are not the same in all runs."""
+    """Return the dialogues, by id and system, whose text is not the same in all runs."""
     texts: dict[tuple[str, str], bytes] = {}
     differing = set()
     for run in runs:
@@ -248,17 +247,17 @@ def _on_packs(packs: Sequence[Pack]) -> Iterator[str]:
 
 
 def _shared(health: Iterable[Health]) -> Iterator[str]:
-    """Yield which ratings of a rater are those of another one, since a prompt is the same under several settings."""
+    """Yield a remark for each rater whose ratings are shared with other settings that send the same prompts."""
     for each in health:
         if each.shared:
             yield (
-                f"{each.rater}: {each.shared:,} ratings are those of other settings of this run, whose prompts are the "
-                "same: where they agree, one rating agrees with itself"
+                f"{each.rater}: {each.shared:,} ratings are shared with other settings of this run that send the same "
+                "prompts, so their agreement is not evidence"
             )
 
 
 def _remark(differing: set[tuple[str, str]]) -> str:
     first = min(differing)
     count = "1 dialogue has" if len(differing) == 1 else f"{len(differing):,} dialogues have"
-    left_out = "is left out" if len(differing) == 1 else "are left out"
-    return f"{count} another text in another run and {left_out}: {first[0]!r}" + " first" * (len(differing) > 1)
+    left_out = "is excluded" if len(differing) == 1 else "are excluded"
+    return f"{count} different text in another run and {left_out}: {first[0]!r}" + " first" * (len(differing) > 1)

@@ -1,8 +1,8 @@
 """
-What people said: labels that dialogues carry, and files of ratings.
+People's scores: labels inside dialogues, and CSV files of ratings.
 
-A file is CSV, either long (a rating a line, with `rater` and `score`) or wide (an item a line and a column a rater).
-Its other columns name the item: `dialogue_id`, and if there are such `system`, `turn`, `dimension` and `dataset`.
+A file is either long (one row per rating, with columns `rater` and `score`) or wide (one row per item and one column
+per rater). The other columns name the item: `dialogue_id` and, optionally, `system`, `turn`, `dimension` and `dataset`.
 """
 
 import math
@@ -36,46 +36,49 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "rating"),
     "kind": ("rater_kind", "kind"),
 }
-_OF_LONG = ("rater", "score", "kind")  # in a wide file, columns so called are raters
+_OF_LONG = ("rater", "score", "kind")  # in a wide file, columns of these names are raters
 _NO_DIMENSION = "score"
-_LONGEST = 9  # digits before a turn or a score means nothing, and its square too much
+_LONGEST = 9  # digits: a larger turn or score is meaningless, and its square would swamp every variance
 _PEOPLE = ("human", "expert", "annotator", "crowd", "person", "people", "rater", "worker", "user")
 _TEXTS = frozenset({
     "text", "content", "utterance", "utterance_text", "message", "response", "response_post", "seeker_post", "reply",
     "seeker", "supporter", "prompt", "completion", "chosen", "rejected", "instruction", "question", "answer", "output",
 })  # fmt: skip
+# A crowd rates differently from experts: mixed in, it would lower the ceiling that judges are compared with.
 _CROWD = ("crowd", "worker", "user")
 _MODELS = frozenset({"judge", "judges", "model", "models", "simulated"})
 
 
 def read_ratings(path: Path, people: Sequence[str] = ()) -> Scores:
     """
-    Return the ratings in a CSV file; raise `SettingsError` with line and reason for what is none.
+    Read the ratings in a CSV file; raise `SettingsError` with the line and the reason if it cannot be read.
 
-    `people` names the raters who are people; without it, a column `rater_kind` tells, or their names do
-    (`human…`, `expert…`, `annotator…`, `crowd…`). Where there are others, a crowd is left out.
+    `people` names the human raters; without it they are recognised by the column `rater_kind` or by their names
+    (`human…`, `expert…`, `annotator…`, `crowd…`). Crowd raters are excluded if there are other people.
     """
     kinds: dict[str, str] = {}
     scores = table_of(_rows(path, kinds))
     if not scores.items:
-        raise SettingsError(f"{path}: no ratings found, expected a line an item or a rating")
+        raise SettingsError(f"{path}: no ratings found, expected one row per item or per rating")
     unknown = set(people) - set(scores.raters)
     if unknown:
         known = ", ".join(scores.raters)
-        raise SettingsError(f"--people: {', '.join(sorted(unknown))} not found in {path}, expected some of {known}")
+        raise SettingsError(
+            f"--people: {', '.join(sorted(unknown))} not found in {path}, expected one or more of {known}"
+        )
     likely = [rater for rater in scores.raters if _is(_PEOPLE, rater, kinds)]
     named = people or [rater for rater in likely if not _is(_CROWD, rater, kinds)] or likely
-    # People who are not asked for are no judges either.
+    # People who were not asked for must not pass for judges.
     return scores.with_people(named).without(set(likely) - set(named))
 
 
 def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
     """
-    Yield the numbers in a dialogue's labels, and whether a person gave them.
+    Yield the numbers in a dialogue's labels, each with whether a person gave it.
 
-    `{"empathy": 4}` was given by `labels`, `{"crowd": {"empathy": 4}}` by `crowd`, and
-    `{"experts": {"ann": {"empathy": 4}}}` by `ann`. What stands under `turns` and the number of a turn is about that
-    turn alone; what stands under `judge` or `simulated` is from no person.
+    The rater of `{"empathy": 4}` is `labels`, of `{"crowd": {"empathy": 4}}` it is `crowd`, and of
+    `{"experts": {"ann": {"empathy": 4}}}` it is `ann`. Labels under `turns` and a turn's number are of that turn.
+    Labels under `judge`, `model` or `simulated` are not a person's.
     """
     turns = dialogue.labels.get("turns")
     rest = {name: value for name, value in dialogue.labels.items() if name != "turns" or not isinstance(turns, Mapping)}
@@ -88,11 +91,11 @@ def labels_of(dialogue: Dialogue) -> Iterator[tuple[Given, bool]]:
 
 def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Sequence[str] = ()) -> Scores:
     """
-    Return a table of judges with people's labels beside, of single turns, of whole dialogues, or of both.
+    Return a table of judges with people's labels as further raters, for single turns, whole dialogues, or both.
 
-    What judges give a whole dialogue is the mean over its turns. A label that names no system is about the dialogue's
-    only one. Labels of what no judge has rated are left out; raise `SettingsError` if none is left. A crowd is left out
-    where there are others, unless `people` asks for it.
+    A judge's score of a whole dialogue is the mean over its turns. A label without a system belongs to the dialogue's
+    only system. Labels of items that no judge has rated are dropped; raise `SettingsError` if none remain. Crowd raters
+    are excluded if there are other people, unless `people` names them.
     """
     given = [each for each, person in labels if person and math.isfinite(each.score)]
     asked = _asked({each.rater for each in given}, people)
@@ -111,10 +114,10 @@ def with_labels(scores: Scores, labels: Iterable[tuple[Given, bool]], people: Se
 
 
 def _nothing_shared(given: Sequence[Given], rated: Sequence[Rated]) -> str:
-    """Return the message that no label is about what was rated, with an item of each side to compare."""
-    found = f"{len(given):,} labels of other dialogues found, the first {_named(given[0].item)};" if given else ""
-    first = f", the first {_named(rated[0])}" if rated else ""
-    return f"{found or 'no labels found,'} expected some of the dialogues that were rated{first}"
+    """Return the message for labels and ratings without a common item, naming an item of each for comparison."""
+    found = f"{len(given):,} labels of other dialogues found (first: {_named(given[0].item)})," if given else ""
+    first = f" (first: {_named(rated[0])})" if rated else ""
+    return f"{found or 'no labels found,'} expected labels of the rated dialogues{first}"
 
 
 def _named(item: Rated) -> str:
@@ -123,7 +126,8 @@ def _named(item: Rated) -> str:
 
 
 def _beside(judged: Scores, labels: Scores) -> Scores:
-    """Return a table with the labels of its items as further columns."""
+    """Return a table with the labels of its items as further raters."""
+    # A person may have the name of a judge, and a table has one column per name.
     people = [f"{rater} (label)" if rater in judged.raters else rater for rater in labels.raters]
     places = {item: place for place, item in enumerate(judged.items)}
     rows = [places[item] for item in labels.items]
@@ -140,7 +144,7 @@ def _beside(judged: Scores, labels: Scores) -> Scores:
 
 
 def _at_levels(scores: Scores, by_turn: set[bool]) -> Scores:
-    """Return the table at the levels that labels are about: single turns, whole dialogues, or one above the other."""
+    """Return the table with the items that labels are about: single turns, whole dialogues, or both."""
     whole = collapsed(scores)
     if True not in by_turn or not any(item.turn for item in scores.items):
         return whole
@@ -151,16 +155,18 @@ def _at_levels(scores: Scores, by_turn: set[bool]) -> Scores:
 
 
 def _asked(found: set[str], people: Sequence[str]) -> set[str]:
-    """Return whose labels are looked at: those asked for, else all but the crowd, else the crowd."""
+    """Return the raters whose labels count: those asked for, else all but crowd raters, else these."""
     unknown = set(people) - found
     if unknown:
         known = ", ".join(sorted(found)) or "nobody"
-        raise SettingsError(f"--people: {', '.join(sorted(unknown))} not found in the labels, expected some of {known}")
+        raise SettingsError(
+            f"--people: {', '.join(sorted(unknown))} not found in the labels, expected one or more of {known}"
+        )
     return set(people) or {rater for rater in found if not rater.lower().startswith(_CROWD)} or found
 
 
 def _only_systems(items: Sequence[Rated]) -> dict[tuple[str, int], Rated | None]:
-    """Return the item of each dialogue and turn that has one system only."""
+    """Return, for each dialogue and turn, its item if only one system has one, else None."""
     alone: dict[tuple[str, int], Rated | None] = {}
     for item in items:
         place = (item.dialogue_id, item.turn)
@@ -195,7 +201,7 @@ def _rows(path: Path, kinds: dict[str, str]) -> Iterator[Given]:
 
 
 def _given(row: Row, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield who gave what in a row of a long file, which is one, or of a wide one."""
+    """Yield the raters and scores of a row: one in a long file, one per rater column in a wide one."""
     if "score" in columns:
         yield str(row.fields[columns["rater"]]).strip(), str(row.fields[columns["score"]])
     else:
@@ -205,7 +211,7 @@ def _given(row: Row, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _table(path: Path) -> Iterator[Row]:
     source = source_of(str(path))
     if kind_of(source) not in {"table", "unknown", "text"}:
-        raise SettingsError(f"{path}: no CSV file by its name found, expected a CSV file of ratings")
+        raise SettingsError(f"{path}: another kind of file found, expected a CSV file of ratings")
     for item in read_rows(source, "table"):
         if isinstance(item, Problem):
             raise SettingsError(str(item))
@@ -214,11 +220,11 @@ def _table(path: Path) -> Iterator[Row]:
 
 
 def _columns(path: Path, header: Sequence[str]) -> Mapping[str, str]:
-    """Return the columns by our names; those of a long file only if it is one."""
+    """Return the file's columns by our names; those of a long file only if the file is long."""
     found = {ours: theirs for ours, names in _NAMES.items() if (theirs := _found(header, names))}
     if "dialogue_id" not in found:
         raise SettingsError(
-            f"{path}:1: columns {', '.join(map(one_line, header))} found, expected one called dialogue_id"
+            f"{path}:1: columns {', '.join(map(one_line, header))} found, expected one named dialogue_id"
         )
     if {"rater", "score"} <= found.keys():
         return found
@@ -234,7 +240,7 @@ def _item(cells: Mapping[str, str], path: Path, number: int) -> Rated:
     dataset = f"{cells['dataset']}/" if cells.get("dataset") else ""
     turn = cells.get("turn") or "0"
     if not cells["dialogue_id"]:
-        raise SettingsError(f"{path}:{number}: no dialogue_id found, expected one")
+        raise SettingsError(f"{path}:{number}: the dialogue_id is empty, expected an id")
     if not turn.isdecimal() or len(turn) > _LONGEST:
         raise SettingsError(f"{path}:{number}: turn {shown(turn)} found, expected a number from 1")
     return Rated(dataset + cells["dialogue_id"], cells.get("system", ""), int(turn))
@@ -263,10 +269,10 @@ def _is(prefixes: tuple[str, ...], rater: str, kinds: Mapping[str, str]) -> bool
 
 
 def is_ratings_file(path: Path) -> bool:
-    """Tell whether a CSV file holds ratings, and not dialogues: nothing in its header could be what somebody said."""
+    """Return whether a CSV file holds ratings rather than dialogues: no column of its header is one of texts."""
     source = source_of(str(path)) if path.is_file() else None
     if not source or kind_of(source) != "table":
         return False
-    with suppress(OSError, SettingsError, UnicodeDecodeError, *broken()):  # what reads the dialogues says it
+    with suppress(OSError, SettingsError, UnicodeDecodeError, *broken()):  # reading it as dialogues reports these
         return not {name.lower() for name in header_of(source)} & _TEXTS
     return False

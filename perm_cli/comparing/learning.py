@@ -1,8 +1,8 @@
 """
-Learning calibrations from what people said.
+Learning calibrations from people's labels.
 
-A map is learned for each judge and dimension by isotonic regression; what it is worth is measured on dialogues it has
-not seen.
+One map per judge and dimension is fitted by isotonic regression; its error is measured by cross-fitting, on dialogues
+that it was not fitted to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,29 +26,29 @@ def learn(
     scores: Scores, mapped: Sequence[Mapped], raters: Mapping[str, tuple[str, str]], made: str, of: Sequence[str]
 ) -> tuple[Calibration, list[str]]:
     """
-    Learn from the people in a table, and say which curves could not be learned and why.
+    Return the calibration learned from the people in a table, and for each curve that was not learned, the reason.
 
-    `raters` gives each rater's judge and settings. Of several labels for a dimension, the first that teaches anything
-    counts. Raise `SettingsError` if nothing at all could be learned.
+    `raters` gives the judge and settings of each rater, `made` is the date and `of` the inputs that the calibration
+    names. Of several labels for a dimension the first usable one counts. Raise `SettingsError` if no curve is learned.
     """
     curves: dict[tuple[str, str], Curve] = {}
     refused = []
     for each in mapped:
         for rater in scores.judges:
             before = curves.get((rater, each.judged))
-            found = f"{before.human} is learned from already" if before else _curve(scores, each, rater)
+            found = f"already learned from {before.human}" if before else _curve(scores, each, rater)
             if isinstance(found, str):
                 refused.append(f"{rater}, {each.judged} from {each.human}: {found}")
             else:
                 judge, settings = raters.get(rater, (rater, ""))
                 curves[rater, each.judged] = replace(found, judge=judge, settings=settings)
     if not curves:
-        raise SettingsError(f"nothing to learn from: {'; '.join(refused) or 'no judge and no people found'}")
+        raise SettingsError(f"no calibration can be learned: {'; '.join(refused) or 'no judge and no people found'}")
     return Calibration(perm_calibration=FORMAT, made=made, of=of, curves=list(curves.values())), refused
 
 
 def calibrated(scores: Scores, calibration: Calibration) -> tuple[Scores, int]:
-    """Return the table with the scores mapped wherever there is a curve, and the number of columns that had one."""
+    """Return the table with scores mapped wherever the calibration has a curve, and the number of columns mapped."""
     used = 0
     tables = {}
     for dimension, table in scores.tables.items():
@@ -69,16 +69,17 @@ def _curve(scores: Scores, mapped: Mapped, rater: str) -> Curve | str:
     both = ~np.isnan(column) & ~np.isnan(truth)
     dialogues = len(np.unique(scores.clusters[both]))
     if mapped.judged == REWARD:
-        return "a reward is made of scores and has no map of its own, expected --map DIMENSION=LABEL"
+        return "the reward is fused from scores and cannot be calibrated itself; pass --map DIMENSION=LABEL"
     if both.sum() < LEAST_LABELS or dialogues < LEAST_DIALOGUES:
         found = f"{both.sum()} labels in {dialogues} dialogues"
-        return f"{found} found, expected {LEAST_LABELS} in {LEAST_DIALOGUES} or more"
+        return f"{found} found, expected at least {LEAST_LABELS} in {LEAST_DIALOGUES}"
     if mapped.sign < 0:
-        return f"{mapped.human} runs the other way, expected people's labels of the same direction"
+        return f"higher {mapped.human} means less of it; calibration needs a label of the same direction"
     held_out = cross_fitted(column, truth, folds_of([item.dialogue_id for item in scores.items]))
     fitted = isotonic(column[both], truth[both])
+    # Isotonic regression of opposite scores is flat: it would lower the error and erase all ranks.
     if fitted.y[0] == fitted.y[-1]:
-        return "the scores do not rise with people's, and their map would make all alike"
+        return "the scores do not increase with people's, so a map would make all scores equal"
     before, after = column[both] - truth[both], held_out[both] - truth[both]
     same = same_scale(scores, mapped, humans)
     return Curve(
@@ -90,6 +91,7 @@ def _curve(scores: Scores, mapped: Mapped, rater: str) -> Curve | str:
         dialogues=dialogues,
         x=fitted.x,
         y=fitted.y,
+        # On different scales the difference of raw scores is no error.
         error_before=float(np.abs(before).mean()) if same else None,
         error_after=float(np.abs(after).mean()),
         bias_before=float(before.mean()) if same else None,

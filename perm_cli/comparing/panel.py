@@ -1,7 +1,8 @@
 """
-Several judges fused into one.
+Panels: several judges fused into one.
 
-Each dimension's score is their mean, median or weighted mean, and the reward is made of those as of one judge's.
+The panel's score on a dimension is the mean, median or weighted mean of the judges' scores, and its reward is fused
+from these scores with the same formula as a single judge's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +24,11 @@ LEAST_JUDGES = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelDimension:
     """
-    Hold how reliable a panel is on one dimension.
+    The reliability of a panel on one dimension.
 
-    `single` is the agreement of one judge with another, ICC(A,1), `reliability` that of the mean of all with the
-    mean of as many others, ICC(A,k). `without` is the latter with a judge left out, by judge: a judge adds something
-    if it is lower.
+    `single` is ICC(A,1), the agreement of one judge with another; `reliability` is ICC(A,k), the agreement of the mean
+    of k judges with the mean of k others. `without` is ICC(A,k-1) without each judge in turn: a judge adds to the panel
+    if it is lower than `reliability`. It is empty for two judges.
     """
 
     name: str
@@ -38,7 +39,7 @@ class PanelDimension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Hold a panel: its judges, how much each counts, and how reliable it is."""
+    """A panel: how its judges are fused, the weight of each (they sum to 1), and its reliability by dimension."""
 
     name: str
     how: PanelName
@@ -46,8 +47,12 @@ class Panel:
     dimensions: Sequence[PanelDimension]
 
 
-def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples) -> tuple[Panel, Scores]:
-    """Return a panel of all judges in a table, and the table with the panel as one more rater."""
+def panel_of(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples) -> tuple[Panel, Scores]:
+    """
+    Return the panel of all judges in a table, and the table with the panel as one more rater.
+
+    Raise `SettingsError` if rewards of several packs of rubrics would have to be fused.
+    """
     judges = scores.judges
     weights = dict(zip(judges, _weights(scores, how).tolist(), strict=True))
     name = f"panel ({how} of {len(judges)})"
@@ -58,7 +63,7 @@ def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples
     }
     if REWARD in scores.tables:
         formula = _formula(scores, recipe)
-        made = fused.keys() >= formula.dimensions.keys()  # a file may hold rewards, and not what they are made of
+        made = fused.keys() >= formula.dimensions.keys()  # a CSV file may have rewards without the scores
         fused[REWARD] = (
             _rewards(fused, formula) if made else _fused(scores.of(REWARD, judges), how, np.ones(len(judges)))
         )
@@ -73,14 +78,15 @@ def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples
 
 
 def _weights(scores: Scores, how: PanelName) -> Floats:
-    """Return the weights, which sum to 1: by how a judge's scores go with the mean of the others' on the dimensions."""
+    """Return the judges' weights, which sum to 1: by mean rho with the mean of the other judges, at least 0."""
     judges = scores.judges
     if how != "weighted":
         return np.full(len(judges), 1 / len(judges))
+    # The reward is made of the dimensions: it would count them twice.
     names = [name for name in scores.tables if name != REWARD] or [REWARD]
     rho = np.array(
         [
-            np.nan_to_num([_with_the_rest(scores.of(name, judges), place) for name in names])
+            np.nan_to_num([_rho_with_others(scores.of(name, judges), place) for name in names])
             for place in range(len(judges))
         ]
     )
@@ -88,13 +94,13 @@ def _weights(scores: Scores, how: PanelName) -> Floats:
     return found / found.sum() if found.sum() > 0 else np.full(len(judges), 1 / len(judges))
 
 
-def _with_the_rest(table: Floats, place: int) -> float:
+def _rho_with_others(table: Floats, place: int) -> float:
     rest = _fused(np.delete(table, place, axis=1), "mean", np.ones(table.shape[1] - 1))
     return spearman(np.stack((table[:, place], rest), axis=1))
 
 
 def _fused(table: Floats, how: PanelName, weights: Floats) -> Floats:
-    """Fuse the judges' scores of each item; where one is missing there is none, for fewer judges are another panel."""
+    """Return the fused score of each item, NaN where any judge's is missing: fewer judges are another panel."""
     whole = ~np.isnan(table).any(axis=1)
     fused: Floats = np.full(len(table), np.nan)
     fused[whole] = np.median(table[whole], axis=1) if how == "median" else table[whole] @ (weights / weights.sum())
@@ -104,18 +110,19 @@ def _fused(table: Floats, how: PanelName, weights: Floats) -> Floats:
 def _formula(scores: Scores, recipe: Recipe) -> Formula:
     if len(scores.packs) > 1:
         names = " and ".join(pack.name for pack in scores.packs)
-        raise SettingsError(f"--panel: runs with the rubrics {names} found, expected one pack of rubrics")
+        raise SettingsError(f"--panel: the runs use different rubrics ({names}); choose runs with the same rubrics")
     return formula_of(scores.packs[0], recipe)
 
 
 def _rewards(fused: Mapping[str, Floats], formula: Formula) -> Floats:
-    """Return the rewards of fused scores, without a length term, whose tokens a table of scores does not know."""
+    """Return the rewards of fused scores, without the length term: a table of scores has no token counts."""
     rewards = np.full(len(next(iter(fused.values()))), np.nan)
     for row in range(len(rewards)):
         scores = {}
         for name, dimension in formula.dimensions.items():
             low, high = dimension.bounds
-            # A dimension that is left out adds nothing, whether its score is there or not.
+            # Clipped, because calibration or rounding may leave a score just beyond its scale. A dimension that the
+            # formula does not need may be missing without making the reward NaN.
             scores[name] = min(max(fused[name][row], low), high) if name in formula.needed else high
         if not any(map(np.isnan, scores.values())):
             rewards[row] = formula.total(scores)

@@ -1,7 +1,7 @@
 """
-Judges side by side on the same dialogues: how they use the scale, how far they agree, where they part.
+Comparison of judges on the same dialogues: use of the scale, agreement, rankings of systems, and disagreements.
 
-What agrees need not be right: see `against_people`.
+Agreement is not accuracy: `against_people` compares judges with people.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from itertools import combinations
 
 import numpy as np
 
-from perm_cli.comparing.biases import Lean, Structure, feature_table, leans, structures
+from perm_cli.comparing.biases import FeatureCorrelations, Structure, feature_correlations, feature_table, structures
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.systems import Leaderboard, leaderboard
 from perm_cli.comparing.table import Rated, Scores
 from perm_cli.statistics.agreement import Agreement, agreement, ordinal_alpha, rank_biserial
-from perm_cli.statistics.means import column_means, known, mean_of, paired_differences
+from perm_cli.statistics.means import column_means, mean_of, none_if_nan, paired_differences
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.ranking import kendall_w
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, sign_flip_p
 
-DISPUTES = 10
-_SAME = 1e-9
+DISPUTES = 10  # shown
+_SAME = 1e-9  # scores that differ by less are equal but for rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class ScaleUse:
     """
     One rater's use of the scale of one dimension.
 
-    `levels` counts the different scores, `ceiling` and `floor` are the shares at its ends, if they are known, and
-    `ties` is the share of pairs of systems that get the same score for the same turn.
+    `levels` counts the distinct scores, `ceiling` and `floor` are the shares of scores at the top and the bottom of the
+    scale, and `ties` is the share of pairs of systems that get the same score for the same turn.
     """
 
     rater: str
@@ -45,7 +45,12 @@ class ScaleUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LevelDifference:
-    """How much higher one rater scores than another; `p` is adjusted by Holm for all pairs of a dimension."""
+    """
+    The difference in level between two raters on one dimension.
+
+    `bias` is the mean of `first` minus `second`, `p` is of a sign-flip test, Holm-adjusted for all pairs of the
+    dimension, and `effect` is the matched-pairs rank-biserial correlation (Kerby 2014).
+    """
 
     first: str
     second: str
@@ -59,8 +64,8 @@ class DimensionComparison:
     """
     The comparison of judges on one dimension.
 
-    `people_alpha` is each judge's mean alpha with the people who rated, if any did;
-    `agreement` is that of the judges alone.
+    `agreement` is between the judges alone, None for a single judge. `people_alpha` is each judge's ordinal alpha with
+    one person, averaged over the people; it is empty without people.
     """
 
     name: str
@@ -72,7 +77,7 @@ class DimensionComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
-    """An item that raters disagree on; `spread` is the range of its scores as a share of the scale."""
+    """An item that raters disagree on; `spread` is the range of the judges' scores as a share of the scale."""
 
     item: Rated
     dimension: str
@@ -85,8 +90,8 @@ class Comparison:
     """
     The full comparison: agreement, use of the scale, rankings and biases of the judges.
 
-    `boards` has the systems as each rater ranks them on the `main` dimension, the reward if there is one;
-    `concordance` is Kendall's W of the rankings by judges that tell any systems apart.
+    `boards` has each rater's leaderboard on the `main` dimension, which is the reward if there is one. `concordance` is
+    Kendall's W of the rankings by those judges that tell any systems apart.
     """
 
     raters: Sequence[str]
@@ -98,18 +103,19 @@ class Comparison:
     boards: Sequence[Leaderboard]
     concordance: float | None
     structure: Sequence[Structure]
-    leans: Sequence[Lean]
+    leans: Sequence[FeatureCorrelations]
     disputes: Sequence[Dispute]
 
 
 def compare(scores: Scores, features: Floats | None = None, boards: Sequence[Leaderboard] | None = None) -> Comparison:
     """
-    Compare the judges in a table.
+    Return the comparison of all judges in a table.
 
-    `features` is (item, feature), as `biases.feature_table` gives it, if the texts are known; `boards` are the raters'
-    leaderboards by the reward, if they are worked out already.
+    `features` is (item, feature), as `biases.feature_table` returns it, or None without the texts. `boards` are the
+    raters' leaderboards by reward where they have been computed already.
     """
     resamples = Resamples(scores.clusters)
+    # The reward is fused from the dimensions: among them it would look like halo, and count disagreement twice.
     dimensions = [name for name in scores.tables if name != REWARD] or [REWARD]
     everything = sorted(scores.tables, key=lambda name: name == REWARD)  # the reward last
     main = REWARD if REWARD in scores.tables else dimensions[0]
@@ -125,7 +131,7 @@ def compare(scores: Scores, features: Floats | None = None, boards: Sequence[Lea
         boards=boards,
         concordance=_concordance([board for board in boards if board.rater not in scores.people]),
         structure=structures(scores, dimensions),
-        leans=leans(scores, main, features, resamples),
+        leans=feature_correlations(scores, main, features, resamples),
         disputes=_disputes(scores, dimensions),
     )
 
@@ -165,7 +171,7 @@ def _use(scores: Scores, name: str, rater: str) -> ScaleUse:
 
 
 def tie_share(scores: Scores, column: Floats) -> float | None:
-    """Return the share of pairs of systems that get the same score for the same turn, None if there are no pairs."""
+    """Return the share of pairs of systems with the same score for the same turn, None without pairs."""
     kept = ~np.isnan(column)
     prompts = scores.prompts[kept]
     per_prompt = np.bincount(prompts)
@@ -182,8 +188,8 @@ def _level_differences(raters: Sequence[str], table: Floats, resamples: Resample
             first=first,
             second=second,
             bias=bias,
-            p=known(p[place]),
-            effect=known(rank_biserial(apart[:, place])),
+            p=none_if_nan(p[place]),
+            effect=none_if_nan(rank_biserial(apart[:, place])),
         )
         for place, ((first, second), bias) in enumerate(
             zip(combinations(raters, 2), column_means(apart, resamples), strict=True)
@@ -206,19 +212,20 @@ def _boards(scores: Scores, main: str) -> list[Leaderboard]:
 
 
 def _concordance(boards: Sequence[Leaderboard]) -> float | None:
+    # A judge that separates no systems ranks them by noise, which would lower W.
     boards = [board for board in boards if board.contrasts.told_apart]
     if len(boards) < 2:  # noqa: PLR2004 - nothing to compare
         return None
     names = sorted(standing.system for standing in boards[0].standings)
     means = [{standing.system: standing.means[-1].value for standing in board.standings} for board in boards]
-    return known(kendall_w(np.array([[of[name] for name in names] for of in means], dtype=float)))
+    return none_if_nan(kendall_w(np.array([[of[name] for name in names] for of in means], dtype=float)))
 
 
-# --- where they part ---
+# --- disagreements ---
 
 
 def _disputes(scores: Scores, dimensions: Sequence[str]) -> list[Dispute]:
-    """Return the items with the widest range of scores, by its mean over the dimensions."""
+    """Return the items with the widest range of scores, averaged over the dimensions."""
     ranges = np.stack([ranges_of(scores, name) for name in dimensions], axis=1)
     rated = np.flatnonzero(~np.isnan(ranges).all(axis=1))
     mean = np.nanmean(ranges[rated], axis=1)
@@ -227,7 +234,7 @@ def _disputes(scores: Scores, dimensions: Sequence[str]) -> list[Dispute]:
 
 
 def ranges_of(scores: Scores, name: str) -> Floats:
-    """Return the range of what the judges gave each item, as a share of the scale; NaN with fewer than two scores."""
+    """Return the range of the judges' scores of each item as a share of the scale, NaN with fewer than two scores."""
     table = scores.of(name, scores.judges)
     rated = (~np.isnan(table)).sum(axis=1) > 1
     spread: Floats = np.full(len(table), np.nan)

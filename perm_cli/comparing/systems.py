@@ -1,8 +1,8 @@
 """
-Which system is better, and is the difference real? Means, paired differences and ranks over the same dialogues.
+Leaderboards of systems: means, paired differences and ranks over the same dialogues.
 
-A dialogue's value for a system is the mean over its rated turns, a system's the mean over its dialogues. Means are over
-the dialogues that each system has a value for, so only the paired differences say who is before whom.
+A system's value for a dialogue is the mean over its rated turns, and its mean is over its dialogues. Systems may have
+different dialogues, so their means are not comparable; ranks rest on the paired differences over shared dialogues.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,10 @@ from perm_cli.statistics.resampling import Floats, Resamples, Statistic
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """
-    What one rater says of one system: `means` by dimension, in the leaderboard's order of dimensions.
+    One system on one rater's leaderboard: its `means`, in the leaderboard's order of dimensions.
 
-    `place` is the one that paired differences leave it, `ranked` what wins and losses within dialogues come to.
+    `coverage` is the share of its turns with a score. `place` is the range of ranks consistent with the paired
+    differences, and `ranked` its place in Davidson's model of wins, ties and losses within dialogues.
     """
 
     system: str
@@ -38,9 +39,9 @@ class Standing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaderboard:
     """
-    The systems as one rater sees them, in the order that differences in the last dimension bear out.
+    The systems as scored by one rater, ordered by the paired differences in the last dimension.
 
-    `tops` has the highest score of each dimension whose scale is known.
+    `tops` has the highest possible score of each dimension whose scale is known.
     """
 
     rater: str
@@ -51,8 +52,9 @@ class Leaderboard:
 
 
 def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leaderboard:
-    """Return the systems as a rater sees them; the last of the dimensions is the one they are ranked by."""
+    """Return one rater's leaderboard; systems are ranked by the last of the dimensions."""
     names, _ = scores.systems
+    # Per dialogue and not per turn, so that long dialogues do not count for more.
     grids = {dimension: by_dialogue(scores, dimension, rater) for dimension in dimensions}
     main = grids[dimensions[-1]]
     resamples = Resamples(np.arange(len(main)))
@@ -75,13 +77,13 @@ def leaderboard(scores: Scores, rater: str, dimensions: Sequence[str]) -> Leader
 
 
 def contrasts_of(scores: Scores, rater: str, dimension: str) -> Contrasts:
-    """Return the paired differences of all systems in a dimension."""
+    """Return the paired differences of all systems in one rater's scores on a dimension."""
     names, grid = scores.systems[0], by_dialogue(scores, dimension, rater)
     return Contrasts(rater=rater, systems=names, differences=differences(names, grid, Resamples(np.arange(len(grid)))))
 
 
 def by_dialogue(scores: Scores, dimension: str, rater: str) -> Floats:
-    """Return a rater's scores as a table (dialogue, system), NaN where a dialogue has no score."""
+    """Return one rater's mean score per dialogue and system: (dialogue, system), NaN where there is no score."""
     names, systems = scores.systems
     dialogues = int(scores.clusters.max()) + 1
     means = means_by(scores.clusters * len(names) + systems, dialogues * len(names), scores.of(dimension, [rater]))
@@ -89,7 +91,7 @@ def by_dialogue(scores: Scores, dimension: str, rater: str) -> Floats:
 
 
 def collapsed(scores: Scores) -> Scores:
-    """Return the scores of whole dialogues: for each system and dialogue the mean over its turns."""
+    """Return the table with one item per dialogue and system, whose scores are the means over its turns."""
     keys, codes = numbered([f"{item.dialogue_id}\x00{item.system}" for item in scores.items])
     firsts = np.unique(codes, return_index=True)[1]
     return replace(

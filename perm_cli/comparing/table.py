@@ -1,8 +1,8 @@
 """
-The table of scores: who gave which item how much, on which dimension. What all statistics of judges are made of.
+The table of scores that all statistics of judges are computed from: items by raters, per dimension.
 
-An item is one supporter turn of one system; raters are judges, one for each set of settings it was used under, and
-people. A score that a rater did not give is NaN.
+An item is one supporter turn of one system, or a whole dialogue. Raters are people and judges, one rater per judge and
+settings. A missing score is NaN.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from perm_cli.statistics.resampling import Floats, Ints
 
 
 class Rated(NamedTuple):
-    """What is rated: a system's reply in a dialogue; `turn` counts from 1, and is 0 for the dialogue as a whole."""
+    """An item: one system's reply in a dialogue; `turn` counts from 1, and 0 is the dialogue as a whole."""
 
     dialogue_id: str
     system: str = ""
@@ -26,7 +26,7 @@ class Rated(NamedTuple):
 
 
 class Given(NamedTuple):
-    """One score that one rater gave."""
+    """One score by one rater."""
 
     item: Rated
     dimension: str
@@ -36,7 +36,7 @@ class Given(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """The ends of a dimension's scale, as far as they are known."""
+    """The lowest and the highest score of a dimension."""
 
     low: float
     high: float
@@ -47,7 +47,7 @@ class Scores:
     """
     The scores of all raters: per dimension a matrix (item, rater).
 
-    `people` names the human raters. `packs` are those whose dimensions were rated, one of each shape.
+    `people` names the human raters. `packs` are the packs of rubrics that were used, one of each shape.
     """
 
     items: Sequence[Rated]
@@ -58,32 +58,32 @@ class Scores:
 
     @property
     def dimensions(self) -> Mapping[str, Dimension]:
-        """Return what is known of dimensions, by name."""
+        """Return the dimensions of all packs by name."""
         return {name: each for pack in self.packs for name, each in pack.dimensions.items()}
 
     @cached_property
     def clusters(self) -> Ints:
-        """Return the dialogue of each item as a number from 0: what is drawn when resampling."""
+        """Return the dialogue of each item as a number from 0: the unit of resampling."""
         return numbered([item.dialogue_id for item in self.items])[1]
 
     @cached_property
     def prompts(self) -> Ints:
-        """Return the turn of a dialogue that each item answers, whatever the system, as a number from 0."""
+        """Return the dialogue and turn of each item as a number from 0, the same for all systems that reply there."""
         return numbered([f"{item.dialogue_id}\x00{item.turn}" for item in self.items])[1]
 
     @cached_property
     def systems(self) -> tuple[list[str], Ints]:
-        """Return the systems by name, and each item's as a number."""
+        """Return the names of the systems, and each item's system as an index into them."""
         return numbered([item.system for item in self.items])
 
     @property
     def judges(self) -> list[str]:
-        """Return the raters who are no people."""
+        """Return the raters that are judges."""
         return [rater for rater in self.raters if rater not in self.people]
 
     @property
     def humans(self) -> list[str]:
-        """Return the raters who are people."""
+        """Return the raters that are people."""
         return [rater for rater in self.raters if rater in self.people]
 
     def of(self, dimension: str, raters: Sequence[str]) -> Floats:
@@ -91,7 +91,7 @@ class Scores:
         return self.tables[dimension][:, [self.raters.index(rater) for rater in raters]]
 
     def scale(self, dimension: str) -> Scale:
-        """Return the scale of a dimension: the known one unless there are scores beyond it, else what they span."""
+        """Return the scale of a dimension: that of its rubric if it covers all scores, else their range."""
         given = self.tables[dimension][~np.isnan(self.tables[dimension])]
         known = self.known_scale(dimension)
         if not given.size:
@@ -100,7 +100,7 @@ class Scores:
         return known if known and known.low <= spanned.low and spanned.high <= known.high else spanned
 
     def known_scale(self, dimension: str) -> Scale | None:
-        """Return the scale that a dimension has in its pack, None if it is in none."""
+        """Return the scale of a dimension in its rubric, None if no pack has the dimension."""
         known = self.dimensions.get(dimension)
         return Scale(low=known.bounds[0], high=known.bounds[1]) if known else None
 
@@ -111,17 +111,17 @@ class Scores:
                 yield Given(self.items[row], dimension, self.raters[column], float(table[row, column]))
 
     def with_people(self, people: Iterable[str]) -> "Scores":
-        """Return the same table with these raters as people."""
+        """Return the table with these raters marked as people."""
         return replace(self, people=frozenset(people))
 
     def without(self, raters: Iterable[str]) -> "Scores":
-        """Return the table without some raters."""
+        """Return the table without these raters."""
         kept = [rater for rater in self.raters if rater not in set(raters)]
         tables = {name: self.of(name, kept) for name in self.tables}
         return replace(self, raters=kept, tables=tables, people=self.people & set(kept))
 
     def only(self, kept: NDArray[np.bool_]) -> "Scores":
-        """Return the table of some of the items."""
+        """Return the table of the items for which `kept`, (item), is true."""
         return replace(
             self,
             items=[item for item, keep in zip(self.items, kept, strict=True) if keep],
@@ -131,9 +131,9 @@ class Scores:
 
 def table_of(given: Iterable[Given], people: Iterable[str] = (), packs: Sequence[Pack] = ()) -> Scores:
     """
-    Return the table of single scores; of two by one rater for one item the last counts.
+    Return single scores as a table; of two scores by one rater for the same item the last counts.
 
-    The dimensions are those of `packs`, or else of the default pack, as far as they go by its names.
+    `people` names the human raters. Dimensions take their scales from `packs`, or else from the default pack.
     """
     items: dict[Rated, int] = {}
     raters: dict[str, int] = {}
@@ -158,7 +158,7 @@ def table_of(given: Iterable[Given], people: Iterable[str] = (), packs: Sequence
 
 
 def numbered(names: Sequence[str]) -> tuple[list[str], Ints]:
-    """Return the different names in the order they come, and each name as a number from 0."""
+    """Return the distinct names in order of appearance, and each name as an index into them."""
     numbers: dict[str, int] = {}
     codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
     return list(numbers), codes

@@ -1,1 +1,1 @@
-"""What a seeker and a supporter said. Nothing is imported here: most modules import the value, few the formats."""
+"""Dialogues, and reading them from files. Nothing is imported here: most modules need the value, few the formats."""

@@ -26,7 +26,7 @@ _HOLDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """The count of what a source holds; `format` is the one recognised, `digest` a hash of the file's bytes."""
+    """The counts of one source, the format it was read in, and a SHA-256 digest of its bytes."""
 
     source: Source
     format: str
@@ -38,11 +38,11 @@ class Census:
 
 def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]:
     """
-    Read every source to its end and count; raise `InputError` with all that is wrong in them.
+    Return the counts of all sources after reading each to its end; raise `InputError` with everything wrong in them.
 
-    An id that one system uses twice is found with a table on disk, so that memory does not grow with the files.
+    Repeated ids are found with a table on disk, so that memory does not grow with the files.
     """
-    # Hashed before it is read: what is read later and has this hash is what was checked.
+    # Hashed before reading: a file that has the same hash later holds what was checked.
     digests = {source.name: source.digest() for source in sources}
     with closing(scratch()) as seen:
         seen.execute("CREATE TABLE ids (id TEXT, system TEXT, place TEXT, PRIMARY KEY (id, system))")
@@ -82,7 +82,7 @@ class _Tally:
 
 
 class _Check:
-    """The count of problems over all sources, and the first of each kind; within a kind, only places differ."""
+    """The problems over all sources: their number, and the first of each kind, which differ in more than the place."""
 
     def __init__(self, reading: Reading, seen: Connection) -> None:
         self._reading = reading
@@ -91,7 +91,7 @@ class _Check:
         self.count = 0
 
     def tallied(self, batch: Sequence[Source]) -> Iterator[tuple[Source, _Tally]]:
-        """Yield the sources of a batch with what is in them."""
+        """Yield the sources of a batch with their counts."""
         tallies = {source.name: _Tally(self._reading.format) for source in batch}
         before = self.count
         for name, made in read_made(batch, self._reading):
@@ -121,6 +121,7 @@ class _Check:
         if not problem:
             return
         self.count += 1
+        # A systematic mistake is in every line: it is shown once with its count, so that other mistakes are shown too.
         kind = replace(problem, line=0, field=_NUMBER.sub("#", problem.field))
         first, count = self._kinds.get(kind, (problem, 0))
         if count or len(self._kinds) < SHOWN_PROBLEMS:

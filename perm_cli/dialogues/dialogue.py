@@ -1,4 +1,4 @@
-"""The dialogue: what a seeker and a supporter said to each other, and what is known around it."""
+"""The dialogue: the turns of a seeker and a supporter, with scenario, persona, labels and metadata."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from perm_cli.words import Role, Turns
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What one side said; `analysis` is the supporter's understanding, which the seeker never sees."""
+    """One turn; `analysis` is the supporter's reasoning before the reply, which the seeker never sees."""
 
     role: Role
     text: str
@@ -21,8 +21,8 @@ class Dialogue:
     """
     One conversation.
 
-    `system` names who wrote the supporter turns; `id` and `system` together are unique in an input, so
-    several systems may answer the same dialogue.
+    `system` is the name of the model or person that wrote the supporter turns. `id` and `system` together are unique in
+    an input, so that several systems may answer the same dialogue.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Write dialogues as files that people and other programs read, each whole or not at all."""
+"""Writing dialogues as JSON Lines, CSV, Parquet or Markdown, each file completely or not at all."""
 
 import io
 import re
@@ -20,7 +20,7 @@ from perm_cli.text import one_line, without_controls
 
 T = TypeVar("T")
 _BATCH = 1000
-# What Markdown would run, fetch or hide.
+# Characters by which Markdown would run, fetch or hide text.
 _MARKS = re.compile(r"([\\`*_<\[])")
 _ESCAPED = r"\\\1"
 # Joiners and marks of direction, which `text.harmless` spells out, stay: emoji and many scripts need them.
@@ -37,18 +37,18 @@ def write_rows(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
 
 
 def write_rows_parquet(rows: Iterable[Mapping[str, Any]], stream: BinaryIO) -> None:
-    """Write rows as Parquet; they are held in memory, since a column's type is known at the end only."""
+    """Write rows as Parquet; they are all in memory, since the type of a column is known only after the last row."""
     pa, pq = arrow()
     pq.write_table(pa.Table.from_pylist(list(rows)), stream, compression="zstd")
 
 
 def row_writer_of(path: Path) -> Callable[[Iterable[Mapping[str, Any]], BinaryIO], None]:
-    """Return what writes rows of a trainer's to a file of this ending; raise `SettingsError` if nothing does."""
+    """Return the writer of a trainer's rows for a file of this ending; raise `SettingsError` if there is none."""
     return by_ending(path, {".jsonl": write_rows, ".parquet": write_rows_parquet})
 
 
 def write_table(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
-    """Write one row per turn; what describes the whole dialogue stands in its first row, and no cell is a formula."""
+    """Write one CSV row per turn; fields of the whole dialogue are in its first row, and no cell is a formula."""
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     write_guarded(chain([HEADER], _table_rows(dialogues)), text)
     text.detach()  # the stream is the caller's to close
@@ -63,7 +63,7 @@ def _table_rows(dialogues: Iterable[Dialogue]) -> Iterator[list[str]]:
 
 
 def write_parquet(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
-    """Write one row per dialogue; labels and meta, which have no one type for all rows, go in as JSON."""
+    """Write one Parquet row per dialogue; labels and meta, whose types differ by row, are JSON text."""
     pa, pq = arrow()
     text = pa.string()
     turns = pa.list_(pa.struct([("role", text), ("text", text), ("analysis", text)]))
@@ -76,7 +76,7 @@ def write_parquet(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
 
 
 def write_text(dialogues: Iterable[Dialogue], stream: BinaryIO) -> None:
-    """Write Markdown to be read; what was said is quoted, and stays text whatever it holds."""
+    """Write Markdown for people; texts are quoted, and their markup is escaped."""
     stream.writelines(f"{part}\n\n".encode() for dialogue in dialogues for part in _parts(dialogue))
 
 
@@ -89,12 +89,12 @@ WRITERS: Mapping[str, Callable[[Iterable[Dialogue], BinaryIO], None]] = {
 
 
 def writer_of(path: Path) -> Callable[[Iterable[Dialogue], BinaryIO], None]:
-    """Return what writes a file of this ending; raise `SettingsError` if nothing does."""
+    """Return the writer for a file of this ending; raise `SettingsError` if there is none."""
     return by_ending(path, WRITERS)
 
 
 def by_ending(path: Path, writers: Mapping[str, T]) -> T:
-    """Return the first writer whose ending a file's name has; raise `SettingsError` if there is none."""
+    """Return the first writer whose ending the file's name has; raise `SettingsError` if there is none."""
     for ending, writer in writers.items():
         if path.name.lower().endswith(ending):
             return writer
@@ -105,7 +105,7 @@ def by_ending(path: Path, writers: Mapping[str, T]) -> T:
 
 @contextmanager
 def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Open a file to write it, as `disk.rewriting` does; raise `SettingsError` if it exists, unless by `force`."""
+    """Open a file to write, as `disk.rewriting` does; raise `SettingsError` if it exists and not `force`."""
     if path.exists() and not force:
         raise SettingsError(f"--out {path}: the file exists; use a new name, or --force to overwrite it")
     try:
@@ -117,7 +117,7 @@ def rewritten(path: Path, *, force: bool) -> Iterator[BinaryIO]:
 
 @contextmanager
 def opened_output(out: str, *, force: bool) -> Iterator[BinaryIO]:
-    """Open a file as `rewritten` does, or standard output for `-`."""
+    """Open a file to write, as `rewritten` does, or standard output for `-`."""
     if out == "-":
         yield sys.stdout.buffer
         sys.stdout.flush()

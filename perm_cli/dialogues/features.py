@@ -1,8 +1,8 @@
 """
-What can be counted in a reply without understanding it: its length, its questions, words of sympathy, words taken up.
+Features that can be counted in a reply without understanding it: length, questions, sympathy words, repeated words.
 
-A judge that says no more than these is a word counter. The list of words is English and ours; it is a control, no
-measure of empathy.
+They are a control: a judge that correlates with people no better than these is a word counter. The list of words is
+English and this project's own; it is not a measure of empathy.
 """
 
 import math
@@ -15,7 +15,7 @@ from operator import attrgetter
 from perm_cli.dialogues.dialogue import Dialogue
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-_QUESTION = re.compile(r"[?？]+")
+_QUESTION = re.compile(r"[?？]+")  # "???" is one question
 SYMPATHY = frozenset(
     """
     ache afraid alone angry anxious appreciate awful brave burden care cares caring comfort confusing courage cry
@@ -40,10 +40,11 @@ _COMMON = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
     """
-    What is counted in one supporter turn.
+    The counted features of one supporter turn.
 
-    `length` is the logarithm of the words plus one, `sympathy` the words of sympathy in a hundred, `overlap` the share
-    of the seeker's content words so far that the reply takes up.
+    `length` is the natural logarithm of the number of words plus one, `questions` the number of question marks,
+    `sympathy` the words of sympathy per hundred words, and `overlap` the share of the seeker's content words so far
+    that the reply repeats.
     """
 
     length: float
@@ -54,21 +55,21 @@ class Features:
 
 NAMES = tuple(Features.__dataclass_fields__)
 _in_order = attrgetter(*NAMES)
-SAYS: Mapping[str, str] = {
+DESCRIPTIONS: Mapping[str, str] = {
     "length": "length",
     "questions": "question marks",
     "sympathy": "words of sympathy",
-    "overlap": "words taken up from the seeker",
+    "overlap": "words repeated from the seeker",
 }
 
 
 def features_of(reply: str, seeker: str) -> Features:
-    """Count in a reply to what the seeker has said so far."""
+    """Return the features of a reply to everything that the seeker has said so far."""
     return features_after(reply, content_words(seeker))
 
 
 def features_after(reply: str, said: AbstractSet[str]) -> Features:
-    """Count in a reply to a seeker whose content words so far are these."""
+    """Return the features of a reply to a seeker whose content words so far are `said`."""
     words = _words(reply)
     return Features(
         length=math.log1p(len(words)),
@@ -79,7 +80,7 @@ def features_after(reply: str, said: AbstractSet[str]) -> Features:
 
 
 def content_words(text: str) -> set[str]:
-    """Return the words that say what a text is about."""
+    """Return the distinct words of a text without the common ones."""
     return set(_words(text)) - _COMMON
 
 

@@ -1,4 +1,4 @@
-"""What a format is: how its rows are recognised, and how they become dialogues."""
+"""The interface of a format: how its rows are recognised, and how they become dialogues."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from perm_cli.dialogues.files.steps import Made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """
-    One format of dialogues; `files.steps` has the steps that `read` is made of.
+    One format of dialogues; `files.steps` has the steps from which `read` is composed.
 
-    `says` describes its files to somebody whose file is in none. `container` is what a file in this format is taken
-    for if its name does not say: a format of tables is the only one that is looked for in a table. `is_joined` if its
-    dialogues have parts in several files.
+    `description` is shown to a user whose file has no known format. `container` is the kind of a file in this format
+    whose name does not tell; only formats with the container `table` are recognised in tables. `is_joined` is true if
+    one dialogue has parts in several files.
     """
 
-    says: str
+    description: str
     recognises: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Iterable[Record], Reading], Iterator[Made]]
     container: Kind = "lines"

@@ -1,4 +1,4 @@
-"""The dialogues in files: which format these are in, and what they hold, each dialogue named after its file."""
+"""Recognising the format of files and reading their dialogues, with ids and systems taken from file names."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +22,13 @@ _PLAIN = ("native", "messages", "paper")
 
 
 def read_made(sources: Sequence[Source], reading: Reading) -> Iterator[tuple[str, Made]]:
-    """Yield what sources of one batch hold, each with the name of the format it was read in."""
+    """Yield the dialogues, problems and remarks of one batch of sources, each with the name of its format."""
     records: Iterator[Record] = chain.from_iterable(_rows(source, reading) for source in sources)
     if reading.unanswered:
         records = (_answered(record, reading) for record in records)
     name: str = "csv" if reading.columns else reading.format
     if name == "auto":
-        # Cells are text, so that a column called like a field of JSON means something else.
+        # Cells are text, so a column named like a field of a JSON format cannot hold what that field holds.
         known = TABLES if kind_of(sources[0]) == "table" else tuple(FORMATS)
         for record in records:
             recognised = _recognised(record.fields, known) if isinstance(record, Row) else None
@@ -36,16 +36,17 @@ def read_made(sources: Sequence[Source], reading: Reading) -> Iterator[tuple[str
                 name, records = recognised, chain([record], records)
                 break
             unknown = record.problem("", _unrecognised(record.fields, known)) if isinstance(record, Row) else record
-            yield name, unknown
+            yield name, unknown  # and on to the next row: one odd first row must not hide the format of the rest
         else:
             return
+    # Dialogues joined from several files belong to none of them, so no file name can be their system.
     named = {source.name: replace(source, system=name) if name in JOINED else source for source in sources}
     for made in without_silence(FORMATS[name].read(records, reading), reading):
         yield name, _kept(_of_file(made, named))
 
 
 def batches(sources: Sequence[Source], reading: Reading) -> Iterator[Sequence[Source]]:
-    """Yield the sources, those together that hold parts of the same dialogues."""
+    """Yield the sources in batches: those that hold parts of the same dialogues together, others alone."""
     formats = {source.name: _joined(source, reading) for source in sources if kind_of(source) in {"table", "lines"}}
     for source in sources:
         name = formats.get(source.name)
@@ -55,7 +56,7 @@ def batches(sources: Sequence[Source], reading: Reading) -> Iterator[Sequence[So
 
 
 def _rows(source: Source, reading: Reading) -> Iterator[Record]:
-    """Yield the rows of a file, which is what the options say where its name does not."""
+    """Return the rows of a file; options decide on its kind where its name does not."""
     if reading.columns:
         return read_rows(source, "table")
     return read_rows(source, "lines" if reading.format == "auto" else FORMATS[reading.format].container)
@@ -79,11 +80,11 @@ def _recognised(fields: Mapping[str, Any], known: Sequence[str]) -> str | None:
 
 def _of_file(made: Made, sources: Mapping[str, Source]) -> Made:
     """
-    Return a dialogue with its file as its system, unless it names one.
+    Return a dialogue with the name of its file as its system, unless it names a system.
 
-    One without an id is then called by its number alone, so that the files of several systems are about the same
-    dialogues, and else after its file, wherever that was read from. Where a file is one dialogue, this is called like
-    the file, and its system like the folder.
+    A dialogue without id and system gets its number as id, so that files of several systems match dialogue by dialogue;
+    one with a system but no id gets file and number. If a file is one dialogue, its id is the name of the file, and its
+    system that of the folder.
     """
     if not isinstance(made, Found):
         return made
@@ -98,7 +99,7 @@ def _of_file(made: Made, sources: Mapping[str, Source]) -> Made:
 
 
 def _kept(made: Made) -> Made:
-    """Return a dialogue unless the run folder could not keep it."""
+    """Return a dialogue, or a problem if it cannot be written to the run folder."""
     if not isinstance(made, Found):
         return made
     try:
@@ -109,16 +110,16 @@ def _kept(made: Made) -> Made:
 
 
 def _unrecognised(fields: Mapping[str, Any], known: Sequence[str]) -> str:
-    """Name the formats, those that people write themselves with what they look like."""
+    """Return the message for an unknown format: all formats, with a description of those that people write by hand."""
     spelled = sorted(TABLES, key=lambda name: name != "csv") if known == TABLES else _PLAIN
-    described = "; ".join(f"{name} ({FORMATS[name].says})" for name in spelled)
+    described = "; ".join(f"{name} ({FORMATS[name].description})" for name in spelled)
     others = ", ".join(name for name in known if name not in spelled)
     formats = f"one of the formats {described}{f'; or {others}' if others else ''}"
     return f"{shown(fields)} found, expected {_hint(fields)}{formats}"
 
 
 def _hint(fields: Mapping[str, Any]) -> str:
-    """Return the option that reads fields by the two longest texts among them, if there are two."""
+    """Return a `--columns` option for the two longest texts among the fields, or nothing if there are fewer."""
     texts = [name for name, value in fields.items() if isinstance(value, str) and value.strip()]
     longest = sorted(texts, key=lambda name: -len(fields[name]))[:2]
     pair = [one_line(name, 60) for name in texts if name in longest]

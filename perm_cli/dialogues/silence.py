@@ -1,8 +1,8 @@
 """
-Replies that say nothing or are not there yet.
+Replies that are empty or missing.
 
-Empty ones are passed over and counted, so that what else a file holds is judged, or refused; in prompt sets, which
-nobody has answered yet, a placeholder stands for the answer.
+Empty replies are skipped and counted, so that the rest of a file can be judged, or refused with `strict`. In prompt
+sets, which have no answers yet, a placeholder stands for the answer.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,16 +13,16 @@ from typing import Any
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
-from perm_cli.dialogues.files.steps import Found, Made, NothingToJudge, Passed
+from perm_cli.dialogues.files.steps import Found, Made, NothingToJudge, Skipped
 
 PLACEHOLDER = "…"
-# Where rows hold turns, and who speaks and what is said in one of them.
+# The fields with turns in rows of the known formats, and in each turn the fields of the speaker and the text.
 _TURNS = (("turns", "role", "text"), ("messages", "role", "content"), ("conversations", "from", "value"))
 _OUTPUTS = ("output", "completion", "response")
 
 
 def answered(fields: Mapping[str, Any], roles: RoleMap | None) -> Mapping[str, Any]:
-    """Return a row's fields with a placeholder for the reply if the seeker speaks last, else as they are."""
+    """Return a row's fields, with a placeholder reply added if the seeker speaks last."""
     supporter = next((name for name, ours in roles.items() if ours == "supporter"), "") if roles else "supporter"
     known = roles or ROLE_NAMES
     for field, speaker, text in _TURNS:
@@ -36,12 +36,13 @@ def answered(fields: Mapping[str, Any], roles: RoleMap | None) -> Mapping[str, A
 
 def without_silence(made: Iterable[Made], reading: Reading) -> Iterator[Made]:
     """
-    Yield the dialogues without their empty replies, and say at the end how many these were.
+    Yield the dialogues without their empty replies, and at the end a remark with the number of these.
 
-    With `strict`, an empty reply is a problem. With `unanswered`, one at the end is a turn that nobody has answered.
+    With `reading.strict`, an empty reply is a problem. With `reading.unanswered`, an empty last reply becomes a
+    placeholder.
     """
-    replies, passed = Passed("empty reply", "empty replies"), Passed()
-    replies.found = True
+    replies, skipped = Skipped("empty reply", "empty replies"), Skipped()
+    replies.found = True  # an empty reply is a remark, never the reason to refuse a whole file
     for each in made:
         if not isinstance(each, Found):
             yield each
@@ -54,9 +55,9 @@ def without_silence(made: Iterable[Made], reading: Reading) -> Iterator[Made]:
             continue
         for place in silent:
             replies.note(each.row, f"turn {place} has no text for the seeker (--strict refuses it)")
-        yield from passed.made(each.row, partial(_spoken, dialogue))
-    yield from replies.told()
-    yield from passed.told()
+        yield from skipped.made(each.row, partial(_spoken, dialogue))
+    yield from replies.summary()
+    yield from skipped.summary()
 
 
 def _is_silent(turn: Turn) -> bool:
@@ -64,13 +65,13 @@ def _is_silent(turn: Turn) -> bool:
 
 
 def _unanswered(dialogue: Dialogue) -> Dialogue:
-    """Return the dialogue with a placeholder for a last reply that says nothing."""
+    """Return the dialogue with a placeholder for an empty last reply."""
     *before, last = dialogue.turns
     return replace(dialogue, turns=(*before, replace(last, text=PLACEHOLDER))) if _is_silent(last) else dialogue
 
 
 def _spoken(dialogue: Dialogue) -> Dialogue:
-    """Return the dialogue without its empty replies; what is noted about turns keeps to its turns."""
+    """Return the dialogue without its empty replies; labels of turns are renumbered with the turns."""
     kept = [place for place, turn in enumerate(dialogue.turns, 1) if not _is_silent(turn)]
     turns = tuple(dialogue.turns[place - 1] for place in kept)
     if len(turns) == len(dialogue.turns):
@@ -83,6 +84,6 @@ def _spoken(dialogue: Dialogue) -> Dialogue:
 
 
 def _moved(notes: Mapping[str, Any], kept: list[int]) -> Mapping[str, Any]:
-    """Return notes about turns by the numbers that these have now, without those of turns that are gone."""
+    """Return labels of turns by the new numbers of the turns, without those of removed turns."""
     numbers = {str(place): str(number) for number, place in enumerate(kept, 1)}
     return {numbers.get(name, name): note for name, note in notes.items() if name in numbers or not name.isdecimal()}

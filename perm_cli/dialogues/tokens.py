@@ -1,4 +1,4 @@
-"""Tokens of a text, counted by a tokeniser that is named in the record and needs no network."""
+"""Counting the tokens of a text, with a tokeniser that is recorded with the run and needs no network."""
 
 import os
 from collections.abc import Callable
@@ -13,16 +13,16 @@ SHIPPED = "cl100k_base"
 
 def token_counter(name: str) -> Callable[[str], int]:
     """
-    Return a function that counts tokens.
+    Return a function that counts the tokens of a text; raise `SettingsError` if there is no such tokeniser.
 
-    `cl100k_base` is the encoding that LiteLLM ships; the path of a `tokenizer.json` takes the policy's own.
+    `name` is `cl100k_base`, whose encoding LiteLLM ships, or the path of the policy's `tokenizer.json`.
     """
     if name == SHIPPED:
         return _shipped_counter()
     path = Path(name)
     if not path.is_file():
         raise SettingsError(f"--tokenizer: {name!r} found, expected {SHIPPED} or the path of a tokenizer.json")
-    from tokenizers import Tokenizer  # noqa: PLC0415 - only for a tokeniser of one's own
+    from tokenizers import Tokenizer  # noqa: PLC0415 - only for the policy's own tokeniser
 
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -32,13 +32,14 @@ def token_counter(name: str) -> Callable[[str], int]:
 
 
 def completion_text(turn: Turn) -> str:
-    """Return what the policy wrote for a turn: the analysis counts as much as the reply."""
+    """Return the completion that the policy wrote for a turn: the analysis, if any, and the reply."""
     return turn.text if turn.analysis is None else f"# Analysis\n{turn.analysis}\n\n# Response\n{turn.text}"
 
 
 def _shipped_counter() -> Callable[[str], int]:
     if folder := tokenizer_folder():
-        # Of the process, and read by tiktoken when it loads an encoding; without it, tiktoken asks the network.
+        # An environment variable of the whole process, which tiktoken reads when it loads an encoding. Without it,
+        # tiktoken downloads the encoding.
         os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(folder))
     import tiktoken  # noqa: PLC0415 - only where lengths are counted
 

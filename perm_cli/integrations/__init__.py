@@ -1,6 +1,6 @@
 """
-Adapters to trainers: each a thin file over `perm_cli.reward` that imports its trainer only when that calls it.
+Adapters to trainers: thin modules over `perm_cli.reward`, none of which needs its trainer to be installed elsewhere.
 
-They read what the trainer hands over (`rows`), ask for rewards, and give back what the trainer expects. None of them
-adds anything to a reward: a reply is worth the same in all of them, in `perm serve` and in `perm score`.
+They convert a trainer's rows to items (`rows`), ask for rewards, and return what the trainer expects. None of them
+changes a reward: a reply has the same reward in all of them, in `perm serve` and in `perm score`.
 """

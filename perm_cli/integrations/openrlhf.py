@@ -1,12 +1,12 @@
 """
-The reward for OpenRLHF as a python function.
+The reward for OpenRLHF as a Python function.
 
     # reward_func.py, for --reward.remote_url reward_func.py
     from perm_cli.integrations.openrlhf import reward_func
 
 Settings are those of the environment and of `perm.toml`; `labels` are JSON or objects with `persona`, `scenario` and
 `query`. `perm serve` answers the same at `/get_reward`. OpenRLHF needs numbers: where a reward is missing, the mean of
-the latest stands in and `perm_judge_ok` is 0.
+recent rewards stands in and `perm_judge_ok` is 0.
 """
 
 import logging
@@ -35,14 +35,14 @@ def reward_func(
     labels: Sequence[object] | None = None,
     **_: object,
 ) -> dict[str, Any]:
-    """Return rewards, shares of the highest reward for OpenRLHF's filter, and what to log, an entry for each query."""
+    """Return rewards, rewards scaled to 0 to 1 for OpenRLHF's filter, and log values, one entry per query each."""
     perm = _default()
     items = items_of(queries, prompts, labels)
     return answer_of(perm.score_now(items), perm.formula.ends, perm.signs)
 
 
 def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object] | None) -> list[Item]:
-    """Return the replies in full texts: what follows the prompt, without the special tokens at its end."""
+    """Return the items of full texts: the reply is what follows the prompt, without special tokens at its end."""
     about = [about_of(label) for label in labels or [None] * len(queries)]
     return [
         item_of(prompt, without_specials(_after(prompt, query)), row)
@@ -51,7 +51,8 @@ def items_of(queries: Sequence[str], prompts: Sequence[str], labels: Sequence[ob
 
 
 def answer_of(results: Sequence[Result], ends: tuple[float, float], signs: Signs | None = None) -> dict[str, Any]:
-    """Return results as OpenRLHF reads them: numbers only, under the same names always; rewards lie between `ends`."""
+    """Return results as OpenRLHF reads them: numbers only, always under the same names; rewards lie between `ends`."""
+    # The lowest possible reward, should `on_missing` leave one missing: OpenRLHF needs numbers.
     rewards = [ends[0] if each.reward is None else each.reward for each in results]
     logs = [log_of(each, signs) for each in results]
     return {
@@ -67,10 +68,10 @@ def _share(reward: float, low: float, high: float) -> float:
 
 
 def _after(prompt: str, query: str) -> str:
-    """Return what follows the prompt in a full text, before which decoding may have put a token or a space."""
+    """Return what follows the prompt in a full text; decoding may have put a token or a space before the prompt."""
     before, found, reply = query.partition(prompt) if prompt else ("", "", query)
     if prompt and (not found or len(before) > _LONGEST_SPECIAL):
-        raise SettingsError("query: a text without its prompt found, expected both as the tokenizer decodes them")
+        raise SettingsError("query: the text does not contain its prompt; pass both as the tokenizer decodes them")
     return reply
 
 
@@ -87,9 +88,9 @@ def without_specials(text: str) -> str:
 
 def about_of(label: object) -> Mapping[str, Any]:
     """
-    Return the row that a label holds, as an object or as JSON; any other label says nothing, which is warned of.
+    Return the row in a label, which is an object or JSON; any other label is ignored with a warning.
 
-    Raise `SettingsError` for what begins as an object and is no JSON.
+    Raise `SettingsError` if a label begins like an object and is not valid JSON.
     """
     row = label
     if isinstance(label, str) and label.strip():
@@ -98,7 +99,7 @@ def about_of(label: object) -> Mapping[str, Any]:
         except orjson.JSONDecodeError as error:
             if label.lstrip().startswith("{"):
                 said = "expected an object with query or turns, persona and scenario"
-                raise SettingsError(f"label: wrong JSON found ({error}), {said}") from error
+                raise SettingsError(f"label: invalid JSON found ({error}), {said}") from error
     if isinstance(row, Mapping):
         return row
     if label is not None and label != "":
@@ -109,8 +110,7 @@ def about_of(label: object) -> Mapping[str, Any]:
 @cache
 def _warn_of_label() -> None:
     _log.warning(
-        "a label that is no object found, which says nothing of the seeker; expected JSON with query or turns, "
-        "persona and scenario"
+        "a label that is not an object found and ignored, expected JSON with query or turns, persona and scenario"
     )
 
 

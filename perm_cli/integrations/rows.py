@@ -1,9 +1,9 @@
 """
-From what trainers hand over to items: the policy's words, and the columns beside its prompt.
+From a trainer's prompts, completions and columns to items.
 
-A row may say in `persona`, `scenario` and `query` what the policy's prompt was made of, or in `turns` the whole talk
-before the reply (`role` and `text`, as in the native format); PERM's own `persona.identity` and `dialogue` are read
-too. Where neither query nor turns are there, the prompt itself is what was said: in a chat, the user is the seeker.
+A row may have the parts of the policy's prompt in `persona`, `scenario` and `query`, or the whole conversation before
+the reply in `turns` (`role` and `text`, as in the native format); PERM's own `persona.identity` and `dialogue` are read
+too. Without query and turns, the prompt itself is the conversation: in a chat, the user is the seeker.
 """
 
 import logging
@@ -23,20 +23,20 @@ from perm_cli.words import Role
 
 _log = logging.getLogger("perm_cli.reward")
 _SIGNS = ("rho_length", "rho_questions", "rho_sympathy", "rho_overlap", "tied", "saturated", "failures")
-_TELLING = ("query", "turns", "dialogue", "scenario", "persona")
+_IDENTIFYING = ("query", "turns", "dialogue", "scenario", "persona")
 
 
 def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens: int | None = None) -> Item:
     """
-    Return what one completion is judged as; `about` is the row it belongs to.
+    Return the item to judge for one completion; `about` is the row it belongs to, `tokens` its length.
 
-    Of a completion of several turns its last reply is judged, and the others belong to the talk before it.
+    Of a completion with several turns, the last reply is judged, and the others are conversation before it.
     """
     query, turns = _query(about).strip(), turns_in(about.get("turns"))
     if query and (not turns or [turn.text for turn in turns] == [query]):
         turns = ()
     elif turns:
-        query = ""  # the talk says more
+        query = ""  # turns hold the query and more
     else:
         turns = turns_in(prompt)
     before = turns or _asked(query)
@@ -52,7 +52,7 @@ def item_of(prompt: object, completion: object, about: Mapping[str, Any], tokens
         turns=turns,
         scenario=_text(about.get("scenario")),
         persona=_persona(about.get("persona")),
-        group=group_of([prompt, *(about.get(name) for name in _TELLING)]),
+        group=group_of([prompt, *(about.get(name) for name in _IDENTIFYING)]),
         tokens=tokens,
         opened=begins_thinking(_end_of(prompt)),
     )
@@ -63,12 +63,12 @@ def _asked(query: str) -> tuple[Turn, ...]:
 
 
 def _longer(before: tuple[Turn, ...], talk: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Return the talk of a prompt if it goes on from what its row says, as in a rollout of several turns."""
+    """Return the conversation in the prompt if it continues that of the row, as in a rollout of several turns."""
     return talk if before and talk[: len(before)] == before else before
 
 
 def _end_of(prompt: object) -> str:
-    """Return the end of a prompt that the policy goes on from: of its text, or of a reply begun for it."""
+    """Return the text that the policy continues: the prompt, or the reply begun for it in the last message."""
     if isinstance(prompt, str):
         return prompt
     last = _messages(prompt)[-1:]
@@ -77,18 +77,16 @@ def _end_of(prompt: object) -> str:
 
 @cache
 def _warn_of_nothing() -> None:
-    _log.warning(
-        "no query, turns or prompt found: such replies are judged with nothing before them; name the columns so"
-    )
+    _log.warning("no query, turns or prompt column found: replies are judged without context; rename your columns")
 
 
 def reply_in(completion: object) -> str:
-    """Return what the policy wrote last: text as it is, or the last message of its own that says anything."""
+    """Return the policy's last reply: a text as it is, or its last message with any text."""
     return _last_reply(completion)[1]
 
 
 def _last_reply(completion: object) -> tuple[tuple[Turn, ...], str]:
-    """Return what was said in a completion before the last reply, and that reply as it was written."""
+    """Return the turns of a completion before its last reply, and that reply as it was written."""
     if isinstance(completion, str):
         return (), completion
     spoken = list(_spoken(completion))
@@ -99,7 +97,7 @@ def _last_reply(completion: object) -> tuple[tuple[Turn, ...], str]:
 
 
 def turns_in(prompt: object) -> tuple[Turn, ...]:
-    """Return the talk that a prompt holds; instructions and tool traffic are nobody's turn."""
+    """Return the conversation in a prompt, without instructions and tool traffic."""
     if isinstance(prompt, str):
         return (Turn(role="seeker", text=prompt),) if prompt.strip() else ()
     return _turns(_spoken(prompt))
@@ -118,12 +116,12 @@ def _turns(spoken: Iterable[tuple[Role, str]]) -> tuple[Turn, ...]:
 
 def group_of(prompt: object) -> str:
     """Return a name that all completions of one prompt share."""
-    # What JSON does not hold has a name too: half a character, keys that are numbers, a message that is an object.
+    # By `repr`, since prompts may hold what JSON cannot: unpaired surrogates, numbers as keys, message objects.
     return blake2b(repr(prompt).encode(errors="backslashreplace"), digest_size=8).hexdigest()
 
 
 def rationale_of(result: Result) -> str:
-    """Return in a line what the judge said, dimension by dimension, or what is missing."""
+    """Return the judge's rationales on one line, dimension by dimension, or why a score is missing."""
     if result.empty:
         return "nothing is said to the seeker"
     missing = {name: result.causes.get(name, why) for name, why in result.parts.missing.items()}
@@ -133,9 +131,9 @@ def rationale_of(result: Result) -> str:
 
 def log_of(result: Result, signs: Signs | None) -> dict[str, float]:
     """
-    Return what to log beside one reward, numbers under the same names always.
+    Return the values to log beside one reward: numbers, always under the same names.
 
-    What the latest replies show (`signs`) is the same for all of them.
+    `signs` are those of recent replies, and the same for all rewards of a batch.
     """
     ok = result.reward is not None and not result.filled
     return finite(
@@ -150,12 +148,12 @@ def log_of(result: Result, signs: Signs | None) -> dict[str, float]:
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float]:
-    """Return numbers for trainers that take nothing else: 0 stands where there is none."""
+    """Return numbers for trainers that accept nothing else, with 0 for None."""
     return {name: 0.0 if value is None else float(value) for name, value in values.items()}
 
 
 def _messages(messages: object) -> Sequence[Any]:
-    messages = messages.tolist() if hasattr(messages, "tolist") else messages  # as Parquet is read
+    messages = messages.tolist() if hasattr(messages, "tolist") else messages  # NumPy arrays, from Parquet
     return messages if isinstance(messages, Sequence) and not isinstance(messages, str) else ()
 
 

@@ -2,7 +2,7 @@
 The reward for slime: `--custom-rm-path perm_cli.integrations.slime.perm_reward`, also with `--group-rm`.
 
 Settings are those of the environment and of `perm.toml`; persona, scenario and query are in the sample's label or
-metadata. slime needs numbers: where a reward is missing, the mean of its group or of the latest stands in.
+metadata. slime needs numbers: where a reward is missing, the mean of its group or of recent rewards stands in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from perm_cli.reward import Item, Perm, reward_settings
 
 
 async def perm_reward(args: object, sample: Any, **_: object) -> Any:  # noqa: ARG001 - slime's signature
-    """Return the reward of a sample, or a list of those of a group."""
+    """Return the reward of a sample, or a list of rewards for a group of samples."""
     group = isinstance(sample, Sequence)
     results = await _default().score([_item(each) for each in (sample if group else [sample])])
     rewards = [each.reward for each in results]

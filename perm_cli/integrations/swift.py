@@ -5,7 +5,7 @@ The reward for ms-swift 4.
     from perm_cli.integrations.swift import PermORM
 
 Settings are those of the environment and of `perm.toml`; persona, scenario and query are columns of the dataset. A
-reply whose reward is missing is None, which ms-swift leaves out.
+missing reward is None, which ms-swift masks.
 """
 
 from collections.abc import Sequence
@@ -20,26 +20,26 @@ from perm_cli.reward import Perm, reward_settings
 from perm_cli.training.settings import template_thinking
 
 if __name__ != "perm_cli.integrations.swift":
-    # ms-swift puts a plugin's folder first on the path, and would from then on take our trl.py for TRL.
+    # ms-swift puts the folder of a plugin first on the import path, and would then import our trl.py in place of TRL.
     raise ImportError(
-        f"{__file__} found as a plugin, expected a file of your own with: "
+        f"{__file__} cannot be the plugin itself; write one with the line: "
         "from perm_cli.integrations.swift import PermORM"
     )
 
 
 class PermORM(AsyncORM):  # type: ignore[misc]  # ms-swift has no types
-    """Score completions in one go."""
+    """The reward function that ms-swift knows as `perm`; it scores all completions of a batch together."""
 
-    def __init__(self, args: object = None, **wishes: Any) -> None:
+    def __init__(self, args: object = None, **options: Any) -> None:
         super().__init__(args) if args is not None else super().__init__()
-        settings = reward_settings(**wishes)
+        settings = reward_settings(**options)
         policy = getattr(args, "model_dir", None)
         if settings.thinking == "auto" and policy and template_thinking(Path(policy)) == "opened":
             settings = replace(settings, thinking="opened")
         self._perm = Perm(settings)
 
     async def __call__(self, completions: Sequence[str], **columns: Any) -> list[float | None]:
-        """Return a reward for each completion."""
+        """Return one reward per completion, None where it is missing."""
         rows = [
             {name: values[place] for name, values in columns.items() if _is_column(values, completions)}
             for place in range(len(completions))
@@ -53,7 +53,7 @@ class PermORM(AsyncORM):  # type: ignore[misc]  # ms-swift has no types
 
 
 def _length(ids: Sequence[Any] | None) -> int | None:
-    """Return the tokens of a completion, which has a list for each of its turns in some rollouts."""
+    """Return the number of tokens of a completion, which in some rollouts is one list per turn."""
     return sum(len(each) if isinstance(each, Sequence) else 1 for each in ids) if ids else None
 
 

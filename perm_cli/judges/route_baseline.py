@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from perm_cli.dialogues.features import SAYS, Features, content_words, features_after
+from perm_cli.dialogues.features import DESCRIPTIONS, Features, content_words, features_after
 from perm_cli.judges.dialects import opening_dialect
 from perm_cli.judges.judge import Reply, Request
 from perm_cli.judges.route import Route, Terms
@@ -80,7 +80,7 @@ class _Reading:
 def _verdict(features: Features, request: Request) -> str:
     fields = {name: rule["enum"] for name, rule in request.schema["properties"].items() if name != "rationale"}
     share = _share(features)
-    counts = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in SAYS.items())
+    counts = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in DESCRIPTIONS.items())
     stated = {name: _at(values, share) for name, values in fields.items()}
     return orjson.dumps({"rationale": f"counted: {counts}"} | stated).decode()
 

@@ -1,4 +1,4 @@
-"""The dialogues of a report: every turn with its ratings and rationales, and the quotes in them marked."""
+"""The dialogues of a report: every turn with its ratings and rationales, and the quotes in these marked."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,32 +17,32 @@ from perm_cli.reports.quotes import quotes_in
 from perm_cli.statistics.means import mean_of
 
 MOST_TURNS = 10_000
-_LEAST_WORDS = 3  # a word or two between quotation marks may be set off and no quote
-_LONGEST = 2000
+_LEAST_WORDS = 3  # for a quote to count as invented: quotation marks also set off a word or two
+_LONGEST = 2000  # characters of a rationale
 
 _Place = tuple[str, str]  # dialogue and system
 _Row = Mapping[str, Any]
-_Said = tuple[int, str, int, int]  # turn, text or analysis, start and end
+_Span = tuple[int, str, int, int]  # turn, text or analysis, start and end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
-    """The dialogues as the page's script reads them, and the number that there was no room for."""
+class DialogueListing:
+    """The dialogues in the form that the page's script reads, and the number omitted for lack of room."""
 
     dialogues: Sequence[Mapping[str, Any]] = ()
     left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A rating as it is shown, and where its quotes were said."""
+class _ShownRating:
+    """A rating in the form shown, and where its quotes occur in the dialogue."""
 
     shown: dict[str, Any]
-    said: Sequence[_Said]
+    sources: Sequence[_Span]
 
 
 class _Rewarded(NamedTuple):
-    """What judges' ratings of one reply come to, by rater."""
+    """The rewards of one reply, by rater."""
 
     turn: int
     by: Mapping[str, float]
@@ -53,8 +53,12 @@ class _Rewarded(NamedTuple):
         return sum(self.by.values()) / len(self.by)
 
 
-def browsable(runs: RunScores, most_turns: int = MOST_TURNS, unnamed: str = "") -> Shelf:
-    """Return the dialogues, as many as have at most so many supporter turns together; a system may be `unnamed`."""
+def listing_of(runs: RunScores, most_turns: int = MOST_TURNS, unnamed: str = "") -> DialogueListing:
+    """
+    Return the dialogues of runs, as many as have at most `most_turns` supporter turns together.
+
+    `unnamed` is the name of the system without one.
+    """
     kept, left_out = _kept(runs, most_turns)
     ratings = _ratings(runs, kept.keys())
     rewards, spreads = _by_dialogue(runs)
@@ -63,7 +67,7 @@ def browsable(runs: RunScores, most_turns: int = MOST_TURNS, unnamed: str = "") 
         | {"system": dialogue.system or unnamed}
         for place, dialogue in kept.items()
     ]
-    return Shelf(dialogues=shown, left_out=left_out)
+    return DialogueListing(dialogues=shown, left_out=left_out)
 
 
 def _kept(runs: RunScores, most_turns: int) -> tuple[dict[_Place, Dialogue], int]:
@@ -78,15 +82,15 @@ def _kept(runs: RunScores, most_turns: int) -> tuple[dict[_Place, Dialogue], int
                 if turns > most_turns and kept:
                     left_out.add(place)
                     continue
-            kept[place] = dialogue  # of one that was edited, the last version is what was rated last
+            kept[place] = dialogue  # the last version of an edited dialogue, since its ratings are the latest
     return kept, len(left_out)
 
 
 def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_Row]]:
     """
-    Return the ratings of some dialogues, of each the latest, and one that is settled before others.
+    Return the ratings of some dialogues, with the latest of each, preferring settled ratings.
 
-    Each knows its `rater`, the `rank` of its dimension among the rubrics, and the `ends` of the dimension's scale.
+    Each row also has its `rater`, the `rank` of its dimension in the pack, and the `ends` of the dimension's scale.
     """
     found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)
     for run in runs.runs:
@@ -99,6 +103,7 @@ def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_
             own = found[place]
             key = (row["turn"], rater, row["sample"], row["dimension"])
             if key not in own or _is_settled(row) or not _is_settled(own[key]):
+                # The raw replies are dropped: they would be most of the memory, and the page does not show them.
                 own[key] = row | {"rater": rater, "raw": ""} | _scale(row["dimension"], packs.get(row["settings"]))
     return {place: list(own.values()) for place, own in found.items()}
 
@@ -115,12 +120,13 @@ def _is_settled(row: _Row) -> bool:
 
 
 def _by_dialogue(runs: RunScores) -> tuple[dict[_Place, list[_Rewarded]], dict[_Place, float]]:
-    """Return the rewards of each dialogue's replies, and the widest range of scores that judges gave in it."""
+    """Return the rewards of each dialogue's replies, and the widest range of the judges' scores in it."""
     scores = runs.scores
     rewards: dict[_Place, list[_Rewarded]] = defaultdict(list)
     spreads: dict[_Place, float] = defaultdict(float)
     ranges = [ranges_of(scores, name) for name in scores.tables if name != REWARD]
     widest = np.nan_to_num(np.fmax.reduce(ranges)) if ranges else np.zeros(len(scores.items))
+    # `fmax` and `nan_to_num`: an item that fewer than two judges scored has no range, and counts as undisputed.
     for item, own, spread in zip(scores.items, scores.tables[REWARD].tolist(), widest.tolist(), strict=True):
         place = (item.dialogue_id, item.system)
         given = {rater: reward for rater, reward in zip(scores.raters, own, strict=True) if not np.isnan(reward)}
@@ -131,8 +137,8 @@ def _by_dialogue(runs: RunScores) -> tuple[dict[_Place, list[_Rewarded]], dict[_
 
 def _shown(dialogue: Dialogue, rows: Sequence[_Row], rewards: Sequence[_Rewarded], spread: float) -> dict[str, Any]:
     in_order = sorted(rows, key=lambda row: (row["turn"], row["rater"], row["sample"], row["rank"]))
-    seen = [_rating(dialogue, row) for row in in_order]
-    said = sorted({place for each in seen for place in each.said})
+    ratings = [_rating(dialogue, row) for row in in_order]
+    sources = sorted({span for each in ratings for span in each.sources})
     return {
         "id": dialogue.id,
         "system": dialogue.system,
@@ -143,28 +149,29 @@ def _shown(dialogue: Dialogue, rows: Sequence[_Row], rewards: Sequence[_Rewarded
                 "role": turn.role,
                 "text": turn.text,
                 "analysis": turn.analysis,
-                "marks": _marks(said, number, "text"),
-                "analysis_marks": _marks(said, number, "analysis"),
+                "marks": _marks(sources, number, "text"),
+                "analysis_marks": _marks(sources, number, "analysis"),
             }
             for number, turn in enumerate(dialogue.turns)
         ],
-        "ratings": [each.shown for each in seen],
+        "ratings": [each.shown for each in ratings],
         "reward": mean_of(reward for each in rewards for reward in each.by.values()),
         "replies": [[each.turn, each.mean, len(each.by)] for each in rewards],
         "rewards": [[each.turn, rater, reward] for each in rewards for rater, reward in each.by.items()],
         "spread": spread,
         "failures": sum(row["status"] != "scored" for row in rows),
-        "invented": sum(mark[2] == "invented" for each in seen for mark in each.shown["quotes"]),
+        "invented": sum(mark[2] == "invented" for each in ratings for mark in each.shown["quotes"]),
     }
 
 
-def _marks(said: Sequence[_Said], number: int, part: str) -> list[list[Any]]:
-    return [[start, end, "said"] for turn, of, start, end in said if (turn, of) == (number, part)]
+def _marks(sources: Sequence[_Span], number: int, part: str) -> list[list[Any]]:
+    return [[start, end, "said"] for turn, of, start, end in sources if (turn, of) == (number, part)]
 
 
-def _rating(dialogue: Dialogue, row: _Row) -> _Seen:
+def _rating(dialogue: Dialogue, row: _Row) -> _ShownRating:
     why = str(row["rationale"] or row["note"] or (row["error"] or {}).get("message") or "")
-    parts = list(_heard(dialogue, row["turn"]))
+    # Scenario and persona come last: a quote from them is not invented, but has no place in the dialogue to mark.
+    parts = list(_said_before(dialogue, row["turn"]))
     texts = [*(text for _, _, text in parts), dialogue.scenario, dialogue.persona]
     quotes = [
         quote
@@ -184,11 +191,11 @@ def _rating(dialogue: Dialogue, row: _Row) -> _Seen:
         "quotes": [[quote.start, quote.end, "said" if quote.source else "invented"] for quote in quotes],
     }
     places = [quote.source for quote in quotes if quote.source and quote.source[0] < len(parts)]
-    return _Seen(shown, [(*parts[number][:2], start, end) for number, start, end in places])
+    return _ShownRating(shown, [(*parts[number][:2], start, end) for number, start, end in places])
 
 
-def _heard(dialogue: Dialogue, rated: int) -> Iterator[tuple[int, str, str]]:
-    """Yield what had been said when a turn was judged, the latest first: turn from 0, part, and text."""
+def _said_before(dialogue: Dialogue, rated: int) -> Iterator[tuple[int, str, str]]:
+    """Yield the texts up to the rated turn, the latest first: index of the turn from 0, part, and text."""
     for number in range(min(rated, len(dialogue.turns)) - 1, -1, -1):
         turn = dialogue.turns[number]
         yield number, "text", turn.text

@@ -1,8 +1,8 @@
 """
-The pictures of a report, drawn by Plotly: each a figure with a sentence that says what it shows and a table beneath.
+The charts of a report, drawn by Plotly, each with a sentence on what it shows and its numbers as a table.
 
-Colours are told apart by people who see few of them (after Okabe and Ito 2008), on light paper and on dark, and every
-series by its shape or pattern as well. Colours of text and lines are left to the page.
+Colours are distinguishable with colour-vision deficiency (after Okabe and Ito 2008) on light and dark backgrounds, and
+every series also has its own marker or pattern. The page sets the colours of text and axes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,17 +22,17 @@ from perm_cli.comparing.table import Scores
 from perm_cli.reports.figures import NONE, listed, name_of, number, with_scale
 from perm_cli.reports.figures import figure as with_interval
 from perm_cli.statistics.agreement import spearman
-from perm_cli.statistics.means import known, mean_of, row_means
+from perm_cli.statistics.means import mean_of, none_if_nan, row_means
 from perm_cli.statistics.resampling import Floats, Ints, Statistic
 from perm_cli.text import one_line
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b07d00", "#2f8fc9", "#7f7f7f", "#8a63d2")
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "cross", "star", "hexagon")
 _PATTERNS = ("", "/", ".", "x", "-", "\\", "|", "+")
-_MOST_POINTS = 2000  # more hide each other, and make the page slow
+_MOST_POINTS = 2000  # more points hide each other and make the page slow
 _MOST_TURNS = 30
-_MOST_PANELS = 8  # beyond, a panel is too flat to be read
-_LEAST_POINT = 3  # replies that a mean is drawn of
+_MOST_PANELS = 8  # with more, the panels are too flat to read
+_LEAST_POINT = 3  # replies per point
 _BINS = 10
 _ROUNDING = 1e-9
 _LONGEST_LABEL = 40
@@ -40,7 +40,7 @@ _LONGEST_LABEL = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A picture as Plotly's JSON, with its title, a sentence that says what it shows, and its numbers as a table."""
+    """A chart as Plotly JSON, with its title, a sentence on what it shows (`says`), and its numbers as a table."""
 
     title: str
     says: str
@@ -56,7 +56,7 @@ class _Look(NamedTuple):
 
 
 def leaderboard_chart(boards: Sequence[Leaderboard]) -> Chart | None:
-    """Return the systems' means with their intervals, a series a rater."""
+    """Return the systems' means with 95 % intervals, one series per rater; None for fewer than two systems."""
     if not boards or len(boards[0].standings) < 2:  # noqa: PLR2004 - one system is no ranking
         return None
     figure, rows = _figure(), []
@@ -78,18 +78,18 @@ def leaderboard_chart(boards: Sequence[Leaderboard]) -> Chart | None:
         ]
     figure.update_layout(
         height=110 + (30 + 18 * len(boards)) * len(labels),
-        scattermode="group",  # or judges would hide each other
+        scattermode="group",  # otherwise the markers of different judges overlap
         xaxis={"title": boards[0].dimensions[-1]},
         yaxis={"type": "category", "categoryarray": list(labels.values()), "autorange": "reversed"},
     )
     open_ = [name_of(board.rater) for board in boards if not board.contrasts.told_apart]
-    said = f" Not told apart by {listed(open_)}: the order is that of their names." if open_ else ""
+    said = f" {listed(open_)} cannot tell the systems apart, so they are ordered by name." if open_ else ""
     says = f"Mean over dialogues, with 95 % intervals.{said}"
     return _chart("Systems", says, figure, ["judge", "system", "mean"], rows)
 
 
 def distribution_chart(scores: Scores, dimension: str) -> Chart | None:
-    """Return how often each rater gives which score to which system, a panel per system."""
+    """Return the distribution of each rater's scores, one panel per system; None without scores."""
     edges, is_levels = _edges(scores, dimension)
     centres = (edges[:-1] + edges[1:]) / 2
     bars = [f"{level:g}" for level in centres] if is_levels else [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
@@ -110,6 +110,7 @@ def distribution_chart(scores: Scores, dimension: str) -> Chart | None:
         return None
     figure.update_layout(barmode="group", showlegend=len(scores.raters) > 1, height=110 + 130 * len(panels))
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=4)
+    # Bars of levels are named in the middle, bars of ranges at their edges.
     figure.update_xaxes(tickvals=(centres if is_levels else edges).tolist())
     what = "replies by reward" if dimension == REWARD else "replies that get each score"
     says = f"Share of the {what}{', system by system' if len(panels) > 1 else ''}."
@@ -123,7 +124,7 @@ def _with_scale(scores: Scores, dimension: str) -> str:
 
 
 def _panels(scores: Scores) -> dict[str, NDArray[np.bool_]]:
-    """Return the items of each system by its name, or all of them together where there are too many systems."""
+    """Return the items of each system by its name, or of all systems together if there are too many for panels."""
     names, systems = scores.systems
     if len(names) > _MOST_PANELS:
         return {f"all {len(names)} systems": np.ones(len(systems), dtype=bool)}
@@ -150,7 +151,7 @@ def _add_bars(
 
 
 def curve_chart(scores: Scores, dimension: str) -> Chart | None:
-    """Return the mean of a dimension turn by turn, a line a system, as the mean of all judges sees it."""
+    """Return the mean of a dimension per turn over all judges, one line per system; None for fewer than two turns."""
     if dimension not in scores.tables or not any(item.turn for item in scores.items):
         return None
     names, systems = scores.systems
@@ -166,14 +167,15 @@ def curve_chart(scores: Scores, dimension: str) -> Chart | None:
         rows.append([name_of(names[place]), *[f"{number(mean_of(each))} (n = {len(each)})" for each in own]])
     figure.update_layout(xaxis={"title": "turn", "tickvals": shown.tolist()}, yaxis={"title": dimension}, height=340)
     says = (
-        f"Mean {dimension} turn by turn, over all judges; beside each point the number of replies. "
-        f"A line ends where fewer than a fifth of its replies are left, or fewer than {_LEAST_POINT}."
+        f"Mean {dimension} per turn over all judges, with the number of replies at each point. Turns are omitted where "
+        f"a system has fewer than {_LEAST_POINT} replies, or fewer than a fifth of its largest number."
     )
     return _chart("Over the conversation", says, figure, ["system", *[f"turn {turn}" for turn in shown]], rows)
 
 
 def _add_curve(figure: Any, turns: Ints, values: Sequence[Floats], label: str, look: _Look, place: int) -> None:
-    """Draw a line as far as it rests on enough replies, or it would end in the whim of one dialogue."""
+    """Draw the points of one system that rest on enough replies."""
+    # Dialogues end at different turns: without a limit the last points of a line would show a single long dialogue.
     counts = [len(each) for each in values]
     least = max(min(_LEAST_POINT, max(counts)), max(counts) / 5)
     kept = [at for at, count in enumerate(counts) if count >= least]
@@ -192,12 +194,13 @@ def _add_curve(figure: Any, turns: Ints, values: Sequence[Floats], label: str, l
 
 
 def length_chart(scores: Scores, main: str, words: Floats) -> Chart | None:
-    """Return reward against length in words; of very many replies a sample is drawn."""
+    """Return reward against length in words, of at most `_MOST_POINTS` replies at random; None for fewer than two."""
     value = row_means(scores.of(main, scores.judges))
     kept = np.flatnonzero(~np.isnan(value) & ~np.isnan(words))
     if len(kept) < 2:  # noqa: PLR2004 - a point shows nothing
         return None
-    rho = known(spearman(np.stack((words[kept], value[kept]), axis=1)))
+    rho = none_if_nan(spearman(np.stack((words[kept], value[kept]), axis=1)))
+    # After the correlation, which is of all replies and not of the sample that is drawn.
     if len(kept) > _MOST_POINTS:
         kept = np.sort(np.random.default_rng(0).choice(kept, _MOST_POINTS, replace=False))
     names, systems = scores.systems
@@ -206,17 +209,17 @@ def length_chart(scores: Scores, main: str, words: Floats) -> Chart | None:
         own = kept[systems[kept] == place]
         _add_points(figure, words[own], value[own], label, look)
     figure.update_layout(xaxis={"title": "words", "rangemode": "tozero"}, yaxis={"title": main}, height=340)
-    told = "no correlation can be worked out" if rho is None else f"rank correlation {number(rho, signed=True)}"
+    told = "the rank correlation is undefined" if rho is None else f"rank correlation {number(rho, signed=True)}"
     says = f"{main.capitalize()} against the length of the reply: {told}."
     return _chart("Length", says, figure, ["", "rank correlation"], [[f"{main} and words", number(rho)]])
 
 
 def agreement_chart(scores: Scores, main: str) -> Chart | None:
-    """Return a heat map of how raters' scores go together."""
+    """Return a heat map of the rank correlations between raters; None for fewer than two."""
     raters = [rater for rater in scores.raters if not np.isnan(scores.of(main, [rater])).all()]
     if len(raters) < 2:  # noqa: PLR2004 - nothing to agree with
         return None
-    rho = [[1.0 if a == b else known(spearman(scores.of(main, [a, b]))) for b in raters] for a in raters]
+    rho = [[1.0 if a == b else none_if_nan(spearman(scores.of(main, [a, b]))) for b in raters] for a in raters]
     labels = list(_labels(raters).values())
     text = [[number(value) for value in row] for row in rho]
     figure = _figure()
@@ -235,29 +238,29 @@ def agreement_chart(scores: Scores, main: str) -> Chart | None:
         height=140 + 50 * len(labels), xaxis={"type": "category"}, yaxis={"type": "category", "autorange": "reversed"}
     )
     rows = [[name_of(rater), *row] for rater, row in zip(raters, text, strict=True)]
-    says = f"Rank correlation of the raters' scores, {main}. Agreement between judges is not accuracy."
+    says = f"Rank correlation between the raters' scores ({main}). Agreement between judges is not accuracy."
     return _chart("Judge against judge", says, figure, ["", *map(name_of, raters)], rows)
 
 
 def people_chart(judged: Mapping[str, Floats], truth: Floats, title: str) -> Chart | None:
-    """Return judges' scores against people's."""
+    """Return judges' scores against people's mean scores, one point per item and judge; None without shared items."""
     figure, rows = _figure(), []
     for (rater, column), label, look in zip(judged.items(), _labels(list(judged)).values(), _looks(), strict=False):
         kept = np.flatnonzero(~np.isnan(column) & ~np.isnan(truth))[:_MOST_POINTS]
         if not len(kept):
             continue
-        # Whole numbers lie on each other, so they are spread a little.
-        spread = np.random.default_rng(0).uniform(-0.08, 0.08, (2, len(kept)))
-        _add_points(figure, truth[kept] + spread[0], column[kept] + spread[1], label, look)
-        rows.append([name_of(rater), number(known(spearman(np.stack((column, truth), axis=1))))])
+        # Scores are mostly whole numbers, whose points would lie on top of each other.
+        jitter = np.random.default_rng(0).uniform(-0.08, 0.08, (2, len(kept)))
+        _add_points(figure, truth[kept] + jitter[0], column[kept] + jitter[1], label, look)
+        rows.append([name_of(rater), number(none_if_nan(spearman(np.stack((column, truth), axis=1))))])
     if not rows:
         return None
     figure.update_layout(xaxis={"title": "people"}, yaxis={"title": "judge"}, height=340)
-    says = "Each point is what people and a judge gave, spread a little so that points do not hide each other."
+    says = "Each point is one item: people's mean score and the judge's, slightly jittered to reduce overlap."
     return _chart(title[:1].upper() + title[1:], says, figure, ["judge", "rank correlation"], rows)
 
 
-# --- what the pictures share ---
+# --- shared parts ---
 
 
 def _chart(title: str, says: str, figure: Any, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Chart:
@@ -280,7 +283,7 @@ def _figure() -> Any:
 
 
 def _stacked(titles: Sequence[str]) -> Any:
-    """Return a figure of panels one above the other, each with its title unless there is one only."""
+    """Return a figure of panels one above the other, each with its title unless there is only one."""
     count = len(titles)
     figure = make_subplots(
         rows=count,
@@ -290,7 +293,7 @@ def _stacked(titles: Sequence[str]) -> Any:
         subplot_titles=titles if count > 1 else None,
         figure=_figure(),
     )
-    for place in range(2, count + 1):  # the first one has nothing to match but itself
+    for place in range(2, count + 1):  # all panels follow the first one's axis
         figure.update_yaxes(matches="y", row=place, col=1)
     figure.update_annotations(x=0, xanchor="left", font={"size": 13})
     figure.update_layout(margin={"t": 40}, legend={"y": 1 + 0.1 / count})
@@ -303,7 +306,7 @@ def _add_points(figure: Any, x: Floats, y: Floats, label: str, look: _Look) -> N
 
 
 def _reach(means: Sequence[Statistic]) -> dict[str, Any]:
-    """Return how far the intervals reach from their means, as Plotly wants it."""
+    """Return the intervals as Plotly's error bars, whose lengths are counted from the means."""
     known = [(mean.value or 0.0, mean.low, mean.high) for mean in means]
     return {
         "type": "data",
@@ -318,7 +321,7 @@ def _looks() -> Iterator[_Look]:
 
 
 def _edges(scores: Scores, dimension: str) -> tuple[Floats, bool]:
-    """Return the edges of the bars, and whether each bar is a level, as it is if there are few."""
+    """Return the edges of the bars, and whether each bar is one level: if all scores are whole and levels are few."""
     table = scores.tables[dimension]
     given = table[~np.isnan(table)]
     scale = scores.scale(dimension)
@@ -326,19 +329,20 @@ def _edges(scores: Scores, dimension: str) -> tuple[Floats, bool]:
     low, high = float(ends.min()), float(ends.max())
     if (given == given.round()).all() and low == round(low) and high - low < _BINS:
         return np.arange(low, high + 2) - 0.5, True
+    # Edges are multiples of a round step, nudged so that rounding error adds no empty bar at either end.
     step = _round_step((high - low) / _BINS)
     first, last = np.floor(low / step + _ROUNDING), np.ceil(high / step - _ROUNDING)
     return (np.arange(first, max(last, first + 1) + 1) * step).round(10), False
 
 
 def _round_step(least: float) -> float:
-    """Return the next larger number of those people count in: 1, 2, 5, 10 and so on."""
+    """Return the smallest of …, 0.1, 0.2, 0.5, 1, 2, 5, 10, … that is at least `least`."""
     power = 10.0 ** np.floor(np.log10(least or 0.1))
     return float(next(each * power for each in (1, 2, 5, 10) if each * power >= least - _ROUNDING))
 
 
 def _labels(names: Sequence[str]) -> dict[str, str]:
-    """Return what Plotly is to write for each name: markup is spelled out, and no two are the same."""
+    """Return a label per name with markup escaped; equal labels are numbered, since Plotly would merge their series."""
     labels: dict[str, str] = {}
     for name in names:
         taken = set(labels.values())
@@ -349,5 +353,5 @@ def _labels(names: Sequence[str]) -> dict[str, str]:
 
 
 def _spelled(text: str) -> str:
-    # What stands between two dollars is a formula to Plotly.
+    # Plotly reads text between two dollar signs as a formula.
     return escape(text, quote=False).replace("$", "&#36;")

@@ -1,4 +1,4 @@
-"""A comparison of judges as sentences, which say what the numbers come to, and as tables for the terminal."""
+"""A comparison of judges as sentences that summarise the numbers, and as tables for the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from perm_cli.comparing.from_runs import REWARD, Health
 from perm_cli.comparing.panel import Panel
 from perm_cli.comparing.side_by_side import Comparison, DimensionComparison, Dispute
 from perm_cli.comparing.table import Rated
-from perm_cli.dialogues.features import SAYS
+from perm_cli.dialogues.features import DESCRIPTIONS
 from perm_cli.reports.contrasted import place_of, verdict
 from perm_cli.reports.figures import chance, figure, listed, name_of, number, percent
 from perm_cli.reports.layout import Grid
@@ -14,20 +14,22 @@ from perm_cli.statistics.contrasts import ALPHA
 from perm_cli.text import one_line
 
 CLOSING = "Agreement between judges is not accuracy: `perm validate` compares them with people."
-_PILED_UP = 0.5
-_LED_BY = 0.3
+_CEILING = 0.5  # share of scores at the top of the scale
+_CORRELATED = 0.3  # |rho| with a counted feature
 _HALO_GAP = 0.1
-_CONVERGES = 0.2  # where judges have nothing in common, there is nothing to tell apart
-_UNREAD = 0.02
+_CONVERGES = 0.2  # below this rho judges hardly agree at all, and a small gap shows no halo
+_MISSING = 0.02  # share of ratings without a score
+# 0.8 and 0.667 are Krippendorff's customary limits of reliable and tentatively acceptable data. Ratings of empathy
+# rarely get there: experts themselves have a median alpha of 0.53 in Kumar et al. (arXiv 2506.10150).
 _WELL, _FAIRLY, _SOMEWHAT = 0.8, 0.667, 0.4
-_APART = 0.2
+_APART = 0.2  # of alpha
 
 
 # --- sentences ---
 
 
 def findings(comparison: Comparison, health: Sequence[Health] = (), panel: Panel | None = None) -> list[str]:
-    """Return what the comparison comes to, and last what must never be left out."""
+    """Return the comparison in sentences, the last of which is always that agreement is not accuracy."""
     return [
         *_on_health(health),
         *_on_agreement(comparison),
@@ -44,8 +46,8 @@ def findings(comparison: Comparison, health: Sequence[Health] = (), panel: Panel
 
 def _on_health(health: Sequence[Health]) -> Iterator[str]:
     for each in health:
-        if each.coverage < 1 - _UNREAD:
-            yield f"{name_of(each.rater)} gave a score for {percent(each.coverage)} of its ratings only."
+        if each.coverage < 1 - _MISSING:
+            yield f"{name_of(each.rater)}: only {percent(each.coverage)} of its ratings have a score."
         if each.caveat:
             yield f"{name_of(each.rater)}: {each.caveat}"
 
@@ -55,7 +57,7 @@ def _on_agreement(comparison: Comparison) -> Iterator[str]:
     known = [(value, each) for value, each in alphas if value is not None]
     if not known:
         if len(comparison.raters) > 1:
-            yield "The judges share too few scores to say how far they agree."
+            yield "The judges have too few scores in common to estimate their agreement."
         return
     best, worst = max(known, key=lambda pair: pair[0])[1], min(known, key=lambda pair: pair[0])[1]
     yield f"On {name_of(best.name)} the judges agree {_degree(best)}: alpha {_alpha(best)}."
@@ -64,7 +66,7 @@ def _on_agreement(comparison: Comparison) -> Iterator[str]:
 
 
 def _rated(comparison: Comparison) -> list[DimensionComparison]:
-    """Return the dimensions without the reward, which is made of them, unless it is all there is."""
+    """Return the dimensions without the reward, which is fused from them, unless there is nothing else."""
     return [each for each in comparison.dimensions if each.name != REWARD] or list(comparison.dimensions)
 
 
@@ -93,7 +95,7 @@ def _on_people(comparison: Comparison) -> Iterator[str]:
         elif among - max(given) > _APART:
             yield (
                 f"On {name_of(dimension.name)} the judges agree with each other far more (alpha {among:.2f}) than with "
-                f"people ({span}): they share something that people do not."
+                f"people ({span}), so their agreement does not reflect people's ratings."
             )
         else:
             yield f"On {name_of(dimension.name)} the judges' alpha with people is {span}, among themselves {among:.2f}."
@@ -109,12 +111,12 @@ def _on_scale(comparison: Comparison) -> Iterator[str]:
         piled = [
             f"{name_of(use.rater)} {percent(use.ceiling)}"
             for use in dimension.use
-            if use.rater not in comparison.people and (use.ceiling or 0.0) > _PILED_UP
+            if use.rater not in comparison.people and (use.ceiling or 0.0) > _CEILING
         ]
         if piled:
             beside = f" (people: {percent(sum(people) / len(people))})" if people else ""
-            what = f"{name_of(dimension.name)} piles up at the top of the scale"
-            yield f"{what}, of all replies: {listed(piled)}{beside}."
+            what = f"Most scores on {name_of(dimension.name)} are at the top of the scale"
+            yield f"{what}: {listed(piled)}{beside}."
 
 
 def _on_levels(comparison: Comparison) -> Iterator[str]:
@@ -131,7 +133,7 @@ def _on_levels(comparison: Comparison) -> Iterator[str]:
             by = number(abs(widest.bias.value or 0.0))
             yield (
                 f"On {name_of(dimension.name)} {len(decisive)} of {len(dimension.differences)} pairs of judges differ "
-                f"in level; the widest: {name_of(first)} scores {by} higher than {name_of(second)}."
+                f"decisively in level; the widest: {name_of(first)} scores {by} higher than {name_of(second)}."
             )
         else:
             level.append(name_of(dimension.name))
@@ -140,7 +142,7 @@ def _on_levels(comparison: Comparison) -> Iterator[str]:
 
 
 def on_systems(comparison: Comparison) -> Iterator[str]:
-    """Yield which system the judges put first, and who of them cannot tell them apart."""
+    """Yield which system each judge ranks first, and which judges cannot tell the systems apart."""
     boards = [
         board.contrasts
         for board in comparison.boards
@@ -156,12 +158,12 @@ def on_systems(comparison: Comparison) -> Iterator[str]:
     yield from (f"{each}." for each in said[:1] if len(said) == 1)
     yield from (verdict(board) for board in boards if board.best is None)
     if comparison.concordance is not None:
-        yield f"The rankings agree with W = {comparison.concordance:.2f}."
+        yield f"Concordance of the judges' rankings: W = {comparison.concordance:.2f}."
 
 
 def _put_first(best: str, raters: Sequence[str], judges: int) -> str:
     who = "All judges" if len(raters) == judges > 1 else listed(list(map(name_of, raters)))
-    return f"{who} {'puts' if len(raters) == 1 else 'put'} {name_of(best)} first"
+    return f"{who} {'ranks' if len(raters) == 1 else 'rank'} {name_of(best)} first"
 
 
 def _on_structure(comparison: Comparison) -> Iterator[str]:
@@ -170,39 +172,40 @@ def _on_structure(comparison: Comparison) -> Iterator[str]:
             continue
         if each.convergent > _CONVERGES and each.convergent - each.discriminant < _HALO_GAP:
             yield (
-                f"{name_of(each.rater)} hardly tells the dimensions apart: it agrees with the others as much across "
-                f"dimensions ({each.discriminant:.2f}) as on the same one ({each.convergent:.2f})."
+                f"{name_of(each.rater)} hardly tells the dimensions apart: it correlates with the other judges about "
+                f"as much across dimensions ({each.discriminant:.2f}) as on the same dimension ({each.convergent:.2f})."
             )
 
 
 def _on_leans(comparison: Comparison) -> Iterator[str]:
     for each in comparison.leans:
-        led = [
-            f"{SAYS[name]} ({rho:+.2f})"
+        correlated = [
+            f"{DESCRIPTIONS[name]} ({rho:+.2f})"
             for name, rho in each.features.items()
-            if rho is not None and abs(rho) > _LED_BY
+            if rho is not None and abs(rho) > _CORRELATED
         ]
-        if led:
-            yield f"{name_of(each.rater)} goes with {listed(led)}."
+        if correlated:
+            yield f"Scores by {name_of(each.rater)} correlate with {listed(correlated)}."
         if each.own_family.decisive and (each.own_family.value or 0) > 0:
             yield (
-                f"{name_of(each.rater)} favours systems of its own family over what the other judges give, "
-                f"by {figure(each.own_family, signed=True)}."
+                f"{name_of(each.rater)} favours systems of its own family: compared with the other judges, it scores "
+                f"them {figure(each.own_family, signed=True)} relative to other systems."
             )
 
 
 def _on_panel(panel: Panel) -> Iterator[str]:
     for dimension in panel.dimensions:
         if dimension.reliability.value is None or dimension.reliability.value <= 0:
-            yield f"The panel's judges have nothing in common on {name_of(dimension.name)}, so their mean says nothing."
+            yield f"The panel is not shown to be reliable on {name_of(dimension.name)}: do not rely on its scores."
             continue
-        # Where leaving a judge out makes the panel no worse, it adds nothing.
+        # A judge without which the panel is as reliable adds nothing. Several such judges are not named: each may be
+        # redundant only because of the others.
         idle = [
             name
             for name, value in dimension.without.items()
             if value is not None and value >= dimension.reliability.value
         ]
-        adds = f"; without {listed([name_of(name) for name in idle])} it is no worse" if len(idle) == 1 else ""
+        adds = f"; without {listed([name_of(name) for name in idle])} it is no lower" if len(idle) == 1 else ""
         yield f"The panel's reliability on {name_of(dimension.name)} is {figure(dimension.reliability)}{adds}."
 
 
@@ -210,9 +213,9 @@ def _on_panel(panel: Panel) -> Iterator[str]:
 
 
 def health_table(health: Sequence[Health]) -> Grid:
-    """Return how the ratings went, a line a rater."""
-    columns = ["judge", "ratings", "scored", "not scored", "cost USD", "median s", "95 % within s"]
-    table = Grid(columns=columns, spare=[["95 % within s"], ["median s"], ["cost USD"]])
+    """Return coverage, failures, cost and latency, one row per rater."""
+    columns = ["judge", "ratings", "scored", "not scored", "cost USD", "median s", "p95 s"]
+    table = Grid(columns=columns, spare=[["p95 s"], ["median s"], ["cost USD"]])
     for each in health:
         failures = ", ".join(f"{n} {name}" for name, n in sorted(each.spending.statuses.items()) if name != "scored")
         table.add(
@@ -228,7 +231,7 @@ def health_table(health: Sequence[Health]) -> Grid:
 
 
 def use_table(comparison: Comparison) -> Grid:
-    """Return how the raters use the scale."""
+    """Return the raters' use of the scale, one row per dimension and rater."""
     columns = ["dimension", "rater", "items", "mean", "SD", "levels", "top", "bottom", "ties"]
     table = Grid(columns=columns, names=2, spare=[["levels"], ["bottom"], ["ties"], ["items"]])
     for dimension in comparison.dimensions:
@@ -248,7 +251,7 @@ def use_table(comparison: Comparison) -> Grid:
 
 
 def agreement_table(comparison: Comparison) -> Grid:
-    """Return how far all judges agree, a line a dimension."""
+    """Return the agreement of all judges, one row per dimension."""
     columns = ["dimension", "items", "alpha", "ICC(A,1)", "ICC(C,1)", "ICC(A,k)"]
     table = Grid(columns=columns, spare=[["ICC(A,k)"], ["ICC(C,1)"], ["ICC(A,1)"]])
     for dimension in comparison.dimensions:
@@ -260,8 +263,8 @@ def agreement_table(comparison: Comparison) -> Grid:
 
 
 def pair_table(comparison: Comparison) -> Grid:
-    """Return each pair of judges, a line a dimension."""
-    columns = ["dimension", "judges", "rho", "tau-b", "weighted kappa", "level", "p"]
+    """Return the agreement of each pair of judges, one row per dimension and pair."""
+    columns = ["dimension", "judges", "rho", "tau-b", "weighted kappa", "difference", "p"]
     table = Grid(columns=columns, names=2, spare=[["tau-b"], ["weighted kappa"]])
     for dimension in comparison.dimensions:
         levels = {(each.first, each.second): each for each in dimension.differences}
@@ -280,7 +283,7 @@ def pair_table(comparison: Comparison) -> Grid:
 
 
 def board_table(comparison: Comparison) -> Grid:
-    """Return the systems' means and places as each rater sees them, in the order of the first rater."""
+    """Return the systems' means and ranks by rater, in the order of the first rater."""
     raters = [name_of(board.rater) for board in comparison.boards]
     columns = [f"system, by {name_of(comparison.main)}", *(part for rater in raters for part in (rater, "rank"))]
     table = Grid(columns=columns)
@@ -294,7 +297,7 @@ def board_table(comparison: Comparison) -> Grid:
 
 
 def dispute_lines(disputes: Sequence[Dispute], said: Mapping[tuple[Rated, str, str], str]) -> Iterator[str]:
-    """Yield the items raters disagree on most, each with scores and rationales side by side."""
+    """Yield the items that raters disagree on most, each with the scores and rationales of all raters."""
     for dispute in disputes:
         item = dispute.item
         place = ", ".join(filter(None, (one_line(item.system, 30), f"turn {item.turn}" if item.turn else "")))

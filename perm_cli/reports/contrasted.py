@@ -1,4 +1,4 @@
-"""Paired differences of systems as sentences and a table: which system is best, or that nobody can say."""
+"""Paired differences of systems as sentences and a table: which system is best, or that none is decisively."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
@@ -7,11 +7,11 @@ from perm_cli.reports.figures import chance, counted, figure, listed, name_of, n
 from perm_cli.reports.layout import Grid
 from perm_cli.statistics.contrasts import Contrasts, Difference
 
-MOST_DIFFERENCES = 15  # of six systems all
+MOST_DIFFERENCES = 15  # all pairs of six systems
 
 
 def difference_table(differences: Sequence[Difference]) -> Grid:
-    """Return differences of systems."""
+    """Return a table of paired differences, one row each."""
     columns = ["systems", "dialogues", "difference", "p (Holm)", "detectable", ""]
     table = Grid(columns=columns, spare=[["detectable"], ["dialogues"]])
     for each in differences:
@@ -27,12 +27,12 @@ def difference_table(differences: Sequence[Difference]) -> Grid:
 
 
 def all_differences(contrasts: Contrasts) -> list[Difference]:
-    """Return the difference of every pair, that way round in which the first stands before the second."""
+    """Return the difference of every pair, each as the higher-ranked system minus the other."""
     return _found(contrasts, combinations(contrasts.in_order(), 2))
 
 
 def shown_differences(contrasts: Contrasts, baseline: str | None) -> list[Difference]:
-    """Return the differences to the baseline, or of all pairs, of very many those of each system to the next."""
+    """Return the differences to the baseline, or of all pairs, or of each system to the next if pairs are many."""
     names = contrasts.in_order()
     if baseline is not None:
         return _found(contrasts, ((name, baseline) for name in names if name != baseline))
@@ -45,7 +45,7 @@ def _found(contrasts: Contrasts, pairs: Iterable[tuple[str, str]]) -> list[Diffe
 
 
 def verdict_lines(contrasts: Contrasts, baseline: str | None = None) -> Iterator[str]:
-    """Yield what the differences come to."""
+    """Yield the verdict of the differences in sentences."""
     if len(contrasts.systems) < 2:  # noqa: PLR2004 - there is nobody to be better than
         return
     if baseline is None:
@@ -61,23 +61,23 @@ def _against(differences: Sequence[Difference], baseline: str) -> Iterator[str]:
         yield f"Decisively {word} than {name_of(baseline)}: {', '.join(found) or 'none'}."
     open_ = [name_of(each.first) for each in differences if not each.decisive]
     if open_:
-        yield f"Not told apart from {name_of(baseline)}: {', '.join(open_)}{_hint(differences)}."
+        yield f"Not decisively different from {name_of(baseline)}: {', '.join(open_)}{_hint(differences)}."
 
 
 def verdict(contrasts: Contrasts) -> str:
-    """Return in a sentence which of several systems is best, or that they are not told apart."""
+    """Return a sentence: which of several systems is best, or that they cannot be told apart."""
     best, compared = contrasts.best, [name for name in contrasts.systems if contrasts.place(name)]
     if not compared:
-        return f"{name_of(contrasts.rater)} cannot tell these systems apart: no dialogue has a value for two of them."
+        return f"{name_of(contrasts.rater)} cannot tell these systems apart: no dialogue has a score for two of them."
     said = _on_leaders(contrasts, compared) if best is None else _on_best(contrasts, best)
     alone = [name_of(name) for name in contrasts.systems if name not in compared]
-    return said + (f" Not compared, with no dialogue in common: {listed(alone)}." if alone else "")
+    return said + (f" Not compared, having no dialogue in common: {listed(alone)}." if alone else "")
 
 
 def _on_best(contrasts: Contrasts, best: str) -> str:
     ahead = (contrasts.difference(best, other) for other in contrasts.systems if contrasts.place(other))
     nearest = min(filter(None, ahead), key=lambda each: each.mean.value or 0.0)
-    return f"{name_of(best)} is best, before {name_of(nearest.second)} by {figure(nearest.mean, 3)}."
+    return f"{name_of(best)} is decisively best, ahead of {name_of(nearest.second)} by {figure(nearest.mean, 3)}."
 
 
 def _on_leaders(contrasts: Contrasts, compared: Sequence[str]) -> str:
@@ -85,26 +85,26 @@ def _on_leaders(contrasts: Contrasts, compared: Sequence[str]) -> str:
     between = [each for each in contrasts.differences if {each.first, each.second} <= {*leaders}]
     behind = [name_of(name) for name in compared if name not in leaders]
     which = "these systems" if len(leaders) == len(contrasts.systems) else listed(list(map(name_of, leaders)))
-    worse = f" Decisively worse than another: {listed(behind)}." if behind else ""
+    worse = f" Decisively worse than at least one other: {listed(behind)}." if behind else ""
     return f"{name_of(contrasts.rater)} cannot tell {which} apart on {_span(between)}{_hint(between)}.{worse}"
 
 
 def _span(differences: Sequence[Difference]) -> str:
-    """Return on how many dialogues differences rest."""
+    """Return the number of dialogues that the differences rest on, as text."""
     counts = sorted({each.dialogues for each in differences})
     return counted(counts[0], "dialogue") if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,} dialogues"
 
 
 def _hint(differences: Sequence[Difference]) -> str:
-    """Return what it would take to tell systems apart."""
+    """Return how many dialogues or how large a difference it takes to tell the systems apart."""
     needed, detectable = differences[0].needed, [each.detectable for each in differences if each.detectable]
     if max(each.dialogues for each in differences) < needed:
-        return f": {needed} or more are needed"
+        return f"; {needed} or more are needed"
     if detectable:
-        return f": a difference of {number(max(detectable), 3)} would be found four times in five"
-    return ": they differ in nothing"
+        return f"; a true difference of {number(max(detectable), 3)} would be detected with 80 % power"
+    return "; their scores do not differ"
 
 
 def place_of(place: tuple[int, int] | None) -> str:
-    """Return the places that a system may have, a dash for none."""
+    """Return the range of a system's possible ranks, a dash if it was not compared."""
     return number(None) if place is None else " … ".join(map(str, dict.fromkeys(place)))

@@ -1,4 +1,4 @@
-"""A leaderboard as sentences and tables, and checks as JUnit's XML, which build servers read."""
+"""A leaderboard as sentences and tables, and checks as JUnit XML for build servers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from perm_cli.text import without_controls
 
 
 def standings_table(board: Leaderboard) -> Grid:
-    """Return the systems in the order that is borne out."""
+    """Return the systems with means, comparisons and ranks, in the order of their ranks."""
     columns, rows = standings_rows(board)
     table = Grid(
         columns=columns,
@@ -27,7 +27,7 @@ def standings_table(board: Leaderboard) -> Grid:
 
 
 def standings_rows(board: Leaderboard) -> tuple[list[str], list[list[str]]]:
-    """Return the systems as columns and rows of text."""
+    """Return the same table as column headings and rows of text."""
     columns = ["system", "dialogues", "scored", *_headings(board), "won - tied - lost", "rank"]
     return columns, [_row(standing, signed=board.dimensions[-1] == REWARD) for standing in board.standings]
 
@@ -50,7 +50,7 @@ def _row(standing: Standing, *, signed: bool) -> list[str]:
 
 
 def board_record(board: Leaderboard) -> dict[str, Any]:
-    """Return a leaderboard as JSON holds it: means by name, and what the differences say of who is best."""
+    """Return a leaderboard as a JSON object, with means by dimension, all differences, and the best system if any."""
     return {
         "rater": board.rater,
         "dimensions": list(board.dimensions),
@@ -65,14 +65,14 @@ def board_record(board: Leaderboard) -> dict[str, Any]:
 
 
 def remarks_on(board: Leaderboard) -> Iterator[str]:
-    """Yield what must be known to read a leaderboard's means."""
+    """Yield a remark where means and paired differences rest on different dialogues."""
     own = {standing.system: standing.dialogues for standing in board.standings}
     if any(not each.dialogues == own[each.first] == own[each.second] for each in board.contrasts.differences):
-        yield "Means are over each system's own dialogues; who is before whom is told by those that both have."
+        yield "Means are over each system's own dialogues, differences and ranks over the dialogues that both have."
 
 
 def junit(checks: Sequence[Check], suite: str) -> bytes:
-    """Return checks as JUnit's XML, one test case per check."""
+    """Return checks as JUnit XML, one test case per check."""
     failures = sum(not check.passed for check in checks)
     root = ET.Element("testsuite", name=without_controls(suite), tests=str(len(checks)), failures=str(failures))
     for check in checks:

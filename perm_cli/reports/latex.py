@@ -1,7 +1,7 @@
 """
-Results as tables for papers: LaTeX with booktabs, each with a caption that says by whom, of what and how many.
+Results as LaTeX tables for papers, with booktabs and captions that name judges, rubrics and sample sizes.
 
-Text from outside is escaped; minus signs are set as such, and an interval stands in brackets behind its figure.
+Text from outside is escaped, minus signs are typeset as such, and intervals stand in brackets after their estimates.
 """
 
 import re
@@ -39,16 +39,16 @@ _HEADS = {
     "weighted kappa": r"weighted $\kappa$",
     "calibrated kappa": r"calibrated $\kappa$",
 }
-_SIGNED = frozenset({"difference", "level"})  # where a plus says something
+_SIGNED = frozenset({"difference", "bias"})  # columns in which a plus sign matters
 _NUMBER = r"[+-]?\d[\d,]*(?:\.\d+)?"
 _FIGURE = re.compile(rf"({_NUMBER})(%?)(?: \(({_NUMBER}) … ({_NUMBER})\))?")
 _SPAN = re.compile(rf"({_NUMBER}) … ({_NUMBER})")
-_INTERVALS = r"Brackets hold 95\,\% bootstrap intervals over dialogues."
+_INTERVALS = r"Brackets: 95\,\% percentile intervals from a bootstrap over dialogues."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
-    """What of a table goes into a paper: its columns, or all, the caption as LaTeX, and the label to refer to."""
+    """The part of a table that goes into a paper: its columns, or None for all, a caption in LaTeX, and a label."""
 
     columns: Sequence[str] | None
     caption: str
@@ -58,7 +58,7 @@ class _Choice:
 def graded_latex(
     boards: Sequence[Leaderboard], rubrics: Mapping[str, str], measures: Sequence[str] | None = None
 ) -> bytes:
-    """Return for each rater the systems and their paired differences; `measures` chooses among the dimensions."""
+    """Return the systems and their paired differences, two tables per rater; `measures` chooses the dimensions."""
     return _file(_on_boards(boards, rubrics, measures))
 
 
@@ -77,11 +77,11 @@ def _on_boards(
 
 
 def _chosen(columns: Sequence[str], board: Leaderboard, measures: Sequence[str] | None) -> list[str]:
-    """Return the columns of the table of systems, with the measures that were asked for."""
+    """Return the columns of the table of systems, with the requested measures only."""
     heads = dict(zip(board.dimensions, columns[3:], strict=False))
     unknown = [name for name in measures or () if name not in heads]
     if unknown:
-        raise SettingsError(f"--measures: {unknown[0]!r} found, expected some of {', '.join(heads)}")
+        raise SettingsError(f"--measures: {unknown[0]!r} found, expected one or more of {', '.join(heads)}")
     return ["system", "dialogues", *(heads[name] for name in measures or heads), "rank"]
 
 
@@ -89,7 +89,7 @@ def _on_systems(board: Leaderboard, rubrics: Mapping[str, str], columns: Sequenc
     said = [
         f"Mean scores of the systems as judged by {_judged(board.rater, rubrics)}, {_dialogues(board)}.",
         _INTERVALS,
-        "Ranks are those that paired differences leave open.",
+        "Ranks are those consistent with the decisive paired differences.",
         *map(_sentence, verdict_lines(board.contrasts)),
         *map(_sentence, remarks_on(board)),
     ]
@@ -99,8 +99,8 @@ def _on_systems(board: Leaderboard, rubrics: Mapping[str, str], columns: Sequenc
 def _on_differences(board: Leaderboard, rubrics: Mapping[str, str], place: int) -> _Choice:
     said = (
         f"Paired differences in {_escaped(board.dimensions[-1])} as judged by {_judged(board.rater, rubrics)}, "
-        f"over the $n$ dialogues that both have a value for. {_INTERVALS} $p$ is of a sign-flip test over whole "
-        f"dialogues, adjusted by Holm for all {counted(len(board.contrasts.differences), 'pair')}."
+        f"over the $n$ dialogues that both have a value for. {_INTERVALS} $p$ is from a sign-flip test over whole "
+        f"dialogues, Holm-adjusted for all {counted(len(board.contrasts.differences), 'pair')}."
     )
     return _Choice(columns=["systems", "dialogues", "difference", "p (Holm)"], caption=said, label=f"pairs-{place}")
 
@@ -111,9 +111,9 @@ def _dialogues(board: Leaderboard) -> str:
 
 
 def compared_latex(comparison: Comparison, rubrics: Mapping[str, str]) -> bytes:
-    """Return how judges agree, pair by pair too, and how they see the systems."""
+    """Return tables of the agreement of judges, overall and by pair, and of the systems by judge."""
     by = " and ".join(_judged(rater, rubrics) for rater in comparison.raters)
-    of = f"{counted(comparison.items, 'reply').replace('replys', 'replies')} in {comparison.dialogues:,} dialogues"
+    of = f"{counted(comparison.items, 'reply', 'replies')} in {comparison.dialogues:,} dialogues"
     parts = []
     agreement = agreement_table(comparison)
     if agreement.rows:
@@ -121,10 +121,10 @@ def compared_latex(comparison: Comparison, rubrics: Mapping[str, str]) -> bytes:
         columns = ["dimension", "items", "alpha", "ICC(A,1)", "ICC(A,k)"]
         parts.append(_tabular(agreement, _Choice(columns=columns, caption=said, label="agreement")))
         said = (
-            f"The judges {by} pair by pair, on {of}: Spearman's $\\rho$, Cohen's quadratic $\\kappa$, and the mean "
-            f"difference in level with its $p$ (sign-flip test over whole dialogues, adjusted by Holm). {_INTERVALS}"
+            f"Pairwise agreement of {by} on {of}: Spearman's $\\rho$, Cohen's quadratic $\\kappa$, and the mean "
+            f"difference in level with its $p$ (sign-flip test over whole dialogues, Holm-adjusted). {_INTERVALS}"
         )
-        columns = ["dimension", "judges", "rho", "weighted kappa", "level", "p"]
+        columns = ["dimension", "judges", "rho", "weighted kappa", "difference", "p"]
         parts.append(_tabular(pair_table(comparison), _Choice(columns=columns, caption=said, label="judges")))
     if comparison.boards:
         board = board_table(comparison)
@@ -140,21 +140,21 @@ def compared_latex(comparison: Comparison, rubrics: Mapping[str, str]) -> bytes:
 
 
 def validated_latex(validations: Sequence[DimensionValidation], rubrics: Mapping[str, str]) -> bytes:
-    """Return how far people agree, and how judges order what people have ordered and how near their numbers come."""
+    """Return tables of the agreement of people, and of the judges' rank and absolute agreement with them."""
     raters = dict.fromkeys(judge.rater for each in validations for judge in each.judges)
     by = " and ".join(_judged(rater, rubrics) for rater in raters)
     said = {
-        "people": f"How far people agree: Krippendorff's ordinal $\\alpha$ and intraclass correlation. {_INTERVALS}",
+        "people": f"Agreement between people: Krippendorff's ordinal $\\alpha$, intraclass correlation. {_INTERVALS}",
         "order": (
-            f"How {by} order what people have ordered, on $n$ items; pairs are of replies that people tell apart. "
+            f"Rank agreement of {by} with people, on $n$ items; pairs are of replies that people rate differently. "
             f"{_INTERVALS} {_sentence(next(iter(findings(validations)), ''))}"
         ),
-        "levels": f"How near {by} come to people's numbers, as they are and after calibration on other dialogues.",
+        "levels": f"Absolute agreement of {by} with people, before and after calibration on other dialogues.",
     }
     columns = {
         "people": ["dimension", "people", "items", "alpha", "ICC(A,1)", "left-out rho"],
         "order": ["dimension", "judge", "items", "rho", "left-out rho", "within", "right", "tied", "wrong"],
-        "levels": ["dimension", "judge", "kappa", "error", "level", "annotator test", "calibrated error"],
+        "levels": ["dimension", "judge", "kappa", "MAE", "bias", "annotator test", "calibrated MAE"],
     }
     tables = {"people": ceiling_table, "order": rank_table, "levels": level_table}
     return _file(
@@ -169,11 +169,11 @@ def validated_latex(validations: Sequence[DimensionValidation], rubrics: Mapping
 
 
 def judged_by(runs: RunScores | None) -> dict[str, str]:
-    """Return of each rater which rubrics it was asked and what it is not worth, as far as run folders tell."""
+    """Return, by rater, the rubrics it was given and the caveat of its judge, as far as run folders record them."""
     records: dict[str, SettingsRecord] = {}
     for run in runs.runs if runs else ():
         records |= RunFolder(run).record.settings
-    ours = default_pack().digest
+    ours = default_pack().digest  # rubrics are cited by digest: edited ones keep their names
     return {
         each.rater: "; ".join(filter(None, (_rubrics(records.get(each.settings), ours), each.caveat)))
         for each in (runs.health if runs else ())
@@ -221,7 +221,7 @@ def _tabular(table: Grid, choice: _Choice) -> str:
 
 
 def _cell(text: str, column: str) -> str:
-    """Return a cell: a figure with its interval, a span of ranks, none, or text."""
+    """Return a cell in LaTeX: an estimate with its interval, a range of ranks, a dash, or text."""
     figure, span = _FIGURE.fullmatch(text), _SPAN.fullmatch(text)
     if figure:
         value, percent, low, high = figure.groups()
@@ -238,7 +238,7 @@ def _number(text: str, column: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Return a sentence with its minus signs."""
+    """Return a sentence in LaTeX, with minus signs before negative numbers."""
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", _escaped(text))
 
 

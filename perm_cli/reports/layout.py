@@ -1,8 +1,8 @@
 """
-Tables that fit the window they are shown in, whatever its width: no name and no figure is ever cut.
+Tables that fit a window of any width: no name and no number is ever cut.
 
-Where there is no room, names that many rows share become headings, then columns that can be done without go, and at
-last every row becomes a few lines.
+In a narrow window, names shared by many rows become headings, then optional columns are dropped, and finally each row
+becomes several lines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,8 +42,8 @@ class Grid:
     """
     A table of plain text, laid out when it is shown.
 
-    The first `names` columns say what a row is about; what they repeat of the row above is left blank, and a section
-    ends where any but the last of them changes. Of `spare` columns, groups go one after the other if there is no room.
+    The first `names` columns identify a row; values repeated from the row above are blank, and a section ends where any
+    but the last of them changes. `spare` has groups of optional columns, dropped one group after the other.
     """
 
     columns: Sequence[str]
@@ -56,20 +56,20 @@ class Grid:
         self.rows.append(_Row(cells, style))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the table as there is room for it."""
+        """Yield the first layout that fits the width."""
         for headings, left_out in self._layouts():
             parts = list(self._laid_out(headings, left_out))
             if all(_width(part, console, options) <= options.max_width for part in parts):
                 yield from parts
                 if left_out:
-                    yield Text(f"no room for {', '.join(left_out)}", "dim italic")
+                    yield Text(f"not shown for lack of width: {', '.join(left_out)}", "dim italic")
                 if headings or left_out:
                     yield Text("")
                 return
         yield from self._lines()
 
     def _layouts(self) -> Iterator[tuple[int, Sequence[str]]]:
-        """Yield how many names become headings and which columns are left out, each layout narrower than the last."""
+        """Yield the number of names that become headings and the dropped columns, from the widest layout on."""
         if self.names > 1:
             yield 0, ()
         for count in range(len(self.spare) + 1):
@@ -107,14 +107,14 @@ class Grid:
         return table
 
     def _without_repeats(self, cells: Sequence[str], above: Sequence[str]) -> list[str]:
-        """Return the cells of a row, blank as long as they are those of the row above."""
+        """Return the cells of a row, with leading names that equal those of the row above blank."""
         same = 0
         while above and same < self.names - 1 and cells[same] == above[same]:
             same += 1
         return [""] * same + list(cells[same:])
 
     def _lines(self) -> Iterator[Text]:
-        """Yield a line for the names of every row, and one for each of its figures."""
+        """Yield, for each row, one line with its names and one line per other cell."""
         for row in self.rows:
             yield Text(", ".join(filter(None, row.cells[: self.names])), row.style or "bold", overflow="fold")
             for column, cell in zip(self.columns[self.names :], row.cells[self.names :], strict=True):
@@ -124,7 +124,7 @@ class Grid:
 
 
 def _width(part: RenderableType, console: Console, options: ConsoleOptions) -> int:
-    """Return how wide a part is where there is all the room there could be; headings are folded."""
+    """Return the natural width of a part, 0 for headings, which are folded."""
     if isinstance(part, Text):
         return 0
     return console.measure(part, options=options.update(width=_ANY_WIDTH)).maximum

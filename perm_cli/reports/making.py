@@ -1,4 +1,4 @@
-"""How the numbers of a report are made: the reward's formula and range, and the wording of the rubrics."""
+"""How a report's numbers are computed: the reward's formula and range, and the wording of the rubrics."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,17 +9,17 @@ from perm_cli.rewards.formula import Formula, Recipe
 from perm_cli.words import ScoreMode
 
 _MODES = {
-    "mode": "as the judge states it; of several samples the most frequent",
-    "expected": "the mean of all levels, weighed by the judge's log-probabilities",
+    "mode": "as stated by the judge; the most frequent of several samples",
+    "expected": "the mean of the levels, weighted by the judge's probabilities for them",
     "mean": "the mean of all samples",
 }
 
 
 def recipe_facts(formula: Formula, recipe: Recipe, modes: Iterable[ScoreMode]) -> Iterator[Fact]:
-    """Yield how scores become a reward."""
+    """Yield the facts on how scores become a reward."""
     low, high = (number(end, 3, signed=True) for end in formula.ends)
     yield Fact(name="Formula", value=formula.text(recipe))
-    yield Fact(name="Range", value=f"{low} to {high}" + ", less what length takes off" * bool(recipe.length_penalty))
+    yield Fact(name="Range", value=f"{low} to {high}" + ", minus the length penalty" * bool(recipe.length_penalty))
     shares = [formula.share_text(name).replace(" / ", "/") for name in formula.fused]
     mean = formula.fusion.replace("-", " ").removesuffix("mean").strip()
     yield Fact(name="Fusion", value=f"{mean} mean of {listed(shares)}".lstrip())
@@ -30,7 +30,7 @@ def recipe_facts(formula: Formula, recipe: Recipe, modes: Iterable[ScoreMode]) -
         yield Fact(name=name.capitalize(), value=_on_term(formula, name))
     yield Fact(name="Length", value=_on_length(recipe))
     yield Fact(name="Score of a dimension", value="; ".join(_MODES[mode] for mode in dict.fromkeys(modes)))
-    calibrated = "put on people's levels first, as far as the calibration knows the judge"
+    calibrated = "scores are first mapped to people's levels, for the judges that the calibration covers"
     yield Fact(name="Calibration", value=calibrated if recipe.calibration else "none: scores are the judge's own")
 
 
@@ -39,19 +39,17 @@ def _on_term(formula: Formula, name: str) -> str:
     if not coefficient:
         return "not in the reward (coefficient 0)"
     most, least = (-formula.term(name, end) for end in (low, high))
-    return f"coefficient {coefficient:g}: its {low:g} to {high:g} take off {most:g} to {max(least, 0):g}"
+    return f"coefficient {coefficient:g}: a score of {low:g} to {high:g} subtracts {most:g} to {max(least, 0):g}"
 
 
 def _on_length(recipe: Recipe) -> str:
     if not recipe.length_penalty:
-        return "takes nothing off (penalty 0)"
-    return (
-        f"takes off {recipe.length_penalty:g} for each token over {recipe.length_limit}, as {recipe.tokenizer} counts"
-    )
+        return "no penalty (coefficient 0)"
+    return f"subtracts {recipe.length_penalty:g} per token over {recipe.length_limit}, counted with {recipe.tokenizer}"
 
 
 def wording_tables(wordings: Iterable[Wordings]) -> Iterator[Table]:
-    """Yield a table of levels or items for each dimension, each wording once."""
+    """Yield one table of levels or items per dimension, without repeating equal wordings."""
     seen: list[tuple[str, Wording]] = []
     for dimensions in wordings:
         for name, wording in dimensions.items():

@@ -1,9 +1,9 @@
 """
-The report: one HTML file without a network, that a colleague can open.
+The report as one HTML file that needs no network.
 
-What people and judges wrote is put into the page as data and set as text by its script, never as markup; the
-content policy lets nothing run but the scripts whose hashes it names, and nothing be fetched at all. Data and Plotly
-lie in it packed, the dialogues in parts that are unpacked when they are looked at.
+Text by people and judges is embedded as data and inserted as text by the page's script, never as markup. The content
+security policy runs only the scripts whose hashes it names, and fetches nothing. Data and Plotly are embedded
+compressed; the dialogues are in parts that are decompressed when they are viewed.
 """
 
 import base64
@@ -19,20 +19,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from perm_cli import __version__
 from perm_cli.prompts.rubrics import Dimension
-from perm_cli.reports.browsing import Shelf
+from perm_cli.reports.browsing import DialogueListing
 from perm_cli.reports.charts import Chart
 from perm_cli.reports.terms import Group
 
 MOST_PACKED = 21_000_000  # characters of packed dialogues, so that the file stays below 25 MB
 GENERATOR = '<meta name="generator" content="perm '
 _COMPRESSION = 6
-_PART = 20  # dialogues are unpacked together
+_PART = 20  # dialogues decompressed together
 _LISTED = ("id", "system", "reward", "replies", "spread", "failures", "invented")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One line of how the report was made."""
+    """A name and a value in the section on how the report was made."""
 
     name: str
     value: str
@@ -50,11 +50,11 @@ class Table:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """
-    What a report shows.
+    The content of a report.
 
-    `answer` is what it comes to in sentences, the first the most important; `notes` are on what it rests on. `making`
-    says how the reward is made, `wordings` what the rubrics ask, and `facts` how the ratings were. `ends` are those of
-    the reward, and `dimensions` what it is made of.
+    `answer` is the result in sentences, the most important first; `notes` are findings on the judges. `making` is how
+    the reward is computed, `wordings` what the rubrics ask, and `facts` how the ratings were made. `ends` are the
+    lowest and the highest possible reward, and `dimensions` those that were rated.
     """
 
     title: str
@@ -63,7 +63,7 @@ class Page:
     notes: Sequence[Group]
     tables: Sequence[Table]
     charts: Sequence[Chart]
-    shelf: Shelf
+    listing: DialogueListing
     facts: Sequence[Fact]
     making: Sequence[Fact] = ()
     wordings: Sequence[Table] = ()
@@ -72,12 +72,12 @@ class Page:
 
 
 def render(page: Page, most_packed: int = MOST_PACKED) -> bytes:
-    """Return the page as HTML; dialogues for which there is no room are left out and counted."""
+    """Return the page as HTML; dialogues beyond `most_packed` compressed characters are omitted and counted."""
     environment = Environment(
         loader=PackageLoader("perm_cli.reports", "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     script, library = _file("page.js"), _library() if page.charts else ""
-    listing, parts = _packed_dialogues(page.shelf, most_packed)
+    listing, parts = _packed_dialogues(page.listing, most_packed)
     listing["ends"] = page.ends
     figures = [
         {"id": f"chart-{place}", "figure": orjson.Fragment(chart.plotly)} for place, chart in enumerate(page.charts)
@@ -96,6 +96,7 @@ def render(page: Page, most_packed: int = MOST_PACKED) -> bytes:
             version=__version__,
             style=_file("page.css"),
             script=script,
+            # The page runs no other script, so text that slipped in as markup could do nothing.
             hashes=[_hash(each) for each in (script, library) if each],
             data=data,
         )
@@ -112,17 +113,17 @@ def _library() -> str:
 
 
 def _hash(script: str) -> str:
-    """Return what the content policy calls a script."""
+    """Return the source expression of a script for the content security policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _packed_dialogues(shelf: Shelf, most_packed: int) -> tuple[dict[str, Any], list[str]]:
-    """Return what the list of dialogues needs, and all else of them in parts."""
-    parts = list(_within(_parts(shelf.dialogues), most_packed))
-    shown = shelf.dialogues[: len(parts) * _PART]
+def _packed_dialogues(listed: DialogueListing, most_packed: int) -> tuple[dict[str, Any], list[str]]:
+    """Return the data for the list of dialogues, and the full dialogues in compressed parts."""
+    parts = list(_within(_parts(listed.dialogues), most_packed))
+    shown = listed.dialogues[: len(parts) * _PART]
     listing = {
         "dialogues": [{name: dialogue[name] for name in _LISTED} for dialogue in shown],
-        "left_out": shelf.left_out + len(shelf.dialogues) - len(shown),
+        "left_out": listed.left_out + len(listed.dialogues) - len(shown),
         "part": _PART,
     }
     return listing, parts
@@ -134,7 +135,7 @@ def _parts(dialogues: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _within(parts: Iterator[str], most: int) -> Iterator[str]:
-    """Yield the first part, and more while they are no longer than so much together."""
+    """Yield the first part, and further ones while their total length is at most `most`."""
     size = 0
     for part in parts:
         size += len(part)
@@ -144,5 +145,5 @@ def _within(parts: Iterator[str], most: int) -> Iterator[str]:
 
 
 def _packed(content: Any) -> str:
-    """Return data as text of a few harmless letters, a fifth of its size."""
+    """Return data as gzip in base64, which has no character that HTML would interpret."""
     return base64.b64encode(gzip.compress(orjson.dumps(content), _COMPRESSION, mtime=0)).decode()

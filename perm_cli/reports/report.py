@@ -1,4 +1,4 @@
-"""What a report says of runs: the answer first, then pictures, dialogues, and how it was made."""
+"""The content of a report on runs: the answer first, then charts, dialogues, and how it was made."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.features import NAMES
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.run_record import JudgeRecord, RunRecord, SettingsRecord
-from perm_cli.reports.browsing import browsable
+from perm_cli.reports.browsing import listing_of
 from perm_cli.reports.charts import (
     Chart,
     agreement_chart,
@@ -43,7 +43,7 @@ from perm_cli.words import ScoreMode
 _HIDDEN = frozenset({"name", "model", "price"})
 _NAMED = 4  # systems or judges that a title has room for
 _FIRST = {"system": 0, REWARD: 1, "rank": 2}
-_NOTHING = "Nobody can say: no reply has all the ratings that a reward takes."
+_NOTHING = "There is no answer: no reply has all the ratings that a reward needs."
 
 
 def report_of(
@@ -54,9 +54,9 @@ def report_of(
     recipe: Recipe | None = None,
 ) -> Page:
     """
-    Return the report on some runs, whose rewards were made by the recipe.
+    Return the report on runs whose rewards were made with `recipe`.
 
-    `labelled` is their table with people's scores beside, if there are any.
+    `labelled` is their table with people's labels, if there are any, and `mapped` the pairs of dimension and label.
     """
     features = feature_table([*runs.scores.items, *(labelled.items if labelled else ())], runs.dialogues())
     own, with_people = np.split(features, [len(runs.scores.items)])
@@ -75,7 +75,7 @@ def report_of(
         notes=list(grouped([*_on_people(labelled, mapped, with_people), *_on_judges(scores, own, boards)])),
         tables=[_standings(board, runs.caveats.get(board.rater)) for board in boards],
         charts=[chart for chart in _charts(scores, own, boards, labelled, mapped) if chart],
-        shelf=browsable(runs, unnamed=unnamed),
+        listing=listing_of(runs, unnamed=unnamed),
         facts=list(_facts(runs)),
         making=[fact for formula in formulas for fact in recipe_facts(formula, recipe, _modes(records))],
         wordings=list(wording_tables(wordings)),
@@ -85,13 +85,13 @@ def report_of(
 
 
 def _unnamed(records: Sequence[RunRecord]) -> str:
-    """Return what to call a system without a name: the file it stands in, if there is one file only."""
+    """Return the name for a system without one: the name of the input file if there is a single one."""
     inputs = {each.name for record in records for command in record.commands for each in command.asked.inputs}
     return f"({Path(inputs.pop()).name})" if len(inputs) == 1 else "(no name)"
 
 
 def _named(scores: Scores, unnamed: str) -> Scores:
-    """Return the table with a name for the system that has none."""
+    """Return the table with `unnamed` as the name of the system that has none."""
     return replace(scores, items=[item if item.system else item._replace(system=unnamed) for item in scores.items])
 
 
@@ -103,16 +103,16 @@ def _title(scores: Scores) -> str:
 
 
 def _modes(records: Sequence[RunRecord]) -> list[ScoreMode]:
-    """Return what several samples of a rating come to, as the last command on each run has said."""
+    """Return how several samples are combined, according to the last command on each run."""
     return [record.commands[-1].score for record in records if record.commands] or ["mode"]
 
 
 def _standings(board: Leaderboard, caveat: str | None) -> Table:
-    """Return the systems with the reward first, since a narrow window shows the first columns."""
+    """Return the table of systems with the reward first, since a narrow window shows only the first columns."""
     columns, rows = standings_rows(board)
     order = sorted(range(len(columns)), key=lambda place: _FIRST.get(columns[place].split()[0], len(_FIRST)))
     return Table(
-        caption=f"The systems as {board.rater} sees them" + (f". {caveat}" if caveat else ""),
+        caption=f"Systems as scored by {board.rater}" + (f". {caveat}" if caveat else ""),
         columns=[columns[place] for place in order],
         rows=[[row[place] for place in order] for row in rows],
     )
@@ -130,7 +130,7 @@ def _on_boards(boards: Sequence[Leaderboard], runs: RunScores) -> Iterator[str]:
             yield from (_by(board, boards) + line for line in [verdict(board.contrasts), *remarks_on(board)])
     for each in runs.health:
         if each.coverage < 1:
-            yield f"{each.rater} gave a score for {percent(each.coverage)} of its ratings."
+            yield f"{each.rater}: {percent(each.coverage)} of its ratings have a score."
 
 
 def _by(board: Leaderboard, boards: Sequence[Leaderboard]) -> str:
@@ -139,14 +139,14 @@ def _by(board: Leaderboard, boards: Sequence[Leaderboard]) -> str:
 
 def _headline(boards: Sequence[Leaderboard], *, trusted: bool) -> str:
     """
-    Return in a sentence which of several systems the judges put first, so far as they tell them apart.
+    Return a sentence: which of several systems the judges rank first, as far as their differences are decisive.
 
-    Judges that are known to be too weak are not `trusted` to say which is more empathetic.
+    If all judges are known to be too weak, they are not `trusted` to say which system is more empathetic.
     """
     votes = Counter(board.contrasts.best for board in boards if board.contrasts.best is not None)
     silent = len(boards) - votes.total()
     if not votes:
-        return f"Which system is best is not decided: none of the {len(boards)} judges can tell."
+        return f"No system is decisively best for any of the {len(boards)} judges."
     if len(votes) > 1:
         places = [f"{name_of(system)} is best for {count}" for system, count in votes.most_common()]
         rest = f"; {silent} cannot tell" if silent else ""
@@ -156,20 +156,20 @@ def _headline(boards: Sequence[Leaderboard], *, trusted: bool) -> str:
         return f"{best} is best for {votes.total()} of {len(boards)} judges; {silent} cannot tell."
     by = f" for all {len(boards)} judges" if len(boards) > 1 else ""
     if not trusted:
-        weak = "a judge that is" if len(boards) == 1 else "judges that are"
-        return f"{best} is decisively scored higher than the others, by {weak} too weak to say who is more empathetic."
-    return f"{best} is more empathetic than the others{by}, and that is decisive."
+        weak = "the judge is" if len(boards) == 1 else "the judges are"
+        return f"{best} scores decisively higher than the others, but {weak} too weak to measure empathy."
+    return f"{best} is decisively more empathetic than the others{by}."
 
 
 def _alone(board: Leaderboard) -> str:
-    """Return in a sentence how good the only system is."""
+    """Return a sentence with the mean reward of the only system."""
     standing = board.standings[0]
     *scores, reward = standing.means
     if reward.value is None:
         return _NOTHING
     means = [f"{name} {number(mean.value)}" for name, mean in zip(board.dimensions, scores, strict=False)]
     over = f"{counted(standing.dialogues, 'dialogue')} and {counted(standing.turns, 'turn')}"
-    return f"The mean reward is {figure(reward, 3, signed=True)} over {over}, of means of {listed(means)}."
+    return f"The mean reward is {figure(reward, 3, signed=True)} over {over}; mean scores: {listed(means)}."
 
 
 _Titled = tuple[str, Sequence[str]]
@@ -178,7 +178,7 @@ _Titled = tuple[str, Sequence[str]]
 def _on_judges(scores: Scores, features: Floats, boards: Sequence[Leaderboard]) -> Iterator[_Titled]:
     if len(scores.judges) > 1:
         # Which system is best has been said already.
-        yield "The judges beside each other", compared(replace(compare(scores, features, boards), boards=()))
+        yield "The judges compared", compared(replace(compare(scores, features, boards), boards=()))
 
 
 def _on_people(labelled: Scores | None, mapped: Sequence[Mapped], features: Floats) -> Iterator[_Titled]:
@@ -222,7 +222,7 @@ def _health_of(health: Health) -> Iterator[str]:
     cost = "unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
     yield f"{spending.tokens['calls']:,} calls, cost {cost}"
     if median is not None:
-        yield f"median {number(median)} s a rating"
+        yield f"median {number(median)} s per rating"
 
 
 def _run_facts(run: Path) -> Iterator[Fact]:

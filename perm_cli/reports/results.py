@@ -1,7 +1,7 @@
 """
-The results of runs as files for other programs: rows of scores, tables for papers, and what test runners read.
+The results of runs as files for other programs: rows of scores, tables for papers, and JUnit XML for build servers.
 
-Every cell is text or a number; one that a spreadsheet would run as a formula is quoted.
+Every cell is text or a number; text that a spreadsheet would run as a formula is quoted.
 """
 
 import io
@@ -22,9 +22,10 @@ from perm_cli.dialogues.files.cells import write_guarded
 from perm_cli.dialogues.files.parquet import write_columns
 from perm_cli.errors import SettingsError
 from perm_cli.reports.contrasted import verdict_lines
+from perm_cli.reports.figures import counted
 from perm_cli.reports.graded import junit, remarks_on, standings_rows
 from perm_cli.reports.latex import graded_latex, judged_by
-from perm_cli.statistics.means import known, mean_of
+from perm_cli.statistics.means import mean_of, none_if_nan
 from perm_cli.text import one_line
 
 _ABOUT = ("dialogue_id", "system", "turn", "judge")
@@ -53,7 +54,7 @@ def results_parquet(runs: RunScores) -> bytes:
 
 
 def results_markdown(runs: RunScores) -> bytes:
-    """Return a table of the systems for each judge, in Markdown."""
+    """Return one table of systems per judge, in Markdown."""
     parts = []
     for judge, columns, rows, said in _boards(runs):
         lines = [columns, ["---"] * len(columns), *rows]
@@ -64,20 +65,22 @@ def results_markdown(runs: RunScores) -> bytes:
 
 
 def results_latex(runs: RunScores) -> bytes:
-    """Return the systems and their paired differences for each judge, in LaTeX with booktabs."""
+    """Return one table of systems and one of paired differences per judge, in LaTeX with booktabs."""
     return graded_latex([_board(runs, judge) for judge in runs.scores.judges], judged_by(runs))
 
 
 def results_inspect(runs: RunScores) -> bytes:
     """
-    Return what inspect_ai's `precomputed_scores` reads: one line per dialogue, the mean over turns and judges.
+    Return JSON Lines for inspect_ai's `precomputed_scores`: one line per dialogue, the mean over turns and judges.
 
-    Raise `SettingsError` for several systems: a log of inspect_ai is of one.
+    Raise `SettingsError` for several systems, since a log of inspect_ai has one model.
     """
     whole = collapsed(runs.scores)
     if len(whole.systems[0]) > 1:
         names = ", ".join(map(repr, whole.systems[0]))
-        raise SettingsError(f"--out: the systems {names} found, expected one: a log of inspect_ai is of one model")
+        raise SettingsError(
+            f"--out: {len(whole.systems[0])} systems found ({names}), expected one: an inspect_ai log has one model"
+        )
     lines = []
     for place, item in enumerate(whole.items):
         value = {name: mean_of(whole.tables[name][place]) for name in whole.tables}
@@ -89,7 +92,7 @@ def results_inspect(runs: RunScores) -> bytes:
 
 
 def results_junit(runs: RunScores) -> bytes:
-    """Return one test case per dialogue and judge, which passes if all its turns have a reward."""
+    """Return JUnit XML: one test case per dialogue and judge, which passes if all its turns have a reward."""
     checks = []
     for judge in runs.scores.judges:
         column = runs.scores.of(REWARD, [judge])[:, 0]
@@ -113,14 +116,15 @@ WRITERS: Mapping[str, Callable[[RunScores], bytes]] = {
 
 
 def results(runs: RunScores, path: Path) -> bytes:
-    """Return the results as a file of this name's ending holds them; raise `SettingsError` for an unknown one."""
+    """Return the content of a results file by the ending of its name; raise `SettingsError` for an unknown ending."""
     return by_ending(path, WRITERS)(runs)
 
 
 def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
     for place, item in enumerate(scores.items):
         for column, judge in enumerate(scores.raters):
-            values = {name: known(scores.tables[name][place, column]) for name in scores.tables}
+            values = {name: none_if_nan(scores.tables[name][place, column]) for name in scores.tables}
+            # In a table every rater has a cell for every item; most are empty where raters judged different runs.
             if any(value is not None for value in values.values()):
                 yield {
                     "dialogue_id": item.dialogue_id,
@@ -144,7 +148,7 @@ def _board(runs: RunScores, judge: str) -> Leaderboard:
 
 def _rated(judge: str, dialogue: str, system: str, missing: int) -> Check:
     name = f"{dialogue} ({system})" if system else dialogue
-    said = f"{missing} turns without a reward by {judge}" if missing else f"rated by {judge}"
+    said = f"{counted(missing, 'turn')} without a reward by {judge}" if missing else f"rated by {judge}"
     return Check(system=name, name="rated", passed=not missing, said=said)
 
 

@@ -1,4 +1,4 @@
-"""Tables for the terminal. Whatever a dialogue or a judge wrote goes in as plain text, never as markup."""
+"""Tables and closing lines for the terminal; text from dialogues and judges is plain text, never markup."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ _BARS = "▁▂▄▆█"
 
 
 def summary_table(summary: Summary) -> Grid:
-    """Return the systems with their measures, the reward last with its parts above it."""
+    """Return one row per system and measure; the reward comes last, below its parts."""
     several = len({(system.judge, system.settings) for system in summary.systems}) > 1
     about = ["system", *(["judge", "settings"] if several else []), "measure"]
     table = Grid(columns=[*about, "mean", "95 % interval", "coverage"], names=len(about), spare=[])
@@ -31,7 +31,7 @@ def summary_table(summary: Summary) -> Grid:
 
 
 def trajectory_table(trajectories: Sequence[Trajectory], left_out: int = 0) -> RenderableType:
-    """Return one line per dialogue: its reward, and how its scores went from turn to turn."""
+    """Return one row per dialogue, with its reward and its scores turn by turn as a sparkline."""
     over = (one_line(trajectories[0].dimension) if trajectories else "score") + OVER_THE_TURNS
     table = Grid(columns=["dialogue", "system", "reward", over], spare=[[over]])
     for trajectory in trajectories[:SHOWN_TRAJECTORIES]:
@@ -42,9 +42,9 @@ def trajectory_table(trajectories: Sequence[Trajectory], left_out: int = 0) -> R
 
 
 def notes(summary: Summary) -> Iterator[str]:
-    """Yield what must be known to read the numbers of systems."""
+    """Yield the remarks needed to read the table of systems."""
     if any(system.measures[-1].coverage < 1 for system in summary.systems):
-        yield "worst … best: what the mean reward would be if all that is missing were worst, or best"
+        yield "worst … best: the mean reward if every missing score were the worst, or the best, possible"
     for contrasts in summary.contrasts:
         yield from verdict_lines(contrasts)
     if summary.contrasts:
@@ -53,19 +53,19 @@ def notes(summary: Summary) -> Iterator[str]:
 
 def closing_lines(summary: Summary, made: Spending | None = None) -> list[str]:
     """
-    Return what must be known about the numbers: what is missing and what they cost.
+    Return the lines on missing ratings, cost and the run folder.
 
-    `made` is what this command made of the ratings; without it, what all of them have cost is said.
+    `made` is the spending of this command; without it, the spending of all ratings is given.
     """
     spending = summary.spending
     lines = [spending.said(summary.expected)]
     if spending.statuses["truncated"]:
-        lines.append("truncated: the tokens were used up before a verdict, as by thinking; --max-tokens gives more")
+        lines.append("truncated: the token limit was reached before a verdict, often by thinking; raise --max-tokens")
     there = spending.rated - spending.statuses["skipped"] - (made.rated if made else 0)
     if made and not made.rated and there:
-        lines.append(f"all {there:,} ratings were there; 0 calls")
+        lines.append(f"all {there:,} ratings existed already; 0 calls")
     elif made and there > 0:
-        lines.append(f"{there:,} ratings were there; {_use(made, 'the others')}")
+        lines.append(f"{there:,} ratings existed already; {_use(made, 'the others')}")
     else:
         lines.append(_use(spending, "these ratings"))
     lines.append(f"run: {summary.run}")
@@ -73,7 +73,7 @@ def closing_lines(summary: Summary, made: Spending | None = None) -> list[str]:
 
 
 def _use(spending: Spending, what: str) -> str:
-    """Return the calls, tokens and US dollars that ratings cost."""
+    """Return the calls, tokens and cost in US dollars of ratings, as text."""
     tokens = spending.tokens
     cost = "cost unknown" if spending.cost_usd is None else f"{spending.cost_usd:.4f} USD"
     cached = tokens["cached"] / tokens["in"] if tokens["in"] else 0
@@ -99,7 +99,7 @@ def _cells(measure: Measure) -> tuple[str, str, str, str]:
 
 
 def _measure_name(measure: Measure) -> str:
-    """Return the name of a measure: a dimension with the top of its scale, a part of the reward set off from it."""
+    """Return the name of a measure: dimensions with the top of their scale, parts of the reward indented."""
     if measure.scale:
         return with_scale(measure.name, measure.scale[1])
     return measure.name if measure.name == "reward" else f" {measure.name.replace('_', ' ')}"

@@ -1,28 +1,28 @@
-"""Findings in groups, each with the terms that it uses explained where they first stand."""
+"""Findings in groups, with each statistical term explained in the group that uses it first."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 TERMS: Mapping[str, str] = {
-    "alpha": "Krippendorff's alpha, how far raters agree: 1 wholly, 0 as far as chance would have it",
-    "rho": "rank correlation, whether two sides put the replies in the same order: 1 wholly, 0 not at all",
-    "counting": "what mere counts reach: length, question marks, words of sympathy, words taken up",
+    "alpha": "Krippendorff's alpha (ordinal), agreement beyond chance: 1 is perfect, 0 is what chance would give",
+    "rho": "Spearman's rank correlation: 1 if both orders of the replies are the same, 0 if unrelated, -1 if opposite",
+    "counting": "rho of features that need no understanding: length, question marks, sympathy words, repeated words",
     "annotator test": (
-        "whether the judge is near enough to the people to take the place of one of them: passed if it is nearer to "
-        "the others than most of them are"
+        "whether the judge could replace one of the people: passed if, for at least half of them, it is as close to "
+        "the others as that person is, within a margin that allows for its lower cost"
     ),
-    "calibration": "the judge's levels mapped to people's, as learned from other dialogues",
+    "calibration": "the judge's levels mapped to people's by a map learned on other dialogues",
     "ties": "gives both replies the same score",
-    "W": "Kendall's W, how far rankings agree: 1 wholly, 0 not at all",
-    "reliability": "how far another panel of as many such judges would agree with this one: 1 wholly, 0 not at all",
-    "decisive": "too large a difference for chance, all comparisons made here taken into account",
+    "W": "Kendall's coefficient of concordance: 1 if all rankings are the same, 0 if they have nothing in common",
+    "reliability": "ICC(A,k), expected agreement with another panel of as many such judges: 1 is perfect, 0 is none",
+    "decisive": "significant at the 5 % level, adjusted for all comparisons in the same table (Holm)",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Findings on one thing; one that begins with two spaces belongs to the one before it."""
+    """Findings on one subject; a sentence that begins with two spaces belongs to the one before it."""
 
     title: str
     sentences: Sequence[str]
@@ -30,7 +30,7 @@ class Group:
 
 
 def grouped(found: Iterable[tuple[str, Sequence[str]]]) -> Iterator[Group]:
-    """Yield findings, by title, as groups; each explanation stands in the first group that has its term."""
+    """Yield pairs of a title and its findings as groups; a term is explained in the first group that uses it."""
     explained: set[str] = set()
     for title, sentences in found:
         if not sentences:

@@ -1,20 +1,20 @@
-"""A validation as sentences and tables: the human ceiling first, then the judges beside it."""
+"""A validation as sentences and tables: agreement between people first, then the judges compared with them."""
 
 from collections.abc import Iterator, Sequence
 
 from perm_cli.comparing.against_people import LEAST_ALPHA, DimensionValidation, Levels, Validity
-from perm_cli.dialogues.features import SAYS
+from perm_cli.dialogues.features import DESCRIPTIONS
 from perm_cli.judges.routes import is_control
 from perm_cli.reports.figures import figure, name_of, number, percent
 from perm_cli.reports.layout import Grid
 from perm_cli.statistics.replacement import Replacement
 
-_FEW_LABELS, _MANY_LABELS = 50, 400  # half-widths of rho: 0.23 and 0.08
+_FEW_LABELS, _MANY_LABELS = 50, 400  # the 95 % interval of a rho of 0.5 is then ± 0.23 and ± 0.08
 _BETTER = 0.2
 
 
 def ceiling_table(validations: Sequence[DimensionValidation]) -> Grid:
-    """Return how far people agree, a line a dimension."""
+    """Return the agreement of people, one row per dimension."""
     columns = ["dimension", "people", "items", "alpha", "ICC(A,1)", "left-out rho"]
     table = Grid(columns=columns, spare=[["ICC(A,1)"], ["left-out rho"]])
     for each in validations:
@@ -25,7 +25,7 @@ def ceiling_table(validations: Sequence[DimensionValidation]) -> Grid:
 
 
 def rank_table(validations: Sequence[DimensionValidation]) -> Grid:
-    """Return how judges order what people have ordered."""
+    """Return the judges' rank agreement with people, one row per dimension and judge, and one per counted feature."""
     columns = ["dimension", "judge", "items", "rho", "left-out rho", "tau-b", "within", "systems"]
     pairs = ["right", "tied", "wrong"]
     spare = [["tau-b"], ["within"], ["left-out rho"], pairs, ["systems"], ["items"]]
@@ -33,8 +33,9 @@ def rank_table(validations: Sequence[DimensionValidation]) -> Grid:
     for each in validations:
         for judge in each.judges:
             table.add(_title(each), *_order(each, judge))
+        # Below the judges, in brackets: they are no judges, but what a judge has to beat.
         for name, rho in each.counting.items():
-            table.add(_title(each), f"({SAYS[name]})", "", number(rho), *[""] * 7)
+            table.add(_title(each), f"({DESCRIPTIONS[name]})", "", number(rho), *[""] * 7)
     return table
 
 
@@ -53,9 +54,9 @@ def _order(each: DimensionValidation, judge: Validity) -> list[str]:
 
 
 def level_table(validations: Sequence[DimensionValidation]) -> Grid:
-    """Return how near judges come to people's numbers, as they are and after calibration on other dialogues."""
-    columns = ["dimension", "judge", "kappa", "error", "level", "annotator test"]
-    after = ["calibrated kappa", "calibrated error", "calibrated test"]
+    """Return the judges' absolute agreement with people before and after calibration on other dialogues."""
+    columns = ["dimension", "judge", "kappa", "MAE", "bias", "annotator test"]
+    after = ["calibrated kappa", "calibrated MAE", "calibrated test"]
     table = Grid(columns=[*columns, *after], names=2, spare=[after[:1], after, ["annotator test"]])
     for each in validations:
         for judge in each.judges:
@@ -72,11 +73,11 @@ def level_table(validations: Sequence[DimensionValidation]) -> Grid:
 
 
 def powered_table(validations: Sequence[DimensionValidation]) -> Grid | None:
-    """Return the means of systems as people would give them, None if they rated everything or nothing."""
+    """Return the prediction-powered means of systems, None if people rated all replies or none."""
     rows = [(each, judge) for each in validations for judge in each.judges if judge.powered]
     if not rows:
         return None
-    columns = ["dimension", "judge", "system", "judge's mean", "people's, from both"]
+    columns = ["dimension", "judge", "system", "judge's mean", "people's mean (PPI++)"]
     table = Grid(columns=columns, names=3, spare=[["judge's mean"]])
     for each, judge in rows:
         for system, (mean, powered) in judge.powered.items():
@@ -85,17 +86,17 @@ def powered_table(validations: Sequence[DimensionValidation]) -> Grid | None:
 
 
 def findings(validations: Sequence[DimensionValidation]) -> Iterator[str]:
-    """Yield what the validation comes to."""
+    """Yield the validation in sentences."""
     for _, sentences in titled_findings(validations):
         yield from sentences
 
 
 def titled_findings(validations: Sequence[DimensionValidation]) -> Iterator[tuple[str, list[str]]]:
-    """Yield what the validation comes to, a title and its sentences for each dimension, and what it rests on."""
+    """Yield a title and sentences for each dimension, and last the limits of the results."""
     for each in validations:
         yield f"Judges against people on {_title(each)}", list(_on_dimension(each))
-    closing = "Nothing here says how a judge does on other people, languages or kinds of talk than these."
-    yield "What that rests on", [*_on_counts(validations), closing]
+    closing = "These results may not hold for other raters, languages or kinds of conversation."
+    yield "Limits of these results", [*_on_counts(validations), closing]
 
 
 def _on_dimension(each: DimensionValidation) -> Iterator[str]:
@@ -105,7 +106,7 @@ def _on_dimension(each: DimensionValidation) -> Iterator[str]:
     for judge in each.judges:
         yield from _on_judge(each, judge)
     if each.constant.passed:
-        yield f"On {_human(each)} the annotator test says little: a score that is always the same passes too."
+        yield f"On {_human(each)} the annotator test is not informative: a constant score passes it too."
 
 
 def _on_counts(validations: Sequence[DimensionValidation]) -> Iterator[str]:
@@ -114,52 +115,52 @@ def _on_counts(validations: Sequence[DimensionValidation]) -> Iterator[str]:
     if items < _FEW_LABELS:
         yield f"{items} {'item is' if items == 1 else 'items are'} too few to tell a good judge from a poor one."
     elif items < _MANY_LABELS:
-        yield f"{items} items tell a good judge from a poor one, but hardly one good judge from another."
+        yield f"{items} items can tell a good judge from a poor one, but hardly two good judges from each other."
     if judges and not any(each.counting for each in validations):
-        yield "Whether a judge beats word counting is not said here: run folders hold the texts that takes."
+        yield "The judges are not compared with word counting: that needs the texts, so pass run folders."
     if any(judge.powered for judge in judges):
-        yield "People's means from both hold if the labelled replies were picked at random."
+        yield "People's means (PPI++) are unbiased only if the labelled replies are a random sample."
 
 
 def _on_ceiling(each: DimensionValidation) -> Iterator[str]:
     ceiling = each.ceiling
     if len(ceiling.people) == 1:
-        yield f"{_human(each)} was rated by one person, so how far people agree is not known."
+        yield f"{_human(each)} was rated by one person, so agreement between people is unknown."
     elif ceiling.alpha.value is None:
-        yield f"How far people agree on {_human(each)} is not known: {ceiling.alpha.why}."
+        yield f"Agreement between people on {_human(each)} is unknown: {ceiling.alpha.why}."
     elif not ceiling.usable:
         yield (
-            f"On {_human(each)} people agree too little to hold a judge against them (alpha {figure(ceiling.alpha)}, "
-            f"expected {LEAST_ALPHA:g}): no verdict."
+            f"On {_human(each)} people agree too little for a verdict on any judge (alpha {figure(ceiling.alpha)}, "
+            f"expected {LEAST_ALPHA:g} or more)."
         )
     else:
         known = ceiling.left_out is not None
-        rho = f"; one of them with the mean of the others: rho {number(ceiling.left_out)}" if known else ""
+        rho = f"; each with the mean of the others: rho {number(ceiling.left_out)} on average" if known else ""
         yield f"On {_human(each)} people agree with alpha {figure(ceiling.alpha)}{rho}."
 
 
 def _on_judge(each: DimensionValidation, judge: Validity) -> Iterator[str]:
     name, place = name_of(judge.rater), _title(each)
     if judge.rho.value is None:
-        yield f"{name} says nothing on {place}: {judge.rho.why}."
+        yield f"{name} cannot be validated on {place}: {judge.rho.why}."
         return
     beside = each.ceiling.judge_left_out.get(judge.rater)
     people = each.ceiling.left_out
     against = (
-        f"; with the mean of all people but one {number(beside)}, where that one reaches {number(people)}"
+        f"; against the mean of all people but one it reaches {number(beside)}, the person left out {number(people)}"
         if beside is not None and people is not None
         else ""
     )
-    yield f"{name} orders replies on {place} with rho {figure(judge.rho)}{against}."
+    yield f"{name} ranks replies on {place} with rho {figure(judge.rho)}{against}."
     if judge.systems.value is not None and not judge.told_apart:
-        yield f"  It cannot tell these systems apart, so how it ranks {judge.systems.why} says nothing."
+        yield f"  It cannot tell these systems apart, so its ranking of {judge.systems.why} is not informative."
     elif judge.systems.value is not None and judge.systems.value - judge.rho.value > _BETTER:
-        better = f"{number(judge.systems.value)} over {judge.systems.why} against {number(judge.rho.value)}"
+        better = f"rho {number(judge.systems.value)} over {judge.systems.why} against {number(judge.rho.value)}"
         yield f"  It ranks systems better than replies: {better}."
     if judge.pairs:
         yield (
-            f"  Of the pairs of replies that people tell apart it ties {percent(judge.pairs.tied)} and "
-            f"turns {percent(judge.pairs.wrong)} round."
+            f"  Of the pairs of replies that people rate differently, it ties {percent(judge.pairs.tied)} and "
+            f"reverses {percent(judge.pairs.wrong)}."
         )
     yield from _on_counting(each, judge)
     yield from _on_level(judge)
@@ -168,23 +169,23 @@ def _on_judge(each: DimensionValidation, judge: Validity) -> Iterator[str]:
 def _on_counting(each: DimensionValidation, judge: Validity) -> Iterator[str]:
     if each.best_count is None:
         return
-    what = SAYS[each.best_count]
+    what = DESCRIPTIONS[each.best_count]
     if is_control(judge.rater.split(" (")[0]):
-        yield "  It counts words itself, and is here for comparison."
+        yield "  It only counts words, and is included as a control."
     elif judge.beats_counting:
-        yield f"  It beats counting ({what}) by {figure(judge.over_counting)}."
+        yield f"  It beats counting ({what}) by {figure(judge.over_counting)} in rho."
     else:
         alone = number(abs(each.counting[each.best_count] or 0.0))
-        yield f"  It is not shown to beat word counting: {what} alone gives {alone}."
+        yield f"  It is not shown to beat word counting: {what} alone reaches rho {alone}."
 
 
 def _on_level(judge: Validity) -> Iterator[str]:
     raw, after = judge.replacement, judge.replacement_calibrated
     if judge.levels and judge.levels.bias is not None and abs(judge.levels.bias) > _BETTER:
         way = "higher" if judge.levels.bias > 0 else "lower"
-        yield f"  It scores {number(abs(judge.levels.bias))} {way} than people."
+        yield f"  On average it scores {number(abs(judge.levels.bias))} {way} than people."
     if after.winning_rate is not None:
-        before = "" if raw.winning_rate is None else f"{_verdict(raw)} as it is, "
+        before = "" if raw.winning_rate is None else f"{_verdict(raw)} before calibration, "
         yield f"  Alternative annotator test: {before}{_verdict(after)} after calibration on other dialogues."
 
 
@@ -193,7 +194,7 @@ def _verdict(test: Replacement) -> str:
 
 
 def _passed(each: DimensionValidation, test: Replacement) -> str:
-    verdict = ("pass" if test.passed else "fail") if each.ceiling.usable else "of little worth"
+    verdict = ("pass" if test.passed else "fail") if each.ceiling.usable else "inconclusive"
     return "-" if test.winning_rate is None else f"{percent(test.winning_rate)} {verdict}"
 
 

@@ -1,1 +1,1 @@
-"""The reward over HTTP: `app` answers, `bodies` are what is asked and said, `guard` keeps out what must not come in."""
+"""The reward over HTTP: `app` has the routes, `bodies` the request and response models, `guard` the access control."""

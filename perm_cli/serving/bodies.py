@@ -1,4 +1,4 @@
-"""What the reward server is asked, and what it says; FastAPI makes its OpenAPI description of them."""
+"""Request and response bodies of the reward server, from which FastAPI makes its OpenAPI description."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -14,13 +14,14 @@ from perm_cli.words import Role
 
 MOST_ITEMS = 4096
 _LONGEST = 200_000  # characters
-# Lists in lists end at their first wrong element: a body may hold millions, and everybody waits while they are listed.
+# Lists fail at their first wrong element (`fail_fast`): a body may hold millions of them, and the event loop would
+# stand still while they are all reported.
 _Text = Annotated[str, Field(max_length=_LONGEST)]
 _Texts = Annotated[list[_Text], Field(max_length=MOST_ITEMS)]
 
 
 def _shallow(value: Any) -> Any:
-    """Refuse what nests deeper than JSON is written again, which is what names a prompt."""
+    """Raise `ValueError` for values nested too deeply to be written as JSON again, as naming a prompt requires."""
     try:
         orjson.dumps(value)
     except orjson.JSONEncodeError as error:
@@ -29,7 +30,7 @@ def _shallow(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """Refuse what would be read as a number and is none; 1.0 is one, also where JSON speaks of whole ones."""
+    """Raise `ValueError` for booleans and text, which pydantic would read as numbers; 1.0 counts as a whole one."""
     if isinstance(value, bool | str):
         raise ValueError("expected a number")  # noqa: TRY004 - what pydantic takes
     return value
@@ -40,14 +41,14 @@ _Messages = Annotated[list[dict[str, Any]], Field(fail_fast=True, max_length=100
 
 
 class Asked(BaseModel):
-    """Refuse fields that are not known, since a misspelt one would change a reward in silence."""
+    """A request body that refuses unknown fields, since a misspelt one would silently change a reward."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _few_unknown(cls, found: Any) -> Any:
-        """Leave out all unknown fields but the first, which are enough to refuse it."""
+        """Return the body with only the first unknown fields, enough to refuse it: it may hold millions."""
         if not isinstance(found, Mapping) or len(found) <= SHOWN_PROBLEMS:
             return found
         unknown = (name for name in found if name not in cls.model_fields)
@@ -56,7 +57,7 @@ class Asked(BaseModel):
 
 
 class TurnIn(Asked):
-    """Hold what one side said before the reply."""
+    """A turn before the reply."""
 
     role: Role
     text: _Text
@@ -64,7 +65,7 @@ class TurnIn(Asked):
 
 
 class ItemIn(Asked):
-    """Hold one reply to judge: `query` or `turns` is what it answers, and items of one `group` answer the same."""
+    """A reply to judge; it answers `query` or `turns`, and items of one `group` answer the same prompt."""
 
     reply: _Text
     query: _Text = ""
@@ -76,21 +77,21 @@ class ItemIn(Asked):
     @model_validator(mode="after")
     def _one_talk(self) -> Self:
         if self.query and self.turns:
-            raise ValueError("query and turns found, expected one of them")
+            raise ValueError("query and turns cannot be used together; send one of them")
         if not self.query.strip() and not self.turns:
-            raise ValueError("neither query nor turns found, expected what the reply answers")
+            raise ValueError("query and turns are missing; send one of them, for what the reply answers")
         return self
 
 
 class ScoreRequest(Asked):
-    """Ask for the rewards of some replies; `step` is a training step, for `perm watch`."""
+    """A request for the rewards of some replies; `step` is the training step, for `perm watch`."""
 
     items: Annotated[list[ItemIn], Field(max_length=MOST_ITEMS)]
     step: Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_number)] | None = None
 
 
 class Scored(BaseModel):
-    """Hold what one reply is worth, by its place among the items."""
+    """The result of one reply; `index` is its place among the items, from 0."""
 
     index: int
     reward: float | None
@@ -106,13 +107,13 @@ class Scored(BaseModel):
 
 
 class ScoreResponse(BaseModel):
-    """Hold what the replies are worth, in the order they were asked in."""
+    """The results of the replies, in the order of the items."""
 
     results: list[Scored]
 
 
 class OpenRLHFRequest(BaseModel):
-    """Hold what OpenRLHF posts: full texts, their prompts and the labels of their rows."""
+    """The request of OpenRLHF: full texts (`query`), their prompts, and the labels of their rows."""
 
     query: _Texts
     prompts: _Texts
@@ -122,12 +123,12 @@ class OpenRLHFRequest(BaseModel):
     def _one_of_each(self) -> Self:
         lengths = {len(each) for each in (self.query, self.prompts, self.labels) if each is not None}
         if len(lengths) > 1:
-            raise ValueError("query, prompts and labels of different lengths found, expected one of each a reply")
+            raise ValueError("query, prompts and labels differ in length, expected one of each per reply")
         return self
 
 
 class OpenRLHFResponse(BaseModel):
-    """Hold what OpenRLHF reads: numbers only."""
+    """The response to OpenRLHF, of numbers only."""
 
     rewards: list[float]
     scores: list[float]
@@ -135,7 +136,7 @@ class OpenRLHFResponse(BaseModel):
 
 
 class SlimeRequest(BaseModel):
-    """Hold what slime posts."""
+    """The request of slime."""
 
     prompt: _Text | _Messages
     response: _Text
@@ -143,7 +144,7 @@ class SlimeRequest(BaseModel):
 
 
 class Health(BaseModel):
-    """Say whether rewards can be had."""
+    """The state of the server: `status` is `ok`, or what is wrong with the judge."""
 
     status: str
     judge: str
@@ -151,7 +152,7 @@ class Health(BaseModel):
 
 
 def scored(index: int, result: Result) -> Scored:
-    """Return a result as it is said."""
+    """Return a result as a response body."""
     parts = result.parts
     return Scored(
         index=index,
@@ -169,7 +170,7 @@ def scored(index: int, result: Result) -> Scored:
 
 
 def item_in(item: ItemIn) -> Item:
-    """Return an item as it is judged."""
+    """Return an item of a request as an item to judge."""
     return Item(
         reply=item.reply,
         query=item.query,

@@ -1,4 +1,4 @@
-"""The server's OpenAPI description as a page to read: it loads nothing from anywhere, and runs no script."""
+"""The server's OpenAPI description as an HTML page that loads nothing and runs no script."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -18,7 +18,7 @@ _HEAD = """<!doctype html>
 
 
 def page_of(description: Mapping[str, Any]) -> str:
-    """Return a page with every path, what it is sent and what it answers."""
+    """Return a page with every path, its request body and its responses."""
     return "\n".join(_parts(description))
 
 

@@ -1,8 +1,8 @@
-"""What a server bears: how long, how many and how large."""
+"""Limits of the reward server on waiting, queue length and request size."""
 
 from dataclasses import dataclass
 
-GRACE_S = 5.0  # beyond the deadline, to hand over what has come
+GRACE_S = 5.0  # after the deadline, to answer with the ratings that have arrived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,9 +10,9 @@ class Limits:
     """
     Limits of the server.
 
-    `deadline_s` is how long a trainer is made to wait for the judge, `most_waiting` how many replies may wait at
-    `/score`, `most_bytes` how large a request may be, `most_head_bytes` how large its head. A client has `head_s` to
-    send the head, and then `body_s` for the body.
+    A trainer waits for the judge for at most `deadline_s` seconds. At most `most_waiting` replies may wait at `/score`.
+    A request has at most `most_bytes` of body and `most_head_bytes` of head; a client has `head_s` seconds to send the
+    head, and then `body_s` seconds for the body.
     """
 
     deadline_s: float = 150.0

@@ -1,9 +1,9 @@
 """
-The statistics of judges: means, agreement, rankings, calibration, each with the interval that resampling gives.
+Statistics over plain arrays: means, agreement, rankings, calibration and tests, with bootstrap intervals.
 
-What is resampled are dialogues, with all their turns and systems: scores of one dialogue are no independent draws.
-Functions take plain arrays, with NaN where a score is missing, and are exact; what cannot be worked out is NaN, and
-`resampling.Statistic` says why. Nothing here knows a dialogue, a rating or a run: the modules import no other of the
-program, so that whatever has numbers may use them, from the summary of a run to a comparison of judges.
-SciPy is imported here and nowhere else, and not by what the summary of a run needs: it takes seconds and 60 MB.
+Dialogues are resampled whole, with all their turns and systems, because scores within a dialogue are not independent.
+Functions take arrays with NaN for a missing score and are exact; a figure that is undefined is NaN, and
+`resampling.Statistic` gives the reason. These modules import no other package of the program, so that anything with
+numbers can use them, from the summary of a run to a comparison of judges. SciPy is imported only in this package, and
+not by `means`, `resampling`, `contrasts` and `multiple`, which the summary of a run needs: it costs seconds and 60 MB.
 """

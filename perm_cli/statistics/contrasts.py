@@ -1,7 +1,8 @@
 """
-Which of several systems are told apart by the dialogues that both have: paired differences, and the order they give.
+Paired differences between systems over the dialogues they share, and the ranks that these support.
 
-A system's value of a dialogue is one number, NaN where there is none; every test is adjusted for all pairs of systems.
+A system has one value per dialogue, NaN where it is missing. Each difference is tested by flipping the signs of whole
+dialogues, and p-values are adjusted for all pairs of systems (Holm 1979).
 """
 
 import math
@@ -12,22 +13,22 @@ from statistics import NormalDist
 
 import numpy as np
 
-from perm_cli.statistics.means import column_means, known, paired_differences
+from perm_cli.statistics.means import column_means, none_if_nan, paired_differences
 from perm_cli.statistics.multiple import holm
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic, sign_flip_bound, sign_flip_p
 
-ALPHA = 0.05
+ALPHA = 0.05  # level of significance, after adjustment
 _POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """
-    The mean of `first` minus `second` over the dialogues that both have answered.
+    The mean of `first` minus `second` over the dialogues that both have a value for.
 
-    `p` is of a sign-flip test, adjusted by Holm for all differences of the table. `detectable` is the smallest
-    difference that would be found four times in five with as many dialogues; with fewer than `needed` none would,
-    since too few signs can be flipped.
+    `p` is of a sign-flip test, adjusted by Holm's method for all differences of the table. `detectable` is the smallest
+    true difference that as many dialogues would detect with a power of 80 %, in the unit of the values. With fewer
+    than `needed` dialogues no difference can be significant, since too few signs can be flipped.
     """
 
     first: str
@@ -40,20 +41,20 @@ class Difference:
 
     @property
     def decisive(self) -> bool:
-        """Whether it is too large for chance."""
+        """Whether the difference is significant at the level `ALPHA` after adjustment."""
         return self.p is not None and self.p < ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrasts:
-    """The paired differences of all systems as one rater sees them, and the order that they bear out."""
+    """The paired differences of all pairs of systems in the scores of one rater."""
 
     rater: str
     systems: Sequence[str]
     differences: Sequence[Difference]
 
     def difference(self, first: str, second: str) -> Difference | None:
-        """Return the difference of two systems that way round, None if it is not known."""
+        """Return the difference `first` minus `second`, None if the two were not compared."""
         found = next((each for each in self.differences if {each.first, each.second} == {first, second}), None)
         if found is None or found.first == first:
             return found
@@ -61,9 +62,9 @@ class Contrasts:
 
     def place(self, system: str) -> tuple[int, int] | None:
         """
-        Return the first and the last place that a system may have, None if it shares no dialogue with another.
+        Return the best and the worst rank that a system may have, from 1; None if it shares no dialogue with another.
 
-        Those decisively better stand before it, those decisively worse behind it; nothing else is known.
+        Systems decisively better rank above it and systems decisively worse below it; the rest are undecided.
         """
         own = [each for each in self.differences if each.dialogues and system in {each.first, each.second}]
         if not own:
@@ -73,13 +74,13 @@ class Contrasts:
         return 1 + sum(by < 0 for by in ahead), len(compared) - sum(by > 0 for by in ahead)
 
     def in_order(self) -> list[str]:
-        """Return the systems by their places, by name where these are the same: that is seen to be no ranking."""
+        """Return the systems by their ranks, and by name where ranks are equal, which shows no order."""
         last = (len(self.systems) + 1,) * 2
         return sorted(self.systems, key=lambda system: (self.place(system) or last, system))
 
     @property
     def leaders(self) -> list[str]:
-        """Return the systems that none is decisively better than."""
+        """Return the systems that no other one is decisively better than."""
         return [system for system in self.in_order() if (self.place(system) or (0,))[0] == 1]
 
     @property
@@ -89,20 +90,21 @@ class Contrasts:
 
     @property
     def told_apart(self) -> bool:
-        """Whether any two of the systems are."""
+        """Whether any two of the systems differ decisively."""
         return any(each.decisive for each in self.differences)
 
 
 def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> list[Difference]:
-    """Return the differences of all pairs of columns of a matrix (dialogue, system)."""
+    """Return the differences of all pairs of columns of a matrix (dialogue, system), NaN where a value is missing."""
     pairs = list(combinations(names, 2))
     if not pairs:
         return []
     apart = paired_differences(grid)
     shared = (~np.isnan(apart)).sum(axis=0).tolist()
-    # With many pairs Holm asks for smaller p than a few thousand flips can show; the bound goes on where they end.
+    # With many pairs Holm's method needs smaller p-values than a few thousand flips can show. The bound is never below
+    # the exact p-value, so taking the smaller of the two keeps the test valid.
     p = holm(np.minimum(sign_flip_p(resamples, apart), sign_flip_bound(resamples, apart)))
-    # If all signs are alike, two of 2^n ways to flip them are as far from zero; Holm asks for that times the pairs.
+    # With all n signs alike, the exact p-value is its smallest, 2 / 2^n; Holm's method multiplies it by the pairs.
     needed = math.floor(math.log2(2 * len(pairs) / ALPHA)) + 1
     return [
         Difference(
@@ -110,7 +112,7 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
             second=second,
             dialogues=shared[place],
             mean=mean,
-            p=known(p[place]),
+            p=none_if_nan(p[place]),
             detectable=detectable_difference(apart[:, place]) if shared[place] >= needed else None,
             needed=needed,
         )
@@ -119,9 +121,9 @@ def differences(names: Sequence[str], grid: Floats, resamples: Resamples) -> lis
 
 
 def detectable_difference(apart: Floats) -> float | None:
-    """Return the difference found with a power of 80 % at a level of 5 %, by the normal approximation."""
+    """Return the true mean difference detected with 80 % power at an unadjusted 5 % level (normal approximation)."""
     given = apart[~np.isnan(apart)]
-    if len(given) < 2:  # noqa: PLR2004 - no spread
+    if len(given) < 2:  # noqa: PLR2004 - no standard deviation
         return None
     error = given.std(ddof=1) / np.sqrt(len(given))
     normal = NormalDist()

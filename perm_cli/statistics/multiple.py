@@ -1,4 +1,4 @@
-"""P-values of several tests, adjusted for their number."""
+"""Adjustment of p-values for multiple tests."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from perm_cli.statistics.resampling import Floats
 
 
 def holm(p: Floats) -> Floats:
-    """Return p-values adjusted so that all of a family hold at once (Holm 1979); NaN takes no part."""
+    """Return p-values adjusted for the family-wise error rate (Holm 1979); NaN is not counted as a test."""
     given = np.flatnonzero(~np.isnan(p))
     order = given[np.argsort(p[given], kind="stable")]
     adjusted = np.full(len(p), np.nan)

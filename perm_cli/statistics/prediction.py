@@ -1,8 +1,8 @@
 """
-Prediction-powered means: what people would have said on average, from a few of them and many judgements.
+Prediction-powered means: people's mean score, estimated from a few labels and many judgements.
 
-PPI++ (Angelopoulos, Duchi and Zrnic 2023): unbiased whatever the judge is worth, as long as the labelled items are
-a random part of all.
+The estimator is PPI++ (Angelopoulos, Duchi and Zrnic 2023, arXiv 2311.01453). It is unbiased however good the judge
+is, provided that the labelled items are a random sample of all items.
 """
 
 from statistics import NormalDist
@@ -11,26 +11,28 @@ import numpy as np
 
 from perm_cli.statistics.resampling import Floats, Statistic, divided, statistic
 
-_LEAST = 2
+_LEAST = 2  # a variance needs as many
 
 
 def powered_mean(labels: Floats, judged: Floats, unlabelled: Floats) -> Statistic:
     """
-    Return the mean that people would give, with its 95 % interval.
+    Return people's estimated mean score with its 95 % interval (normal approximation).
 
-    `labels` and `judged` are what people and the judge say of the same items, `unlabelled` what the judge says of
-    others. How much the judge is listened to is chosen for the narrowest interval.
+    `labels` and `judged` are the scores of people and of the judge for the same items, `unlabelled` the judge's scores
+    of other items. The weight of the judge (lambda of PPI++) is the one that minimises the variance.
     """
     if len(labels) < _LEAST or len(unlabelled) < _LEAST:
         return Statistic(
-            value=None, why=f"{len(labels)} labelled and {len(unlabelled)} other items, expected 2 of each"
+            value=None,
+            why=f"{len(labels)} labelled and {len(unlabelled)} unlabelled items found, expected 2 or more of each",
         )
     n, more = len(labels), len(unlabelled)
     everything = np.concatenate((judged, unlabelled))
-    spread = everything.var(ddof=1)
+    spread = everything.var(ddof=1)  # over all items, where it is steadier than over the few labelled ones
     shared = float(np.cov(labels, judged)[0, 1])
-    trust = float(np.clip(divided(shared, (1 + n / more) * spread), 0.0, 1.0)) if spread > 0 else 0.0
-    value = labels.mean() + trust * (unlabelled.mean() - judged.mean())
-    variance = (labels - trust * judged).var(ddof=1) / n + trust**2 * unlabelled.var(ddof=1) / more
+    # Clipped: a judge that correlates negatively with people by chance must not be subtracted.
+    weight = float(np.clip(divided(shared, (1 + n / more) * spread), 0.0, 1.0)) if spread > 0 else 0.0
+    value = labels.mean() + weight * (unlabelled.mean() - judged.mean())
+    variance = (labels - weight * judged).var(ddof=1) / n + weight**2 * unlabelled.var(ddof=1) / more
     reach = NormalDist().inv_cdf(0.975) * np.sqrt(variance)
     return statistic(value, value - reach, value + reach)

@@ -1,10 +1,10 @@
 """
-Rankings of systems from comparisons within dialogues.
+Rankings of systems from pairwise comparisons within dialogues.
 
-Davidson's (1970) extension of Bradley and Terry's model to ties: of two systems with strengths a and b, the first
-wins with chance a / D, they tie with v sqrt(a b) / D, where D = a + b + v sqrt(a b). One comparison more than there
-was is counted for every pair of systems, a third of it won, tied and lost, so that one that never loses has a
-strength too.
+The model is Davidson's (1970) extension of the Bradley-Terry model to ties: of two systems with strengths a and b, the
+first wins with probability a / D and they tie with probability v sqrt(a b) / D, where D = a + b + v sqrt(a b). One
+comparison per pair of systems is added as a prior, a third each won, tied and lost, so that a system that never loses
+has a finite strength.
 """
 
 from collections.abc import Sequence
@@ -17,19 +17,20 @@ from scipy.stats import rankdata
 
 from perm_cli.statistics.resampling import Floats, Ints, Resamples, Statistic, divided, percentile_interval, statistic
 
-_ROUNDS = 100  # of which ten or so are needed, fifty where a system beats 20 others 10,000 to nought
+_ROUNDS = 100  # about ten are needed, and fifty where one system beats 20 others 10,000 to 0
 _CLOSE = 1e-10
-_EQUAL = 1e-9  # means of the same scores in another order differ by less
-_DIGITS = 9
+_EQUAL = 1e-9  # means of the same scores, added up in another order, differ by less
+_DIGITS = 9  # rounding error must not order systems whose comparisons are the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
     """
-    The place of a system.
+    One system's place in the ranking.
 
-    `strength` is the logarithm of Davidson's, with mean 0 over the systems; `rank` counts from 1, and `best` is the
-    share of resamples in which the system is first. One that was compared with no other has none of these.
+    `wins`, `ties` and `losses` count comparisons within dialogues. `strength` is the logarithm of Davidson's strength,
+    with mean 0 over the systems. `rank` counts from 1, `rank_low` and `rank_high` are its 95 % bootstrap interval, and
+    `best` is the share of resamples in which the system ranks first. A system compared with no other has none of them.
     """
 
     system: str
@@ -44,7 +45,7 @@ class Ranked:
 
 
 def ranking(systems: Sequence[str], scores: Floats, resamples: Resamples) -> list[Ranked]:
-    """Rank systems, best first; `scores` has a row a dialogue, which is a cluster, and a column a system."""
+    """Return the systems ranked, best first; `scores` is (dialogue, system), and each dialogue is a cluster."""
     met = _met(scores)
     compared = list(compress(systems, met))
     found = _ranked(compared, scores[:, met], resamples) if compared else []
@@ -94,18 +95,18 @@ def _ranked(systems: Sequence[str], scores: Floats, resamples: Resamples) -> lis
 
 
 def _met(scores: Floats) -> NDArray[np.bool_]:
-    """Tell which systems share a dialogue with another."""
+    """Return for each system whether it shares a dialogue with another."""
     present = ~np.isnan(scores)
     return np.asarray((present & (present.sum(axis=1, keepdims=True) > 1)).any(axis=0))
 
 
 def _strengths(fitted: Floats) -> Floats:
-    """Return the strengths, rounded so that systems alike have the same, and nought no sign."""
+    """Return the strengths rounded, so that systems with equal comparisons tie; adding 0.0 turns -0.0 into 0.0."""
     return np.round(fitted[:, :-1], _DIGITS) + 0.0
 
 
 def comparisons(scores: Floats) -> tuple[Floats, Floats]:
-    """Return who beats whom and who ties with whom, of the systems with a score: (dialogue, system, system) each."""
+    """Return the wins and the ties of each system over each other, from scores: (dialogue, system, system) each."""
     first, second = scores[:, :, None], scores[:, None, :]
     given = ~np.isnan(first) & ~np.isnan(second)
     equal = given & (np.abs(first - second) <= _EQUAL)
@@ -115,15 +116,16 @@ def comparisons(scores: Floats) -> tuple[Floats, Floats]:
 
 def davidson(wins: Floats, ties: Floats, *, start: Floats | None = None) -> Floats:
     """
-    Return the logarithms of the strengths and, last, of the tie parameter: (resample, system + 1).
+    Return the logarithms of the strengths and, last, of the tie parameter v: (resample, system + 1).
 
-    `wins` and `ties` are (resample, system, system), of two systems or more. The likelihood is climbed by Newton's
-    method, its steps damped so that they reach the top from wherever they start (Sun and Tran-Dinh 2019, nu = 2):
-    `far` bounds how much a whole step changes the logarithm of any odds.
+    `wins` and `ties` are (resample, system, system), for two or more systems. The likelihood is maximised by Newton's
+    method from `start`, or from equal strengths.
     """
     thirds = (1 - np.eye(wins.shape[1])) / 3
     won, tied = wins + thirds, ties + thirds
     at = np.repeat(np.zeros((1, wins.shape[1] + 1)) if start is None else start, len(wins), axis=0)
+    # Newton's steps are damped for a generalised self-concordant function (Sun and Tran-Dinh 2019, nu = 2), so that
+    # they converge from any start; `far` bounds the change of any log odds that a full step makes.
     for _ in range(_ROUNDS):
         slope, curvature = _likelihood(at, won, tied)
         step = np.linalg.solve(curvature, slope[:, :, None])[:, :, 0]
@@ -135,7 +137,7 @@ def davidson(wins: Floats, ties: Floats, *, start: Floats | None = None) -> Floa
 
 
 def _likelihood(at: Floats, won: Floats, tied: Floats) -> tuple[Floats, Floats]:
-    """Return the slope of the log-likelihood, seen less expected, and how it bends, the covariance of what is seen."""
+    """Return the gradient of the log-likelihood, observed minus expected counts, and its negative Hessian."""
     ahead = np.exp((at[:, :-1, None] - at[:, None, :-1]) / 2)
     even = np.exp(at[:, -1])[:, None, None]
     whole = ahead + 1 / ahead + even
@@ -147,7 +149,7 @@ def _likelihood(at: Floats, won: Floats, tied: Floats) -> tuple[Floats, Floats]:
     )
     between = games * (1 - tie - lead**2) / 4
     curvature = np.empty((*slope.shape, slope.shape[1]))
-    # Only differences of strengths count; the 1 holds their sum where it is.
+    # Only differences of strengths are identified; adding 1 to every entry fixes their sum and makes this invertible.
     curvature[:, :-1, :-1] = 1 - between + between.sum(axis=2)[:, :, None] * np.eye(won.shape[1])
     curvature[:, -1, :-1] = curvature[:, :-1, -1] = -(games * tie * lead).sum(axis=2) / 2
     curvature[:, -1, -1] = (games * tie * (1 - tie)).sum(axis=(1, 2)) / 2
@@ -161,9 +163,10 @@ def _split(cells: Floats, size: int) -> tuple[Floats, Floats]:
 
 def kendall_w(ranked: Floats) -> float:
     """
-    Return Kendall's W of raters (rows) that each give every system (columns) a value, with ties corrected.
+    Return Kendall's coefficient of concordance W, corrected for ties (Kendall and Babington Smith 1939).
 
-    1 if all raters rank the systems alike, 0 if they have nothing in common.
+    `ranked` is (rater, system), with a value for every system. 1 if all raters rank the systems alike, 0 if their
+    rankings cancel out.
     """
     raters, systems = ranked.shape
     if raters < 2 or systems < 2 or np.isnan(ranked).any():  # noqa: PLR2004 - nothing to compare

@@ -1,9 +1,9 @@
 """
-The engine: one judge in a thread of its own, asked by whoever needs a reward.
+The engine: one judge in a thread of its own, shared by all callers that need rewards under the same settings.
 
-A trainer calls from many threads, from an event loop that lives for one step, or from a child it has forked; clients
-and limits belong to one event loop. So the loop is the engine's own, and callers hand their items over. There is one
-engine in a process for the same settings, however often these were pickled, and a child that was forked starts afresh.
+A trainer may call from many threads, from an event loop that lives for one step, or from a forked child, whereas HTTP
+clients and rate limits belong to one event loop. The engine therefore runs its own loop, and callers submit items to
+it. A process has one engine per set of settings, however often these were pickled; a forked child starts its own.
 """
 
 import asyncio
@@ -35,25 +35,25 @@ from perm_cli.rewards.reward import Lengths, Reward, rewards_of, unrated
 from perm_cli.scoring.job import book_for, settings_id
 from perm_cli.scoring.trials import First, check_chances
 from perm_cli.text import one_line
-from perm_cli.training.folders import Keeper, check_place, keeping
+from perm_cli.training.folders import WorkerFolder, check_run_folder, open_worker_folder
 from perm_cli.training.items import Item, Result, dialogue_of
 from perm_cli.training.settings import POLICY_TOKENS, RewardSettings, in_settings
-from perm_cli.training.stand_ins import Memory
+from perm_cli.training.stand_ins import RecentRewards
 from perm_cli.training.watching import Watch
 
 _log = logging.getLogger("perm_cli.reward")
 _REMEMBERED = 10_000  # ratings
-_AT_A_TIME = 32  # questions
-_RESTS_S = 30.0  # after no call could succeed; a server is asked on and on
+_AT_A_TIME = 32  # questions rendered before the loop may send
+_PAUSE_S = 30.0  # between attempts once no call can succeed: a trainer or a server goes on asking regardless
 _ENDING_S = 5.0
 
 
 class Engine:
-    """Judge items in a thread that the first of them starts; raise `SettingsError` or `AssetError` if it cannot."""
+    """One judge with its event loop and thread; opening it raises `SettingsError` or `AssetError` for bad settings."""
 
     def __init__(self, settings: RewardSettings) -> None:
         self.settings = settings
-        self.memory = Memory()
+        self.recent = RecentRewards()
         self.caveat = caveat_of(settings.judge)
         self._book = book_for(settings.judge, settings.rubrics, settings.prompts)
         self.formula = formula_of(self._book.pack, settings.recipe)
@@ -76,7 +76,7 @@ class Engine:
         self._budget = Budget(*limit) if limit else None
         self._stack, self._judging = AsyncExitStack(), AsyncExitStack()
         self._judge: OpenJudge | None = None
-        self._keeper: Keeper | None = None
+        self._folder: WorkerFolder | None = None
         self._loop = _new_loop()
         self._opening, self._first = asyncio.Lock(), First()
         self._room = asyncio.Semaphore(default_concurrency(settings.judge))
@@ -90,19 +90,19 @@ class Engine:
     def submit(
         self, items: Sequence[Item], step: int | None, within_s: float | None, *, watched: bool
     ) -> "Future[Sequence[Result]]":
-        """Hand items over from any thread; raise `JudgeUnusable` if the engine was ended."""
-        with self._guard:  # what is handed over before the end is answered, and nothing is afterwards
+        """Return a future of the results of items, from any thread; raise `JudgeUnusable` once the engine is closed."""
+        with self._guard:  # so that whatever is submitted before `end` is answered, and nothing is accepted after it
             self._check_not_ended()
             return asyncio.run_coroutine_threadsafe(self._score(items, step, within_s, watched=watched), self._loop)
 
     def end(self) -> None:
-        """Let nothing more be asked, answer whoever waits, close the judge and wait for the thread."""
+        """Accept no more items, answer those that wait, close the judge and join the thread."""
         with self._guard:
             self._ended = True
         try:
             asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(2 * _ENDING_S)
         except (TimeoutError, OSError) as error:
-            _log.warning("the judge did not end in order: %s", str(error) or f"not within {2 * _ENDING_S:g} s")
+            _log.warning("the judge did not shut down cleanly: %s", str(error) or f"not within {2 * _ENDING_S:g} s")
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_ENDING_S)
@@ -128,9 +128,9 @@ class Engine:
             for number, (place, dialogue, question) in enumerate(self._questions(dialogues)):
                 tasks[place] += ((question.dimension.name, task) for task in self._asked(question, dialogue, judge))
                 if number % _AT_A_TIME == 0:
-                    await asyncio.sleep(0)  # the first are sent while the last are worked out
+                    await asyncio.sleep(0)  # let the first calls be sent while the last ones are rendered
             asked = {task for own in tasks for _, task in own}
-            if asked:  # whose end is not this caller's: others may wait for the same rating
+            if asked:  # `wait` does not cancel what is late: other callers may wait for the same ratings
                 await asyncio.wait(asked, timeout=within_s, return_when=asyncio.FIRST_EXCEPTION)
             for task in filter(asyncio.Task.done, asked):
                 _raise_own(task.exception())
@@ -140,12 +140,12 @@ class Engine:
             ]
             results = [replace(each, waited_s=monotonic() - started) for each in results]
             if watched:
-                self.watch.note(items, results, step)
+                self.watch.add(items, results, step)
             return results
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """Have whoever ends the engine wait for what goes on in the `with` block."""
+        """Register the current task for the `with` block, so that closing the engine waits for it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a task is what runs here
         self._scoring.add(task)
@@ -155,7 +155,7 @@ class Engine:
             self._scoring.discard(task)
 
     def _questions(self, dialogues: Sequence[Dialogue | None]) -> Iterable[tuple[int, Dialogue, Question]]:
-        """Return what to ask, each with its dialogue and the place of that."""
+        """Return the questions to ask, each with its dialogue and the dialogue's index."""
         questions = (
             (place, dialogue, question)
             for place, dialogue in enumerate(dialogues)
@@ -187,7 +187,7 @@ class Engine:
         return Result(reward=parts.reward_low, parts=parts, rationales={}, empty=True)
 
     def unrated(self, lengths: Lengths | None = None) -> Reward:
-        """Return what is known of a reply that was not judged."""
+        """Return the parts of the reward of a reply that was not judged: bounds, and the length term."""
         judge, recipe = self.settings.judge.name, self.settings.recipe
         return unrated(judge, self.id, recipe, lengths, self.caveat, self._book.pack)
 
@@ -202,10 +202,12 @@ class Engine:
     def _check_tokens(self, items: Sequence[Item]) -> None:
         recipe = self.settings.recipe
         if recipe.length_penalty and self._count is None and any(item.tokens is None for item in items):
-            raise SettingsError(f"tokenizer: {POLICY_TOKENS} found, expected a trainer that counts the policy's tokens")
+            raise SettingsError(
+                f"tokenizer: {POLICY_TOKENS} found, but no token counts; use cl100k_base or a tokenizer.json"
+            )
 
     def _asked(self, question: Question, dialogue: Dialogue, judge: OpenJudge) -> "list[asyncio.Task[Rating]]":
-        """Return the tasks that have the ratings, or will have; what is known or being asked is not asked again."""
+        """Return one task per sample; a rating that another caller waits for is shared, not asked again."""
         tasks = []
         for sample in range(self.settings.samples):
             call = Call(question=question, sample=sample, key=key_of(question, self._identity, sample))
@@ -220,18 +222,18 @@ class Engine:
     def _answered(self, task: "asyncio.Task[Rating]") -> None:
         del self._asking[task.get_name()]
         if not task.cancelled():
-            task.exception()  # seen, even if whoever asked has gone
+            task.exception()  # marks it as retrieved: asyncio would log it if the caller has gone
 
     async def _rating(self, call: Call, dialogue: Dialogue, judge: OpenJudge) -> Rating:
         if known := self._recalled(call.key):
-            # It costs nothing again; and it may have been made in another run, under another name or with other rubrics
-            # for the other dimensions, which its key does not depend on.
+            # A known rating costs nothing again. It may come from another run, with another name for the judge or other
+            # rubrics for other dimensions, which are not part of its key.
             name = self.settings.judge.name
             return replace(known, settings=self.id, judge=name, latency_s=0.0, attempts=0)
-        async with self._room:  # what must wait is not rendered yet
+        async with self._room:  # before rendering, so that waiting calls hold no prompts in memory
             rating = await self._first.made(partial(self._made, call, judge))
-        if self._keeper:
-            self._keeper.append(rating, dialogue)
+        if self._folder:
+            self._folder.append(rating, dialogue)
         elif is_settled(rating.status, rating.error):
             self._known[call.key] = rating
             if len(self._known) > _REMEMBERED:
@@ -239,8 +241,8 @@ class Engine:
         return rating
 
     def _recalled(self, key: str) -> Rating | None:
-        if self._keeper:
-            return self._keeper.known(key)
+        if self._folder:
+            return self._folder.known(key)
         if key in self._known:
             self._known.move_to_end(key)
         return self._known.get(key)
@@ -253,30 +255,33 @@ class Engine:
             if not self._first.is_made:
                 check_chances(rating, self._rules)
         except BudgetReached as reached:
-            raise self._rest(JudgeUnusable(f"{reached}; training goes on with a larger one")) from reached
+            raise self._paused(JudgeUnusable(f"{reached}; raise budget to go on")) from reached
         except JudgeUnusable as error:
-            raise self._rest(error) from error
+            raise self._paused(error) from error
         except NotAsked as reason:
             raise JudgeUnusable(f"the judge was closed: {reason}") from reason
         return rating
 
-    def _rest(self, error: JudgeUnusable) -> JudgeUnusable:
+    def _paused(self, error: JudgeUnusable) -> JudgeUnusable:
+        """Return the error in the words of the settings, and ask nothing for `_PAUSE_S`."""
         error = JudgeUnusable(in_settings(str(error)))
         self._first.again()
-        self._unusable = (monotonic() + _RESTS_S, str(error))
+        self._unusable = (monotonic() + _PAUSE_S, str(error))
         return error
 
     async def _opened(self) -> OpenJudge:
         async with self._opening:
             if self._unusable and monotonic() >= self._unusable[0] and not self._asking:
-                self._unusable = self._judge = None  # it may have ended for good: another one asks anew
+                self._unusable = self._judge = None  # it may have shut down for good, so a new one is opened
                 await self._judging.aclose()
             if self._judge is None:
                 opening = open_judge(self.settings.judge, self._budget, lasting=_log.warning)
                 self._judge = await self._judging.enter_async_context(opening)
-            if self._keeper is None and self.settings.run:
-                self._keeper = self._stack.enter_context(keeping(self.settings.run, self.settings, self._book, self.id))
-                self.watch.keep = self._keeper.note
+            if self._folder is None and self.settings.run:
+                self._folder = self._stack.enter_context(
+                    open_worker_folder(self.settings.run, self.settings, self._book, self.id)
+                )
+                self.watch.on_signs = self._folder.add_signs
             return self._judge
 
     async def _close(self) -> None:
@@ -287,20 +292,20 @@ class Engine:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        self.watch.tell()
+        self.watch.flush()
         await self._judging.aclose()
         await self._stack.aclose()
 
 
 def _cause(rating: Rating) -> str:
-    """Return why a rating has no score, as far as it says so."""
+    """Return why a rating has no score, as far as it records a reason."""
     if rating.score is not None:
         return ""
     return one_line(str((rating.error or {}).get("message") or rating.note))
 
 
 def _raise_own(error: BaseException | None) -> None:
-    """Raise what kept a rating from being made, to each caller as its own: one that is shared grows with each."""
+    """Raise the error of a task, as a new exception per caller: a shared one would gather every caller's traceback."""
     if isinstance(error, PermError):
         raise type(error)(str(error))
     if error:
@@ -308,7 +313,7 @@ def _raise_own(error: BaseException | None) -> None:
 
 
 def _ratings_in_time(tasks: Sequence[tuple[str, "asyncio.Task[Rating]"]]) -> list[Rating]:
-    """Return the ratings of the dimensions that have all of theirs: some of several samples are not what was asked."""
+    """Return the ratings of those dimensions whose samples are all there: fewer samples are another measurement."""
     late = {name for name, task in tasks if not task.done()}
     return [task.result() for name, task in tasks if name not in late]
 
@@ -317,7 +322,7 @@ def _ratings_in_time(tasks: Sequence[tuple[str, "asyncio.Task[Rating]"]]) -> lis
 
 
 class _Engines:
-    """Hold the engines of this process."""
+    """The engines of this process, by the digest of their settings."""
 
     def __init__(self) -> None:
         self.guard = threading.Lock()
@@ -325,11 +330,11 @@ class _Engines:
 
 
 _here = _Engines()
-_inherited: list[_Engines] = []  # kept alive, since closing a parent's connections is not a child's business
+_inherited: list[_Engines] = []  # kept alive: collecting them would close the parent's connections
 
 
 def engine_of(settings: RewardSettings) -> Engine:
-    """Return the engine for these settings, which is started if need be."""
+    """Return the engine for these settings, starting it if there is none."""
     key = settings.digest()
     with _here.guard:
         if key not in _here.by_settings:
@@ -338,7 +343,7 @@ def engine_of(settings: RewardSettings) -> Engine:
 
 
 def close_engine(settings: RewardSettings) -> None:
-    """End the engine for these settings, if there is one."""
+    """Close the engine for these settings, if there is one."""
     with _here.guard:
         engine = _here.by_settings.pop(settings.digest(), None)
     if engine:
@@ -351,15 +356,16 @@ def _close_all() -> None:
         engine.end()
 
 
-def _forget() -> None:
-    global _here  # noqa: PLW0603 - one for each process
+def _start_afresh() -> None:
+    # A forked child has the parent's engines, but not their threads: a call to one would wait for ever.
+    global _here  # noqa: PLW0603 - one per process
     _inherited.append(_here)
     _here = _Engines()
-    Finalize(None, _close_all, exitpriority=10)  # a child of multiprocessing ends without atexit
+    Finalize(None, _close_all, exitpriority=10)  # children of multiprocessing do not run atexit handlers
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_start_afresh)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -371,7 +377,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def check_settings(settings: RewardSettings) -> None:
-    """Raise `SettingsError`, `AssetError` or `RunError` for what an engine would find out at the first reward."""
+    """Raise `SettingsError`, `AssetError` or `RunError` for settings that would fail at the first reward."""
     pack = book_for(settings.judge, settings.rubrics, settings.prompts).pack
     try:
         formula_of(pack, settings.recipe)
@@ -379,11 +385,11 @@ def check_settings(settings: RewardSettings) -> None:
     except SettingsError as error:
         raise SettingsError(in_settings(str(error))) from error
     if settings.run:
-        check_place(settings.run)
+        check_run_folder(settings.run)
 
 
 def _counter(recipe: Recipe) -> Callable[[str], int] | None:
-    """Return what counts tokens, None where nothing or the trainer does."""
+    """Return the function that counts tokens, None if none are counted or the trainer counts them."""
     if not recipe.length_penalty or recipe.tokenizer == POLICY_TOKENS:
         return None
     return token_counter(recipe.tokenizer)

@@ -1,4 +1,4 @@
-"""What training leaves behind: the ratings in a run folder for each process, and the signs that `perm watch` shows."""
+"""What training writes: one run folder of ratings per process, and the signs that `perm watch` shows."""
 
 import os
 from collections.abc import Iterator
@@ -23,11 +23,12 @@ from perm_cli.training.signs import Signs
 SIGNS = "signs.jsonl"
 
 
-class Keeper:
+class WorkerFolder:
     """
-    The ratings of one process, in `RUN/worker-1` or the first such folder that no other process has.
+    The ratings of one process, in `RUN/worker-N` with the lowest N that no other process uses.
 
-    What was rated in any folder of the run, by whichever process and however long ago, is known.
+    It also knows the ratings in all other folders of the run, whichever process made them and when, so that nothing is
+    paid for twice.
     """
 
     def __init__(self, folder: RunFolder, settings: RewardSettings, book: PromptBook, settings_id: str) -> None:
@@ -49,12 +50,12 @@ class Keeper:
         folder.open_ratings()
 
     def known(self, key: str) -> Rating | None:
-        """Return the rating with this key, if it is not to be paid for again."""
+        """Return the settled rating with this key, None if it has to be made."""
         return self._known.get(key)
 
     def append(self, rating: Rating, dialogue: Dialogue) -> None:
-        """Put a rating on disk, and before the first of a dialogue the dialogue, which is named after its content."""
-        if dialogue.id not in self._seen:
+        """Write a rating to disk, after its dialogue if that is not there yet."""
+        if dialogue.id not in self._seen:  # the id is a hash of the content, so equal ids are equal dialogues
             self._seen.add(dialogue.id)
             self._folder.add_dialogues([dialogue])
         self._folder.append(rating)
@@ -62,35 +63,38 @@ class Keeper:
         if is_settled(rating.status, rating.error):
             self._known.put(rating, self._folder.path.name)
 
-    def note(self, signs: Signs, step: int | None) -> None:
-        """Add a line to the signs of all processes, in one write."""
+    def add_signs(self, signs: Signs, step: int | None) -> None:
+        """Append a line to the signs of all processes."""
+        # Unbuffered, so that each line is one write: lines appended by several processes do not mix.
         line = {"step": step, "at": now(), "worker": self._folder.path.name, **signs.record()}
         with (self._folder.path.parent / SIGNS).open("ab", buffering=0) as stream:
             stream.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def close(self) -> None:
-        """Enter into the record what was made."""
+        """Write the final counts into the record of the run."""
         self._command.ended = now()
         self._folder.write_record()
         self._known.close()
 
 
 @contextmanager
-def keeping(run: Path, settings: RewardSettings, book: PromptBook, settings_id: str) -> Iterator[Keeper]:
-    """Open a folder in a run for this process, for the time of the `with` block."""
+def open_worker_folder(
+    run: Path, settings: RewardSettings, book: PromptBook, settings_id: str
+) -> Iterator[WorkerFolder]:
+    """Open a folder in a run for this process, for the `with` block."""
     with ExitStack() as stack:
-        keeper = Keeper(_free_folder(run, stack), settings, book, settings_id)
-        stack.callback(keeper.close)
-        yield keeper
+        folder = WorkerFolder(_free_folder(run, stack), settings, book, settings_id)
+        stack.callback(folder.close)
+        yield folder
 
 
-def check_place(run: Path) -> None:
-    """Raise `RunError` if no folder can be kept at this place."""
+def check_run_folder(run: Path) -> None:
+    """Raise `RunError` if no run folder can be written at this path."""
     place = next(path for path in (run, *run.parents) if path.exists())
     if not place.is_dir():
-        raise RunError(f"run: {place}: a file found, expected a folder for what training leaves behind")
+        raise RunError(f"run: {place}: a file found, expected a folder for the ratings of training")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise RunError(f"run: {place}: no permission to write there, expected a folder of your own")
+        raise RunError(f"run: {place}: no permission to write there; choose another folder")
 
 
 def _free_folder(run: Path, stack: ExitStack) -> RunFolder:

@@ -1,4 +1,4 @@
-"""What is judged in training, and what comes of it."""
+"""The items that training has judged, and their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,11 +14,11 @@ from perm_cli.rewards.reward import Reward
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """
-    Hold one reply to judge: what the policy wrote, thinking and headings included, and what it answers.
+    One reply to judge, as the policy wrote it (thinking and headings included), and what it answers.
 
-    `turns` is the talk before the reply; `query` is short for one turn of the seeker. Items of one `group` answer the
-    same prompt. `tokens` is the length of what was written, where the policy's own tokeniser has counted it. Thinking
-    is `opened` where the prompt ends by beginning it, so that the reply starts inside.
+    `turns` is the conversation before the reply; `query` is shorthand for a single turn of the seeker. Items of one
+    `group` answer the same prompt. `tokens` is the length of the completion if the policy's tokeniser has counted it.
+    `opened` is true if the prompt opens the thinking, so that the reply starts inside it.
     """
 
     reply: str
@@ -34,13 +34,13 @@ class Item:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """
-    Hold what one reply is worth.
+    The result of judging one reply.
 
-    `reward` is None where a score it needs is missing and nothing was to stand in for it; `filled` says that something
-    does. A reply that says nothing to the seeker is `empty`: it is not judged and has the lowest reward there is.
-    `parts` has the scores, the terms of the reward and, for each missing score, why; `causes` has the judge's words on
-    it. `latency_s` is how long its slowest rating took, waiting for its turn included, and `waited_s` how long the
-    trainer waited for all that it asked for at once; `retries` are the calls that had to be made again.
+    `reward` is None if a score it needs is missing and nothing stands in; `filled` is true if something does. A reply
+    that says nothing to the seeker is `empty`: it is not judged and has the lowest possible reward. `parts` has the
+    scores, the terms of the reward and the status of each missing score; `causes` has the error messages of these.
+    `latency_s` is the duration of the slowest rating, queueing included, `waited_s` how long the trainer waited for all
+    items submitted together, and `retries` the number of calls that had to be made again.
     """
 
     reward: float | None
@@ -63,8 +63,8 @@ def dialogue_of(item: Item) -> Dialogue | None:
     """
     Return an item as the dialogue that `perm score` would read, None if its reply says nothing to the seeker.
 
-    It says nothing if it has an analysis and no response, or thinks to its end. A reply without headings is all
-    response. The dialogue is named after its content. Characters that no encoding holds become question marks.
+    A reply says nothing if it has an analysis without a response, or if its thinking never ends. A reply without
+    headings is all response. The dialogue's id is a hash of its content. Unpaired surrogates become question marks.
     """
     answer = read_answer(item.reply, opened=item.opened)
     if not answer.response:

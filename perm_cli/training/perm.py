@@ -1,4 +1,4 @@
-"""The reward as trainers call it: items in, results out, from asynchronous code or not."""
+"""The reward as trainers call it, from asynchronous or synchronous code: items in, results out."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ _log = logging.getLogger("perm_cli.reward")
 
 class Perm:
     """
-    Score replies.
+    The reward of replies under given settings.
 
-    Settings are taken from arguments, from environment variables and from `perm.toml`, in this order; `settings.NAMES`
-    are their names. Raise `SettingsError`, `AssetError` or `RunError` for what cannot be used: before
-    a policy is loaded.
+    Settings come from arguments, environment variables and `perm.toml`, in this order of precedence; `settings.NAMES`
+    has their names. Creating one raises `SettingsError`, `AssetError` or `RunError` for settings that cannot be used,
+    so that a training run fails before it loads a policy.
     """
 
     def __init__(self, settings: RewardSettings | None = None, **options: Any) -> None:
@@ -40,11 +40,11 @@ class Perm:
         within_s: float | None = None,
     ) -> list[Result]:
         """
-        Return what each reply is worth, in the order of the items.
+        Return one result per item, in the order of the items.
 
-        `step` is the trainer's; what the replies of a step show is gathered, and warned of, unless they are not to be
-        `watched`. What the judge has not said `within_s` seconds is missing. Raise `JudgeUnusable` if no call can
-        succeed, and `RewardMissing` if `on_missing` says so.
+        `step` is the trainer's step: the signs of reward hacking are computed over its replies if they are `watched`.
+        A rating that takes longer than `within_s` seconds is missing. Raise `JudgeUnusable` if no call can succeed, and
+        `RewardMissing` if a reward is missing and `on_missing` is `raise`.
         """
         engine, items = engine_of(self.settings), self._marked(items)
         results = await asyncio.wrap_future(engine.submit(items, step, within_s, watched=watched))
@@ -58,12 +58,12 @@ class Perm:
         watched: bool = True,
         within_s: float | None = None,
     ) -> list[Result]:
-        """Do as `score`, from code that is not asynchronous."""
+        """Return what `score` does, from synchronous code."""
         engine, items = engine_of(self.settings), self._marked(items)
         return self._filled(engine, items, engine.submit(items, step, within_s, watched=watched).result())
 
     def stand_ins(self, items: Sequence[Item], why: str) -> list[Result]:
-        """Return what `on_missing` puts in place of the rewards of items that could not be asked about at all."""
+        """Return the results that `on_missing` gives to items that could not be judged at all, because of `why`."""
         engine = engine_of(self.settings)
         parts = engine.unrated()
         parts = replace(parts, missing=dict.fromkeys(parts.missing, why))
@@ -71,25 +71,25 @@ class Perm:
 
     @property
     def formula(self) -> Formula:
-        """Return how scores become a reward."""
+        """Return the formula from scores to a reward."""
         return engine_of(self.settings).formula
 
     @property
     def signs(self) -> Signs | None:
-        """Return what the replies of the last whole step showed, or the last 256; None before that."""
+        """Return the signs of the last complete step, or of the last 256 replies without steps; None before that."""
         return engine_of(self.settings).watch.latest
 
     @property
     def caveat(self) -> str | None:
-        """Return what this judge's verdicts are known not to be worth."""
+        """Return the known limitation of this judge, None if there is none."""
         return engine_of(self.settings).caveat
 
     def close(self) -> None:
-        """End the judge's thread in this process; the next call starts another one."""
+        """Close the judge and its thread in this process; the next call starts new ones."""
         close_engine(self.settings)
 
     def _marked(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Return the items with what the settings say of the policy's thinking."""
+        """Return the items, marked with whether the chat template begins the policy's thinking."""
         if self.settings.thinking == "auto":
             if any(ends_alone(item.reply) and not item.opened for item in items):
                 _warn_of_thinking()
@@ -97,12 +97,12 @@ class Perm:
         return [replace(item, opened=self.settings.thinking == "opened") for item in items]
 
     def _filled(self, engine: Engine, items: Sequence[Item], results: Sequence[Result]) -> list[Result]:
-        return filled(results, [item.group for item in items], self.settings.on_missing, engine.memory)
+        return filled(results, [item.group for item in items], self.settings.on_missing, engine.recent)
 
 
 @cache
 def _warn_of_thinking() -> None:
     _log.warning(
-        "a reply ends thinking that it has not begun: if the chat template begins it, set thinking to opened or to the "
-        "tokenizer's folder, or a reply that never ends its thinking is judged as if it were said"
+        "a reply closes thinking that it did not open; if the chat template opens it, set thinking to opened or to the "
+        "tokenizer's folder, otherwise a reply that never closes its thinking is judged as if it were spoken"
     )

@@ -1,7 +1,7 @@
 """
-What a policy is shown: the talk as a chat, with the supporter's task and what is known of the seeker before it.
+The policy's prompt: the conversation as a chat, after a system message with its task, the scenario and the persona.
 
-And what its own chat template puts before a reply, which may begin its thinking.
+Also the end of a prompt as the policy's own chat template renders it, which may open its thinking.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from perm_cli.dialogues.tokens import completion_text
 from perm_cli.words import PolicyStyle
 
 Messages = list[dict[str, str]]
-_ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # of a template that cannot cope
+# Raised by templates that cannot render the sample message: they are code from elsewhere, and may do anything.
+_TEMPLATE_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _SPEAKERS = {"seeker": "user", "supporter": "assistant"}
 
 
@@ -40,9 +41,9 @@ def policy_answer(turn: Turn, style: PolicyStyle) -> str:
 
 def generation_prompt(place: Path) -> str | None:
     """
-    Return what a chat template puts at the end of a prompt, with nothing chosen that it leaves to choose.
+    Return a sample prompt rendered by a chat template with its default options, up to where the policy continues.
 
-    `place` is the template, or the folder of a tokenizer. None if there is no template, or none that can be rendered.
+    `place` is the template, or the folder of a tokenizer. None if there is no template, or it cannot be rendered.
     """
     template = _chat_template(place)
     if template is None:
@@ -55,7 +56,7 @@ def generation_prompt(place: Path) -> str | None:
         return environment.from_string(template).render(
             messages=[{"role": "user", "content": "Hello."}], add_generation_prompt=True, bos_token="", eos_token=""
         )
-    except (TemplateError, *_ODD):
+    except (TemplateError, *_TEMPLATE_ERRORS):
         return None
 
 
@@ -68,7 +69,7 @@ def _chat_template(place: Path) -> str | None:
         pass
     try:
         template = orjson.loads((place / "tokenizer_config.json").read_bytes())["chat_template"]
-        if isinstance(template, list):  # several by name
+        if isinstance(template, list):  # several templates by name
             template = {each["name"]: each["template"] for each in template}["default"]
     except (OSError, orjson.JSONDecodeError, LookupError, TypeError):
         return None

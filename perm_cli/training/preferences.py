@@ -1,8 +1,9 @@
 """
-Preferences: which of several replies to the same prompt is better, for trainers that learn from that.
+Preference data: pairs of a better and a worse reply to the same prompt, and best-of-n rows.
 
-A prompt is all that stood before the reply: scenario, persona and talk. Of systems whose talks have parted, later turns
-are therefore no pairs. With several judges the reward is their mean, and a pair they order differently is left out.
+A prompt is everything before the reply: scenario, persona and conversation. Replies of two systems are therefore
+compared only up to the turn where their conversations diverge. With several judges the reward is their mean, and a pair
+that they order differently is left out.
 """
 
 from collections import Counter
@@ -17,17 +18,17 @@ import orjson
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.dialogue import Dialogue, Turn
-from perm_cli.statistics.means import known
+from perm_cli.statistics.means import none_if_nan
 from perm_cli.statistics.resampling import Floats
 from perm_cli.training.policy import Messages, policy_answer, policy_messages
 from perm_cli.words import PairFormat, PairStrategy, PolicyStyle
 
-_SAME = 1e-9
+_SAME = 1e-9  # rewards of the same scores, fused in floating point, differ by less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Hold one reply to a prompt: whose it is, and its reward from every judge, NaN where it is missing."""
+    """One reply to a prompt, with its system and its reward from each judge, NaN where that is missing."""
 
     dialogue_id: str
     system: str
@@ -38,12 +39,12 @@ class Candidate:
     @property
     def reward(self) -> float | None:
         """Return the mean over the judges, None unless all gave one."""
-        return known(float(self.rewards.mean()))
+        return none_if_nan(float(self.rewards.mean()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """Hold what several replies answer."""
+    """What several candidate replies answer: scenario, persona and the turns before them."""
 
     id: str
     scenario: str
@@ -54,7 +55,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Hold two replies to one prompt, and by how much more the better one is worth."""
+    """Two replies to one prompt; `margin` is the difference of their rewards, above 0."""
 
     prompt: Prompt
     chosen: Candidate
@@ -64,7 +65,7 @@ class Pair:
 
 @dataclass(slots=True)
 class Count:
-    """Count what was kept, and why the rest was not."""
+    """The number of prompts and pairs, and of what was left out, by reason."""
 
     prompts: int = 0
     pairs: int = 0
@@ -72,10 +73,10 @@ class Count:
 
 
 def prompts_of(scores: Scores, dialogues: Iterable[Dialogue]) -> list[Prompt]:
-    """Return the prompts with the replies that were rated, in the order they come."""
+    """Return the prompts with their rated replies, in the order of the dialogues."""
     rewards = dict(zip(scores.items, scores.of(REWARD, scores.judges), strict=True))
     found: dict[bytes, tuple[Dialogue, int, list[Candidate]]] = {}
-    latest = {(each.id, each.system): each for each in dialogues}  # of one that was edited, the last version
+    latest = {(each.id, each.system): each for each in dialogues}  # the last version of an edited dialogue
     for dialogue in latest.values():
         for turn, reply in enumerate(dialogue.turns, 1):
             place = (dialogue.id, dialogue.system, turn)
@@ -105,10 +106,10 @@ def pairs_of(
     prompts: Iterable[Prompt], strategy: PairStrategy, min_gap: float, style: PolicyStyle, count: Count
 ) -> Iterator[Pair]:
     """
-    Yield pairs whose rewards are at least `min_gap` apart.
+    Yield pairs whose rewards differ by at least `min_gap`.
 
-    `best-worst` gives one pair a prompt, `all` every one. What is left out is counted by its reason. Replies that read
-    the same in this style are one.
+    The strategy `best-worst` gives one pair per prompt, `all` every pair. What is left out is added to `count` by its
+    reason. Replies with the same text in this style count as one.
     """
     for prompt in prompts:
         rated = _different([each for each in prompt.candidates if each.reward is not None], style)
@@ -129,7 +130,7 @@ def pairs_of(
 
 
 def best_of(prompts: Iterable[Prompt], count: Count) -> Iterator[tuple[Prompt, Candidate | None, int]]:
-    """Yield each prompt with its best reply, None if none has a reward, and how many are as good."""
+    """Yield each prompt with its best reply, None if no reply has a reward, and the number of replies as good."""
     for prompt in prompts:
         rated = [each for each in prompt.candidates if each.reward is not None]
         count.prompts += 1
@@ -139,7 +140,7 @@ def best_of(prompts: Iterable[Prompt], count: Count) -> Iterator[tuple[Prompt, C
 
 
 def _different(candidates: Sequence[Candidate], style: PolicyStyle) -> list[Candidate]:
-    """Return one candidate for each text: of two that say the same, none can be better."""
+    """Return the first candidate of each text: of two equal replies, neither can be better."""
     return list({policy_answer(each.reply, style): each for each in reversed(candidates)}.values())
 
 
@@ -162,7 +163,7 @@ _Row = dict[str, Any]
 
 
 def pair_rows(pair: Pair, form: PairFormat, style: PolicyStyle) -> Iterator[_Row]:
-    """Yield the rows that a pair makes for a trainer: one, or for KTO one for each reply."""
+    """Yield a pair as rows for a trainer: one row, or for KTO one per reply."""
     prompt = policy_messages(pair.prompt.turns, pair.prompt.scenario, pair.prompt.persona, style)
     chosen, rejected = (policy_answer(each.reply, style) for each in (pair.chosen, pair.rejected))
     about = {"prompt_id": pair.prompt.id, "margin": pair.margin}
@@ -218,7 +219,7 @@ _FORMS: Mapping[PairFormat, Callable[[Messages, str, str, _Row], list[_Row]]] = 
 
 
 def best_row(prompt: Prompt, best: Candidate | None, tied: int, style: PolicyStyle) -> _Row:
-    """Return a prompt with all its replies and rewards, and which is the best; `tied` replies are as good."""
+    """Return a row with a prompt, all its replies and rewards, and the index of the best; `tied` are as good."""
     return {
         "prompt_id": prompt.id,
         "prompt": policy_messages(prompt.turns, prompt.scenario, prompt.persona, style),

@@ -1,9 +1,9 @@
 """
-Prompt sets: dialogues as the rows that each trainer draws its prompts from.
+Prompt sets: dialogues as the rows from which trainers draw their prompts.
 
-A row has the policy's prompt, and `persona`, `scenario`, `turns` and `query` (empty where more was said) in the place
-that the trainer hands to its reward function, where `integrations.rows` looks for them. All rows have the same fields:
-`datasets` and Parquet take the columns of a file from its first rows.
+A row has the policy's prompt, and `persona`, `scenario`, `turns` and `query` (empty unless there is only one turn)
+where the trainer passes them to its reward function and `integrations.rows` finds them. All rows have the same fields,
+because `datasets` and Parquet take the columns of a file from its first rows.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ _Row = dict[str, Any]
 
 
 def prompt_rows(dialogues: Iterable[Dialogue], trainer: TrainerName, style: PolicyStyle) -> Iterator[_Row]:
-    """Yield a row for what was said before the supporter's last turn; what several systems have answered is one row."""
+    """Yield one row per distinct conversation before the supporter's last turn, whichever systems answer it."""
     make, seen = _MAKERS[trainer], set[bytes]()
     for dialogue in dialogues:
         last = max(place for place, turn in enumerate(dialogue.turns) if turn.role == "supporter")
@@ -36,7 +36,7 @@ def prompt_rows(dialogues: Iterable[Dialogue], trainer: TrainerName, style: Poli
 
 
 def _said(turns: tuple[Turn, ...]) -> Mapping[str, Any]:
-    """Return what was said turn by turn, and as one query if it is one turn of the seeker's."""
+    """Return the turns, and a query if they are a single turn of the seeker."""
     query = turns[0].text if len(turns) == 1 and turns[0].role == "seeker" else ""
     return {"query": query, "turns": [{"role": turn.role, "text": turn.text} for turn in turns]}
 

@@ -1,7 +1,7 @@
 """
-How a trainer's reward is made: from arguments, environment variables and the `[reward]` table of `perm.toml`.
+Settings of a trainer's reward, from arguments, environment variables and the `[reward]` table of `perm.toml`.
 
-An argument counts before a variable, and a variable before the file. The variable of a setting is `PERM_` and its name
+Arguments take precedence over variables, and variables over the file. The variable of a setting is `PERM_` and its name
 in capitals: `PERM_JUDGE`, `PERM_ON_MISSING`; `PERM_CONFIG` names the file.
 """
 
@@ -32,13 +32,13 @@ from perm_cli.training.policy import generation_prompt
 from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Thinking
 
 POLICY_TOKENS = "policy"
-"""As a tokeniser: the trainer has counted what the policy wrote."""
+"""The value of `tokenizer` for trainers that count the policy's own tokens."""
 
 _Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=MOST)]
 _Whole = Annotated[int, Field(ge=0, le=MOST)]
 
-# Everything that may be said about a reward, with its type: the options of its judge, and these.
+# All settings of a reward with their types: the options of its judge, and these.
 _KINDS: dict[str, Any] = {
     "judge": str,
     **{name: kind for name, (kind, _) in OPTIONS.items()},
@@ -68,11 +68,11 @@ _OPTION = re.compile(r"--([a-z][a-z-]+)")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
     """
-    How a reward is made.
+    The settings of a reward.
 
-    With a `run`, every rating is kept in a folder below it, one for each process, that all commands of perm read, and
-    the signs that `perm watch` shows beside them. `budget` is the most that one process may spend, as in `perm score`.
-    `thinking` says whether the policy's chat template begins its thinking; `auto` goes by each prompt.
+    With a `run`, all ratings are kept in one run folder per process below it, which all commands of perm can read, next
+    to the signs that `perm watch` shows. `budget` is the most that one process may spend, as in `perm score`.
+    `thinking` is whether the policy's chat template opens its thinking; `auto` decides by each prompt.
     """
 
     judge: JudgeSettings
@@ -87,7 +87,7 @@ class RewardSettings:
     run: Path | None = None
 
     def digest(self) -> bytes:
-        """Return a hash over what a judge's thread depends on; of what is filled in it knows nothing."""
+        """Return a hash of the settings that an engine depends on: all but `on_missing`, which is applied after it."""
         content = asdict(replace(self, on_missing="none"))
         return blake2b(orjson.dumps(content, default=str, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
@@ -101,7 +101,7 @@ def _saying_settings() -> Iterator[None]:
 
 
 def in_settings(message: str) -> str:
-    """Return a message with settings as they are called here, where it speaks of the command line's options."""
+    """Return a message with the names of settings in place of the options of the command line."""
 
     def setting(option: re.Match[str]) -> str:
         name = option[1].replace("-", "_")
@@ -115,10 +115,10 @@ def reward_settings(
     config: Path | str | None = None, *, otherwise: OnMissing = "none", **options: Any
 ) -> RewardSettings:
     """
-    Return the settings that arguments, environment and `perm.toml` come to.
+    Return the settings given by arguments, environment and `perm.toml`.
 
-    `config` names the file, else `PERM_CONFIG`, else it is the nearest. `on_missing` is `otherwise`, where none of them
-    says another: what a trainer needs. Raise `SettingsError` with the place of what is wrong.
+    The file is `config`, or the one that `PERM_CONFIG` names, or the nearest `perm.toml`. `otherwise` is the default of
+    `on_missing`, which depends on the trainer. Raise `SettingsError` with the place of a wrong setting.
     """
     chosen = config or os.environ.get("PERM_CONFIG")
     configuration = load_configuration(Path(chosen) if chosen else None)
@@ -142,12 +142,12 @@ def reward_settings(
         thinking=_thinking(found.get("thinking", "auto"), found.get("tokenizer", "")),
         on_missing=found.get("on_missing", otherwise),
         budget=found.get("budget"),
-        run=found["run"].absolute() if "run" in found else None,  # whoever trains may change the folder
+        run=found["run"].absolute() if "run" in found else None,  # the trainer may change the working directory
     )
 
 
 def _found(configuration: Configuration, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was set: an argument counts before a variable, and a variable before the file."""
+    """Return the settings that are given anywhere, by precedence: arguments, variables, the file."""
     _check_variables()
     set_here = {name.removeprefix("PERM_").lower(): os.environ[name].strip() for name in os.environ if _is_ours(name)}
     return {
@@ -163,24 +163,24 @@ def _is_ours(variable: str) -> bool:
 
 
 def _check_means(found: Mapping[str, Any], judge: JudgeSettings) -> None:
-    """Raise `SettingsError` where this judge cannot give what was asked for."""
+    """Raise `SettingsError` if this judge cannot provide what the settings ask for."""
     check_judge(judge)
     score = found.get("score", "mode")
     if score == "expected" and not gives_logprobs(judge):
         raise SettingsError(
-            f"score: expected found, and {judge.name} gives no log-probabilities; use mode, or mean with samples"
+            f"score: {judge.name} gives no log-probabilities for expected; use mode, or mean with samples"
         )
     if score == "mean" and found.get("samples", 1) == 1:
-        raise SettingsError("score: mean of one sample found, expected samples of 2 or more")
+        raise SettingsError("score: mean needs several samples; set samples to 2 or more")
     if "budget" in found and read_budget(found["budget"])[1] == "usd" and price_of(judge) is None:
         raise SettingsError(
-            f"budget: {found['budget']} found, and no price is known for {judge.name}, expected one in perm.toml "
+            f"budget: {found['budget']} found, but no price is known for {judge.name}; set one in perm.toml, "
             "or a budget of tokens or calls"
         )
 
 
 def _thinking(said: str, tokenizer: str) -> Thinking:
-    """Return what is said of the policy's thinking, or what the chat template there or beside the tokenizer does."""
+    """Return the setting of thinking, taken from a chat template if it names a place or is `auto`."""
     if said == "auto" and tokenizer.endswith(".json"):
         return template_thinking(Path(tokenizer).parent) or "auto"
     if said in get_args(Thinking):
@@ -195,7 +195,7 @@ def _thinking(said: str, tokenizer: str) -> Thinking:
 
 
 def template_thinking(place: Path) -> Thinking | None:
-    """Return whether a chat template begins thinking by itself, None without one; `auto` leaves it to each prompt."""
+    """Return whether a chat template opens thinking: `opened`, or `auto` for each prompt; None without a template."""
     prompt = generation_prompt(place)
     if prompt is None:
         return None
@@ -209,14 +209,14 @@ def _recipe(found: Mapping[str, Any]) -> Recipe:
     if "coef" in found:
         given["coefficients"] = read_coefficients(found["coef"])
     if "calibration" in found:
-        from perm_cli.rewards.calibration import read_calibration  # noqa: PLC0415 - arrays, for those who want it
+        from perm_cli.rewards.calibration import read_calibration  # noqa: PLC0415 - loads NumPy, only for calibrations
 
         given["calibration"] = read_calibration(found["calibration"])
     return Recipe(**given)
 
 
 def _check_variables() -> None:
-    """Raise `SettingsError` for a variable that is surely meant for a setting and misspelt; others may be anybody's."""
+    """Raise `SettingsError` for a variable that is a misspelt setting; other `PERM_` variables may belong to others."""
     for name in os.environ:
         said = name.removeprefix("PERM_").lower()
         if name.startswith("PERM_") and os.environ[name].strip() and (meant := misspelt(said, (*NAMES, "config"))):
@@ -224,7 +224,7 @@ def _check_variables() -> None:
 
 
 def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> dict[str, Any]:
-    """Return what was set at a place; None says nothing."""
+    """Return the valid settings of one place without those that are None; raise `SettingsError` for wrong ones."""
     found: dict[str, Any] = {}
     coefficients: list[str] = []
     for name, value in values.items():
@@ -232,7 +232,7 @@ def _checked(values: Mapping[str, Any], place: str, *, upper: bool = False) -> d
         short = _COEFFICIENT.fullmatch(name)
         if name not in _KINDS and not short:
             raise SettingsError(f"{where}: no such setting, expected {expected_name(name, NAMES)}")
-        if isinstance(value, bool):  # which would be read as 1 or 0
+        if isinstance(value, bool):  # pydantic would read it as 1 or 0
             raise SettingsError(f"{where}: {str(value).lower()} found, expected a number or text")
         if value is not None and short:
             coefficients.append(f"{short[1]}={_valid(_Weight, value, where)}")

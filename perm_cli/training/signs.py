@@ -1,8 +1,9 @@
 """
-Signs of a hacked reward: what it goes with, whether it still tells replies apart, and how often there is none.
+Signs of reward hacking: what the reward correlates with, whether it still separates replies, and how often it fails.
 
-A policy that finds out that longer replies, questions or words of sympathy are paid for will give them; a reward that
-ties within a group, or sits at the top of its scale, teaches nothing. All of it is counted without a second judge.
+A policy that is rewarded for longer replies, questions or words of sympathy learns to write them. A reward that ties
+within a group, or sits at the top of its scale, gives no training signal. All signs are computed without a second
+judge.
 """
 
 from collections import defaultdict
@@ -12,33 +13,34 @@ from typing import Any
 
 import numpy as np
 
-from perm_cli.dialogues.features import NAMES, SAYS, Features, as_row
+from perm_cli.dialogues.features import DESCRIPTIONS, NAMES, Features, as_row
 from perm_cli.statistics.agreement import spearman
-from perm_cli.statistics.means import known, mean_of
+from perm_cli.statistics.means import mean_of, none_if_nan
 from perm_cli.statistics.resampling import Floats
 
-_LEAST = 8  # replies that show anything
-_LED = 0.5
-_TIED = 0.5
-_SATURATED = 0.8
-_FAILING = 0.1
-_EMPTY = 0.1
-_SAME = 1e-9
-_BESIDE = frozenset({"step", "at", "worker"})  # what stands in a line besides the signs
+_LEAST = 8  # replies; with fewer, a correlation is chance
+_CORRELATED = 0.5  # |rho|
+_TIED = 0.5  # share of groups
+_SATURATED = 0.8  # share of scores
+_FAILING = 0.1  # share of replies
+_EMPTY = 0.1  # share of replies
+_SAME = 1e-9  # rewards of the same scores, fused in floating point, differ by less
+_NOT_SIGNS = frozenset({"step", "at", "worker"})  # the other fields of a line of signs.jsonl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Observation:
     """
-    What is looked at in one reply: its reward as judged, its scores, and what can be counted in it.
+    One reply as the signs see it: its reward as judged, its scores, and its counted features.
 
-    `topped` says of each score that is fused whether it is at the top of its scale.
+    `reward` is None where the judge failed, whatever stands in for it. `at_top` has, for each fused score, whether it
+    is at the top of its scale. `waited_s` is how long the trainer waited for it, `retries` the calls made again.
     """
 
     group: str
     reward: float | None
     scores: Mapping[str, float | None]
-    topped: Sequence[bool]
+    at_top: Sequence[bool]
     features: Features
     empty: bool
     latency_s: float
@@ -49,14 +51,14 @@ class Seen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
     """
-    What a number of replies show; None where it cannot be known.
+    The signs over a number of replies, usually those of one step; None where a sign is undefined.
 
-    `scores` has the mean score on each dimension. `rho_…` is the rank correlation of the reward with what can be
-    counted, within groups where there are any. Of the
-    groups of two replies or more, `tied` is the share in which all have the same reward; `saturated` is the share of
-    fused scores at the top of their scale, `failures` that of replies without a reward, `empty` that of replies that
-    say nothing to the seeker. `latency_s` is the median of their slowest ratings, `longest_wait_s` the longest that the
-    trainer stood still for rewards, `retries` the calls that had to be made again: those two tell of an outage.
+    `reward` and `spread` are the mean and the standard deviation of the rewards, `scores` the mean score per dimension.
+    `rho_…` is Spearman's rho of the reward with a counted feature, within groups where there are any. `tied` is the
+    share of groups, of two replies or more, in which all rewards are equal; `saturated` the share of fused scores at
+    the top of their scale; `failures` the share of non-empty replies without a reward; `empty` the share of replies
+    that say nothing to the seeker. `latency_s` is the median over replies of the slowest rating. `longest_wait_s`, the
+    longest wait of the trainer, and `retries`, the calls made again, show an outage of the judge.
     """
 
     replies: int
@@ -76,91 +78,96 @@ class Signs:
     retries: int | None = None
 
     def record(self) -> dict[str, float | None]:
-        """Return all of it as one line, with a column per dimension."""
+        """Return the signs as one flat object, with one key per dimension."""
         line: dict[str, float | None] = {}
         for name in self.__dataclass_fields__:
             line |= self.scores if name == "scores" else {name: getattr(self, name)}
         return line
 
     def metrics(self) -> dict[str, float]:
-        """Return what is known as a trainer logs it, by name."""
+        """Return the defined signs as metrics for a trainer's log, by name."""
         known = {name: value for name, value in self.record().items() if value is not None and name != "replies"}
         return {f"perm/{name}": float(value) for name, value in known.items()}
 
 
 def read_signs(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Signs` in what `record` wrote; any other number is a score, in whatever release."""
+    """Return the fields of `Signs` from what `record` wrote in any release; every other number is a score."""
     names = Signs.__dataclass_fields__
     scores = {
         name: value
         for name, value in line.items()
-        if name not in names and name not in _BESIDE and (value is None or isinstance(value, int | float))
+        if name not in names and name not in _NOT_SIGNS and (value is None or isinstance(value, int | float))
     }
     return {name: line[name] for name in names if name in line} | {"scores": scores}
 
 
-def signs_of(seen: Sequence[Seen]) -> Signs:
-    """Return what some replies show."""
-    judged = [each for each in seen if not each.empty]
+def signs_of(observations: Sequence[Observation]) -> Signs:
+    """Return the signs over some replies."""
+    # Empty replies have the lowest reward by rule: among the others they would pass for a correlation with length.
+    judged = [each for each in observations if not each.empty]
     given = [each for each in judged if each.reward is not None]
     rewards = np.array([each.reward for each in given], dtype=float)
     groups = [each.group for each in given]
     names = list(dict.fromkeys(name for each in judged for name in each.scores))
     latencies = [each.latency_s for each in judged]
     return Signs(
-        replies=len(seen),
+        replies=len(observations),
         reward=mean_of(rewards.tolist()),
         spread=float(rewards.std(ddof=1)) if len(rewards) > 1 else None,
         scores={name: mean_of(_on(name, judged)) for name in names},
-        **_led_by(rewards, np.array([as_row(each.features) for each in given]), groups),
+        **_correlations(rewards, np.array([as_row(each.features) for each in given]), groups),
         tied=_tied(rewards, groups),
-        saturated=mean_of([topped for each in judged for topped in each.topped]),
+        saturated=mean_of([at_top for each in judged for at_top in each.at_top]),
         failures=1 - len(given) / len(judged) if judged else 0.0,
-        empty=1 - len(judged) / len(seen) if seen else 0.0,
+        empty=1 - len(judged) / len(observations) if observations else 0.0,
         latency_s=float(np.median(latencies)) if latencies else None,
-        longest_wait_s=max((each.waited_s for each in seen), default=None),
-        retries=sum(each.retries for each in seen) if seen else None,
+        longest_wait_s=max((each.waited_s for each in observations), default=None),
+        retries=sum(each.retries for each in observations) if observations else None,
     )
 
 
-def _on(dimension: str, judged: Sequence[Seen]) -> list[float]:
+def _on(dimension: str, judged: Sequence[Observation]) -> list[float]:
     return [score for each in judged if (score := each.scores.get(dimension)) is not None]
 
 
 def warnings_of(signs: Signs) -> dict[str, str]:
-    """Return in a sentence each what should worry whoever trains, by the sign that shows it."""
+    """Return a warning in one sentence for each sign beyond its threshold, by the name of the sign."""
     if signs.replies < _LEAST:
         return {}
     said = {}
     for name in NAMES:
         rho = getattr(signs, f"rho_{name}")
-        if rho is not None and abs(rho) > _LED:
-            said[f"rho_{name}"] = f"the reward goes with {SAYS[name]} (rho {rho:+.2f}): read the replies it likes"
+        if rho is not None and abs(rho) > _CORRELATED:
+            said[f"rho_{name}"] = (
+                f"the reward correlates with {DESCRIPTIONS[name]} (rho {rho:+.2f}); read the replies it scores highest"
+            )
     if signs.tied is not None and signs.tied > _TIED:
-        said["tied"] = f"in {signs.tied:.0%} of the groups all replies have the same reward, which teaches nothing"
+        said["tied"] = f"in {signs.tied:.0%} of the groups all replies have the same reward: no training signal"
     if signs.saturated is not None and signs.saturated > _SATURATED:
-        said["saturated"] = f"{signs.saturated:.0%} of the scores are at the top of the scale: little is left to win"
+        said["saturated"] = f"{signs.saturated:.0%} of the scores are at the top of the scale: little left to learn"
     if signs.failures > _FAILING:
-        said["failures"] = f"{signs.failures:.0%} of the replies have no reward: look at the judge"
+        said["failures"] = f"{signs.failures:.0%} of the replies have no reward; check the judge"
     if signs.empty > _EMPTY:
-        said["empty"] = f"{signs.empty:.0%} of the replies say nothing to the seeker: look at their length and headings"
+        said["empty"] = f"{signs.empty:.0%} of the replies say nothing to the seeker; check their length and headings"
     return said
 
 
-def _led_by(rewards: Floats, features: Floats, groups: Sequence[str]) -> dict[str, float | None]:
+def _correlations(rewards: Floats, features: Floats, groups: Sequence[str]) -> dict[str, float | None]:
     table = _within(np.column_stack((rewards, features)), groups)
     if len(table) < _LEAST:
         return dict.fromkeys(f"rho_{name}" for name in NAMES)
-    return {f"rho_{name}": known(spearman(table[:, [0, place]])) for place, name in enumerate(NAMES, 1)}
+    return {f"rho_{name}": none_if_nan(spearman(table[:, [0, place]])) for place, name in enumerate(NAMES, 1)}
 
 
 def _within(table: Floats, groups: Sequence[str]) -> Floats:
-    """Take the means of the groups out, unless no group has two replies."""
+    """Return the rows minus the means of their groups, or as they are if no group has two replies."""
+    # Prompts differ in how long or sympathetic a good reply is. Only differences between replies to the same prompt are
+    # what the policy learns from.
     places = [own for own in _by_group(groups) if len(own) > 1]
     if not places:
         return table
     centred = [table[own] - table[own].mean(axis=0) for own in places]
-    return np.vstack(centred).round(9)  # what is equal but for rounding is a tie
+    return np.vstack(centred).round(9)  # values equal but for rounding error must tie in the ranks
 
 
 def _tied(rewards: Floats, groups: Sequence[str]) -> float | None:

@@ -1,4 +1,4 @@
-"""What stands in for a reward that is missing, as far as a trainer needs something to: it is counted, never hidden."""
+"""Stand-ins for missing rewards, for trainers that need a number: they are flagged and logged, never hidden."""
 
 import logging
 from collections import deque
@@ -11,57 +11,62 @@ from perm_cli.training.items import Result
 from perm_cli.words import OnMissing
 
 _log = logging.getLogger("perm_cli.reward")
-_REMEMBERED = 1000
+_REMEMBERED = 1000  # rewards
 
 
-class Memory:
-    """Hold the latest rewards that were given, for trainers that ask one by one."""
+class RecentRewards:
+    """The latest rewards given, whose mean stands in where a trainer asks one by one and a reply has no group."""
 
     def __init__(self) -> None:
         self._latest: deque[float] = deque(maxlen=_REMEMBERED)
 
-    def note(self, results: Sequence[Result]) -> None:
-        """Take note of rewards."""
+    def add(self, results: Sequence[Result]) -> None:
+        """Add the rewards of results."""
+        # Not those of empty replies: they are the lowest by rule, and would drag down the stand-ins of judged replies.
         self._latest.extend(each.reward for each in results if each.reward is not None and not each.empty)
 
     def mean(self) -> float | None:
         """Return their mean, None if there are none."""
-        latest = tuple(self._latest)  # others may add to it meanwhile
+        latest = tuple(self._latest)  # other threads may append meanwhile
         return fmean(latest) if latest else None
 
 
-def filled(results: Sequence[Result], groups: Sequence[str], policy: OnMissing, memory: Memory) -> list[Result]:
+def filled(results: Sequence[Result], groups: Sequence[str], policy: OnMissing, recent: RecentRewards) -> list[Result]:
     """
-    Return the results with missing rewards dealt with.
+    Return the results with missing rewards replaced as `policy` says.
 
-    `none` leaves them to the trainer, `floor` takes the lowest that the scores at hand allow, `mean` that of the group,
-    of the last thousand rewards where the group has none, or the lowest at the very start; `raise` raises
-    `RewardMissing`.
+    `none` leaves them missing for the trainer to mask; `floor` takes the lowest reward that the known scores allow;
+    `mean` takes the mean of the group, or of the last thousand rewards if the group has none, or the floor before any
+    reward; `raise` raises `RewardMissing`. `groups` has the group of each result.
     """
-    memory.note(results)
+    recent.add(results)
     missing = [place for place, each in enumerate(results) if each.reward is None]
     if not missing:
         return list(results)
     why = _why([results[place] for place in missing])
     if policy == "raise":
-        raise RewardMissing(f"{why}; no reward was made up, as on_missing is raise")
+        raise RewardMissing(f"{why}; on_missing is raise, so no reward stands in")
     done = list(results)
     for place in missing if policy != "none" else ():
-        mean = _mean(results, groups, place, memory) if policy == "mean" else None
+        mean = _mean(results, groups, place, recent) if policy == "mean" else None
         stand_in = results[place].parts.reward_low if mean is None else mean
         done[place] = replace(results[place], reward=stand_in, filled=True)
-    taken = {"none": "left to the trainer", "floor": "the lowest possible stands in", "mean": "a mean stands in"}
+    taken = {
+        "none": "left to the trainer",
+        "floor": "the lowest possible reward stands in",
+        "mean": "a mean stands in",
+    }
     _log.warning("%s; %s", why, taken[policy])
     return done
 
 
-def _mean(results: Sequence[Result], groups: Sequence[str], place: int, memory: Memory) -> float | None:
+def _mean(results: Sequence[Result], groups: Sequence[str], place: int, recent: RecentRewards) -> float | None:
     own = [
         each.reward
         for each, group in zip(results, groups, strict=True)
         if group and group == groups[place] and each.reward is not None and not each.empty
     ]
-    return fmean(own) if own else memory.mean()
+    return fmean(own) if own else recent.mean()
 
 
 def _why(missing: Sequence[Result]) -> str:

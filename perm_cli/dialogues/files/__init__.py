@@ -1,1 +1,1 @@
-"""What a file is, whatever its rows mean: where it comes from, how it is packed, and the rows in it."""
+"""Files independent of any format: where they come from, how they are packed, and the rows in them."""

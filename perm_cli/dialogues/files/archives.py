@@ -1,7 +1,8 @@
 """
-The zipped logs of inspect_ai (`.eval`): a header, and a member for each sample.
+Zipped logs of inspect_ai (`.eval`): one member for the header, and one per sample.
 
-Members are read one at a time, never to disk, and never past `MAX_MEMBER_BYTES` or what they can honestly unpack to.
+Members are read one at a time, never unpacked to disk, and never beyond `MAX_MEMBER_BYTES` or a plausible ratio of
+compression.
 """
 
 import re
@@ -30,11 +31,11 @@ _LOCAL_HEADER_BYTES = 30
 
 
 class _MemberError(ValueError):
-    """What is wrong with a member."""
+    """A member that cannot be read; the message is the reason."""
 
 
 def rows_of_log(source: Source) -> Iterator[Record]:
-    """Yield a log for each sample that holds only this sample, as if it were one of the unzipped logs."""
+    """Yield one row per sample, in the form of an unzipped log with this sample alone."""
     with source.path.open("rb") as stream:
         try:
             archive = ZipFile(stream)
@@ -46,7 +47,7 @@ def rows_of_log(source: Source) -> Iterator[Record]:
 
 
 def _rows(source: Source, stream: BinaryIO, archive: ZipFile) -> Iterator[Record]:
-    # Of two members of one name the later counts: a log grows at its end.
+    # Of two members with the same name the later one counts: a log is written by appending.
     members = {member.filename: member for member in archive.infolist()}
     header = next((members[name] for name in _HEADERS if name in members), None)
     if header is None:

@@ -1,4 +1,4 @@
-"""The cells of a table: text that may mean a number, and text that a spreadsheet would run."""
+"""Cells of tables: reading numbers in text, and guarding text that a spreadsheet would run as a formula."""
 
 import csv
 import math
@@ -12,17 +12,17 @@ HEADER = ("id", "system", "turn", "role", "text", "analysis", "scenario", "perso
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,14})", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
-# What starts a formula, and what spreadsheets strip before they look for it; marks of full width count for some.
+# The characters that start a formula, after those that spreadsheets strip first; some accept full-width ones.
 _STARTS = r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])"
-# In half of the world spreadsheets part cells at semicolons, and then see no quotes around a text: a semicolon or a
-# line end in it starts a cell. There, a smiley or the dash of a list is no formula.
+# In many locales spreadsheets split cells at semicolons and then ignore the quotes around a text, so that a semicolon
+# or a line end inside it starts a cell. The pattern there is narrower, so that smileys and list dashes stay.
 _STARTS_WITHIN = r"'* *(?:[=@＝＠]|[+\-＋－][\w(.])"
 _BEFORE = re.compile(rf"\A(?={_STARTS})|(?<=[;\r\n])(?={_STARTS_WITHIN})")
 _GUARD, _GUARD_WITHIN = re.compile(rf"\A'(?={_STARTS})"), re.compile(rf"(?<=[;\r\n])'(?={_STARTS_WITHIN})")
 
 
 def number_or_text(cell: Any) -> Any:
-    """Return a cell as the number that it spells, or else as it is; 007 is a name."""
+    """Return the number that a cell spells, or else the cell; 007 is a name and not a number."""
     if not isinstance(cell, str) or _LEADING_ZERO.match(cell.strip()):
         return cell
     text = cell.strip()
@@ -34,17 +34,17 @@ def number_or_text(cell: Any) -> Any:
 
 
 def guarded(cell: str) -> str:
-    """Return text as no spreadsheet runs it: an apostrophe stands before what would be a formula."""
+    """Return text that no spreadsheet runs: with an apostrophe before everything that would be a formula."""
     return _BEFORE.sub("'", cell.replace("\x00", "\ufffd"))
 
 
 def write_guarded(rows: Iterable[Iterable[Any]], text: TextIO, *, line_end: str = "\r\n") -> None:
-    """Write rows as CSV, in which every text is `guarded`: the one way that tables leave the program."""
+    """Write rows as CSV with every text `guarded`; all CSV files of the program are written here."""
     writer = csv.writer(text, lineterminator=line_end)
     writer.writerows([guarded(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
 
 
 def unguarded(cell: str) -> str:
-    """Undo `guarded`, which sets its apostrophe also before one that was there."""
-    # The first apostrophe last: whether it was set shows only in the text as it was.
+    """Return a text without the apostrophes of `guarded`, which adds one also before an apostrophe in the text."""
+    # The first apostrophe last: only the rest of the text as written shows whether it was added.
     return _GUARD.sub("", _GUARD_WITHIN.sub("", cell))

@@ -1,4 +1,4 @@
-"""Which columns of a table hold what: the map behind `--columns`."""
+"""The columns of a table that hold the fields of a dialogue: the map behind `--columns`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _FORM = "expected FIELD=COLUMN,…, each FIELD one of"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The column of each field and label; a field that is not named is in the column of its own name."""
+    """The columns of fields and labels; a field that is not listed is in the column of its own name."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -21,13 +21,13 @@ class Columns:
         return self.fields.get(name, name)
 
     def named(self) -> Iterator[tuple[str, str]]:
-        """Yield the pairs of a field and its column that somebody has written."""
+        """Yield the pairs of field and column that the user has given."""
         yield from self.fields.items()
         yield from ((f"label.{name}", column) for name, column in self.labels.items())
 
 
 def read_columns(text: str) -> Columns:
-    """Read `id=conv_id,text=utterance,label.empathy=empathy`; raise `SettingsError` if it is no such map."""
+    """Read `id=conv_id,text=utterance,label.empathy=empathy`; raise `SettingsError` if the text has another form."""
     fields: dict[str, str] = {}
     labels: dict[str, str] = {}
     for pair in text.split(","):

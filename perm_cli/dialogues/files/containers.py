@@ -1,4 +1,4 @@
-"""What a file is: JSON Lines, a JSON document, a table, Parquet or a zipped log; each gives rows."""
+"""Reading rows from any container: JSON Lines, a JSON document, a table, Parquet, a zipped log, or plain text."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
@@ -19,9 +19,9 @@ _NOUNS: Mapping[Kind, str] = {"json": "JSON", "table": "CSV", "parquet": "Parque
 
 def read_rows(source: Source, otherwise: Kind = "lines") -> Iterator[Record]:
     """
-    Yield the rows of a file, which is what `otherwise` says if its name does not say what it is.
+    Yield the rows of a file; `otherwise` is its kind if neither its name nor its first bytes tell.
 
-    What keeps it from being read ends it as a `Problem`.
+    An error that keeps the file from being read is yielded as a last `Problem`.
     """
     kind = kind_of(source)
     noun = _NOUNS.get(kind, "JSONL")
@@ -62,7 +62,7 @@ _STREAMED: Mapping[Kind, Callable[[Source, BinaryIO], Iterator[Record]]] = {
 
 
 def _sniffed(source: Source, otherwise: Kind) -> Kind:
-    """Return what a file without a telling name is, as standard input."""
+    """Return the kind of a file whose name does not tell, such as standard input, by its first bytes."""
     with opened(source) as stream:
         start = stream.read(64)
     if kind := _MAGIC.get(start[:4]):

@@ -1,4 +1,4 @@
-"""JSON: one row per line, or one document that holds all rows."""
+"""Rows in JSON Lines, in one JSON document, and in plain-text transcripts."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ def rows_of_lines(source: Source, stream: BinaryIO) -> Iterator[Record]:
 
 
 def is_document(stream: BinaryIO) -> bool:
-    """Return whether this is one JSON document and no lines of it; an object on one line counts as a line."""
+    """Return whether a file is one JSON document, not JSON Lines; an object on a single line counts as a line."""
     first = b""
     while not first and (line := stream.readline(MAX_LINE_BYTES)):
         first = line.removeprefix(BOM).strip()
@@ -47,7 +47,7 @@ def is_document(stream: BinaryIO) -> bool:
 
 
 def rows_of_document(source: Source, stream: BinaryIO) -> Iterator[Record]:
-    """Yield the objects of a list, or the one object that the document is; all of it is in memory meanwhile."""
+    """Yield the objects of a list, or the document itself if it is an object; it is in memory as a whole."""
     most = most_unpacked(source.path.stat().st_size, MAX_DOCUMENT_BYTES)
     text = stream.read(most + 1)
     too_large = f"a document of more than {most:,} bytes found" if len(text) > most else excess_of(text)
@@ -66,22 +66,22 @@ def rows_of_document(source: Source, stream: BinaryIO) -> Iterator[Record]:
         line = error.lineno if byte is None else text.count(b"\n", 0, byte) + 1
         yield Problem(source.name, line, "", _why_not_json(text, error, "one JSON document"))
         return
-    del text
+    del text  # the document takes several times its size; both need not be in memory
     yield from _rows(source, document)
 
 
 def loads(text: bytes) -> Any:
     """
-    Return what JSON holds; raise `orjson.JSONDecodeError` if it is none.
+    Return the value of a JSON text; raise `orjson.JSONDecodeError` if it is invalid.
 
-    NaN and the infinities, which Python programs write, become null here: they mean that a number is missing.
+    NaN and the infinities, which Python programs write, become None: they mean that a number is missing.
     """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         with suppress(ValueError, RecursionError, orjson.JSONEncodeError):
             value = json.loads(text.decode(), parse_constant=lambda _: None)
-            orjson.dumps(value)  # what orjson cannot write, as half a character, could not be kept
+            orjson.dumps(value)  # an unpaired surrogate, say, could be read but not written to the run folder
             return value
         raise error from None
 
@@ -93,6 +93,7 @@ def _rows(source: Source, document: object) -> Iterator[Record]:
     if not isinstance(document, list):
         yield Problem(source.name, 0, "", f"{shown(document)} found, expected a list or an object")
         return
+    # CPsyCoun writes a dialogue as a list of lines.
     if document and all(isinstance(each, str) for each in document):
         yield Row(source.name, 1, {"transcript": document}, is_line=False, is_whole=True)
         return
@@ -105,7 +106,7 @@ def _rows(source: Source, document: object) -> Iterator[Record]:
 
 
 def _fields(value: object) -> Mapping[str, Any] | None:
-    """Return an object, or a list of what was said as the field that it would be in one; None for anything else."""
+    """Return an object, or a list of messages as the field it would have in one; None for anything else."""
     if isinstance(value, dict):
         return value
     first = value[0] if isinstance(value, list) and value else None
@@ -126,7 +127,7 @@ def _row(line: Line, source: Source) -> Row | Problem:
 
 
 def rows_of_text(source: Source, stream: BinaryIO) -> Iterator[Record]:
-    """Yield the row that a transcript is."""
+    """Yield the one row of a plain-text transcript."""
     text = stream.read(MAX_LINE_BYTES + 1)
     if len(text) > MAX_LINE_BYTES:
         what = f"a text of more than {MAX_LINE_BYTES:,} bytes found, expected the transcript of one dialogue"

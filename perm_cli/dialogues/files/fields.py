@@ -1,4 +1,4 @@
-"""The values in the fields of a row: checked, and refused in the file's own words."""
+"""Checks of the values in a row's fields, with errors that name the fields as the file does."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
@@ -29,26 +29,26 @@ def checked_dialogue(dialogue: Dialogue, field: str) -> Dialogue:
 
 
 def text_in(value: object, field: str) -> str:
-    """Return a value that is text, and more than blanks; raise `RowError` if it is anything else."""
+    """Return a text that is not blank; raise `RowError` if the value is anything else."""
     if not isinstance(value, str) or not value.strip():
         raise RowError([(field, f"{shown(value)} found, expected some text")])
     return value
 
 
 def words_in(value: object, field: str) -> str:
-    """Return a value that is text or absent, which is empty text; raise `RowError` if it is anything else."""
+    """Return a text, empty for None; raise `RowError` if the value is anything else."""
     if value is not None and not isinstance(value, str):
         raise RowError([(field, f"{shown(value)} found, expected text")])
     return value or ""
 
 
 def id_in(value: object, field: str = "id") -> str:
-    """Return an id, which files also write as a number; raise `RowError` if it is anything else."""
+    """Return an id as text, from a text or a whole number; raise `RowError` if the value is anything else."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else text_in(value, field)
 
 
 def object_in(value: object, field: str) -> Mapping[str, Any]:
-    """Return a value that is an object, an empty one for null; raise `RowError` if it is anything else."""
+    """Return an object, an empty one for None; raise `RowError` if the value is anything else."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -57,7 +57,7 @@ def object_in(value: object, field: str) -> Mapping[str, Any]:
 
 
 def list_in(value: object, field: str) -> Sequence[Any]:
-    """Return a value that is a list and not empty; raise `RowError` if it is anything else."""
+    """Return a list that is not empty; raise `RowError` if the value is anything else."""
     if not isinstance(value, list) or not value:
         raise RowError([(field, f"{shown(value)} found, expected a list that is not empty")])
     return value

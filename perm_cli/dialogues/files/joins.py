@@ -1,4 +1,4 @@
-"""Answers that are kept apart from what was asked: the two files are read together, and held in memory for it."""
+"""Joining answers with their questions in another file; both files are in memory for it."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.sources import Remark
-from perm_cli.dialogues.files.steps import Made, Passed
+from perm_cli.dialogues.files.steps import Made, Skipped
 from perm_cli.errors import Problem
 from perm_cli.findings import shown
 
@@ -19,7 +19,7 @@ def each_answer(
 ) -> Iterator[Made]:
     """Yield one dialogue per answer, made by a function of the question and the answer."""
     questions: dict[Hashable, Row] = {}
-    answers: list[tuple[Hashable, Row]] = []
+    answers: list[tuple[Hashable, Row]] = []  # a list, since several models answer the same question
     for record in records:
         if not isinstance(record, Row):
             yield record
@@ -37,7 +37,7 @@ def each_answer(
 
 
 def _one_sided(questions: dict[Hashable, Row], answers: list[tuple[Hashable, Row]]) -> list[Problem]:
-    """Return what is wrong where one of the two files is missing."""
+    """Return the problem if one of the two files is missing."""
     if questions and not answers:
         what = "questions without answers found; pass the file of answers in the same command"
         return [Problem(next(iter(questions.values())).source, 0, "", what)]
@@ -52,13 +52,13 @@ def _joined(
     answers: list[tuple[Hashable, Row]],
     to_dialogue: Callable[[Row, Row], Dialogue],
 ) -> Iterator[Made]:
-    passed = Passed()
+    skipped = Skipped()
     for own, answer in answers:
         if own in questions:
-            yield from passed.made(answer, partial(to_dialogue, questions[own], answer))
+            yield from skipped.made(answer, partial(to_dialogue, questions[own], answer))
         else:
             yield answer.problem("", f"an answer to {shown(own)} found, expected its question in one of the files")
-    yield from passed.told()
+    yield from skipped.summary()
     if unanswered := questions.keys() - {own for own, _ in answers}:
         count = "1 question" if len(unanswered) == 1 else f"{len(unanswered):,} questions"
         first = next(row for own, row in questions.items() if own in unanswered)

@@ -1,4 +1,4 @@
-"""Parquet, and Zstandard in logs: the one door of pyarrow, which is an extra."""
+"""Parquet, and Zstandard in logs: the only module that imports pyarrow, which is an optional dependency."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,28 +12,28 @@ from perm_cli.dialogues.files.sources import Source
 from perm_cli.errors import Problem, SettingsError
 from perm_cli.text import one_line
 
-# A column has one type for all rows; what dialogues carry along has none, and is kept as JSON.
+# A Parquet column has one type for all rows; labels and metadata do not, and are kept as JSON.
 JSON_COLUMNS = ("labels", "meta")
-_ROWS = 64  # in memory at a time, each of which may hold a long text
+_ROWS = 64  # in memory at a time, since each may have a long text
 
 
 class ParquetError(Exception):
-    """A file that is no Parquet, or that a dictionary lets become gigabytes of a few bytes."""
+    """A file that is not Parquet, or that its dictionaries blow up to gigabytes."""
 
 
 def arrow() -> tuple[Any, Any]:
-    """Return pyarrow and its module for Parquet; raise `SettingsError` with what installs them."""
+    """Return pyarrow and its Parquet module; raise `SettingsError` with the install command if they are missing."""
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet as pq  # noqa: PLC0415 - the same
     except ImportError as error:
-        what = "pyarrow not found, expected it for Parquet and for the logs of inspect_ai"
+        what = "pyarrow is needed for Parquet and for the logs of inspect_ai"
         raise SettingsError(f"{what}: pip install 'perm-cli[parquet]'") from error
     return pa, pq
 
 
 def rows_of_parquet(source: Source) -> Iterator[Record]:
-    """Yield the rows of a Parquet file; what is missing in a row is null in a table."""
+    """Yield the rows of a Parquet file; a null means that the row does not have the field."""
     number = 0
     try:
         for row in table_rows(source.path):
@@ -44,7 +44,7 @@ def rows_of_parquet(source: Source) -> Iterator[Record]:
 
 
 def table_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a Parquet file, a few in memory at a time; raise `ParquetError` for what is none."""
+    """Yield the rows of a Parquet file, `_ROWS` in memory at a time; raise `ParquetError` if it is not one."""
     pa, pq = arrow()
     unpacked, most = 0, most_unpacked(path.stat().st_size)
     try:
@@ -56,12 +56,12 @@ def table_rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the file could not be read; without a number, it could not be understood
+            raise  # with a number, the file could not be read; without one, pyarrow could not parse it
         raise ParquetError(str(error)) from error
 
 
 def write_columns(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, type], target: Path | BinaryIO) -> None:
-    """Write rows as Parquet, each column as text or numbers: `kinds` says str, int or float."""
+    """Write rows as Parquet; `kinds` has the type of each column: str, int or float."""
     pa, pq = arrow()
     types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     schema = pa.schema([(name, types[kind]) for name, kind in kinds.items()])

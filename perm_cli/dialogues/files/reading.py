@@ -1,4 +1,4 @@
-"""How dialogues are read, as options say it."""
+"""Options for reading dialogues."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from perm_cli.words import FormatName, Turns
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """
-    The options for reading: a format's name or `auto`, role names and columns of the files, and which turns count.
+    Options for reading: the name of a format or `auto`, role names, columns, and which supporter turns to judge.
 
     With `unanswered`, a dialogue may end with the seeker's turn. With `strict`, an empty reply is refused instead of
-    passed over.
+    skipped.
     """
 
     format: FormatName = "auto"

@@ -1,4 +1,4 @@
-"""Who speaks: what files call the two sides, and what belongs to neither."""
+"""Roles: the names by which files call seeker and supporter, and those of neither side."""
 
 from collections.abc import Mapping
 
@@ -16,16 +16,16 @@ ROLE_NAMES: RoleMap = {
         ("supporter", "therapist", "counselor", "counsellor", "支持者", "咨询师", "心理咨询师"), "supporter"
     ),
 }
-"""What people call the two sides in files of their own making."""
+"""Common names of the two sides in files that people make."""
 
 CHAT_ROLES: RoleMap = {"user": "seeker", "assistant": "supporter"}
-"""What the two sides are called in logs of chat models, which know no other names."""
+"""The names of the two sides in logs of chat models."""
 
 _SILENT = frozenset({"system", "developer", "tool", "function", "function_call", "tool_call", "observation"})
 
 
 def mapped_role(name: str, roles: RoleMap, field: str) -> Role:
-    """Return the side that a file calls `name`; raise `RowError` with the names that are known for any other."""
+    """Return the side that a file calls `name`; raise `RowError` with the known names if it is unknown."""
     try:
         return roles[name]
     except KeyError:
@@ -47,6 +47,6 @@ def read_roles(text: str) -> RoleMap:
         if ours.strip() not in {"seeker", "supporter"} or not theirs.strip():
             raise SettingsError(f"--roles: {pair!r} found, expected seeker=NAME,supporter=NAME")
         if theirs.strip() in roles:
-            raise SettingsError(f"--roles: {theirs.strip()!r} given for both sides, expected two different names")
+            raise SettingsError(f"--roles: {theirs.strip()!r} found for both sides, expected two different names")
         roles[theirs.strip()] = "seeker" if ours.strip() == "seeker" else "supporter"
     return roles

@@ -1,4 +1,4 @@
-"""The rows of a file, each an object of fields, and what is found wrong with one."""
+"""Rows of files, each a mapping of fields, and the errors found in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from perm_cli.text import one_line
 
 
 class RowError(ValueError):
-    """What is wrong with one row: pairs of a field and a message."""
+    """An error in one row, with one pair of field and message per finding."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         super().__init__("; ".join(f"{field}: {message}" for field, message in findings))
@@ -22,9 +22,9 @@ class RowError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    One object of a file: it `is_line` `number`, or object `number` of a document, found there at `path`.
+    One object of a file: line `number` if it `is_line`, else object `number` of a document, at `path`.
 
-    The dialogue of a row that `is_whole` is all that its file holds.
+    If it `is_whole`, its dialogue is all that the file holds.
     """
 
     source: str
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def own_id(self) -> str:
-        """Return what a dialogue is called that has no id: after its file and line."""
+        """Return the id for a dialogue without one: the name of the file and the number of the row."""
         return f"{bare_name(self.source)}:{self.number}"
 
     @property
@@ -46,11 +46,11 @@ class Row:
 
     @property
     def place(self) -> str:
-        """Return where the row stands, for messages."""
+        """Return the place of the row, for messages."""
         return ": ".join(filter(None, (f"{self.source}:{self.number}" if self.is_line else self.source, self.path)))
 
     def part(self, path: str, fields: Mapping[str, Any]) -> "Row":
-        """Return a part of this row as one of its own."""
+        """Return a part of this row as a row at `path` below it."""
         return replace(self, fields=fields, path=self._below(one_line(path, 100)))
 
     def problem(self, field: str, message: str) -> Problem:
@@ -66,4 +66,4 @@ class Row:
 
 
 Record = Row | Problem | Remark
-"""What comes of each place of a file: a row, what keeps it from being one, or something odd that does not."""
+"""What is read at each place of a file: a row, a problem that prevents one, or a remark."""

@@ -1,4 +1,4 @@
-"""The policy's answer in the paper's form: an `# Analysis` section, then a `# Response` section."""
+"""A policy's answer in the paper's form: an `# Analysis` section, then a `# Response` section (arXiv 2601.10532)."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _HEADING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A policy's answer taken apart: what the seeker reads, and the analysis if there is one."""
+    """A policy's answer in its parts: the response that the seeker reads, and the analysis if there is one."""
 
     response: str
     analysis: str | None
@@ -24,11 +24,11 @@ class Answer:
 
 def read_answer(text: str, *, opened: bool = False) -> Answer:
     """
-    Take an answer apart at its headings.
+    Return the sections of an answer.
 
-    An answer without headings is all response. One with an analysis and no response section said nothing
-    to the seeker: its response is empty. Thinking belongs to neither, and one that never ends leaves nothing; it is
-    `opened` where the chat template has begun it.
+    An answer without headings is all response. One with an analysis and no response section says nothing to the seeker,
+    so its response is empty. Thinking belongs to neither section, and thinking that never ends leaves both empty;
+    `opened` is true if the chat template has already opened it.
     """
     text = without_thinking(text, opened=opened) or ""
     headings = list(_HEADING.finditer(text))

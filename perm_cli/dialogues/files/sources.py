@@ -1,4 +1,4 @@
-"""Where dialogues come from: files, gzipped too, and standard input, each readable more than once."""
+"""Sources of dialogues: files, compressed or not, and standard input, each readable more than once."""
 
 import hashlib
 import os
@@ -29,17 +29,17 @@ _KINDS: Mapping[str, Kind] = {
     ".txt": "text",
 }
 ENDINGS = tuple(_KINDS)
-"""What files of dialogues end in, below the ending of what they are packed with."""
+"""The endings of files of dialogues, before that of a compression."""
 _REMEDY = "Windows text: iconv -f WINDOWS-1252 -t UTF-8; in Excel: save as CSV UTF-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """
-    An input by name, and the file its bytes are in, which is ours to remove if it `is_spooled` from a pipe.
+    An input: its name, and the file with its bytes, which is a temporary one if standard input `is_spooled`.
 
-    `system` is what dialogues belong to that name no system: what the file is called, or its `folder` where the file
-    is one dialogue.
+    `system` is the system of dialogues that name none: by default the name of the file. `folder` replaces it where the
+    whole file is one dialogue.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Source:
 
     @property
     def label(self) -> str:
-        """Return the name of the file with as much of its folders as tells it from the others of a command."""
+        """Return the name of the file, with as many of its folders as make it unique in a command."""
         return bare_name(str(PurePath(*PurePath(self.name).parts[-len(PurePath(self.system).parts) :])))
 
     def digest(self) -> str:
-        """Return a hash over the bytes of the file, nothing if it cannot be read."""
+        """Return the SHA-256 digest of the file's bytes, empty if it cannot be read."""
         try:
             with self.path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -81,7 +81,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something odd about a source that does not keep it from being read; line 0 is the file as a whole."""
+    """Something unusual about a source that was read anyway; line 0 stands for the file as a whole."""
 
     source: str
     line: int
@@ -93,20 +93,20 @@ class Remark:
 
 
 def kind_of(source: Source) -> Kind:
-    """Return what a file is by its name."""
+    """Return the kind of a file by its name."""
     name = bare_name(source.name).lower()
     return next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), "unknown")
 
 
 def stem_of(name: str) -> str:
-    """Return the name of a file without its folder and the endings of its kind; `gpt-4.1.jsonl` is `gpt-4.1`."""
+    """Return the name of a file without folder and known endings; that of `gpt-4.1.jsonl` is `gpt-4.1`."""
     own = bare_name(PurePath(name).name)
     ending = next((each for each in ENDINGS if own.lower().endswith(each)), "")
     return own[: len(own) - len(ending)] or "dialogues"
 
 
-def told_apart(sources: Sequence[Source]) -> list[Source]:
-    """Return the sources, those of one name with as much of their folders in their names as tells them apart."""
+def with_unique_systems(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources with distinct systems: those of equal name get as many of their folders as it takes."""
     stems = {source.name: PurePath(source.name).parent / source.stem for source in sources}
     counts = Counter(stems.values())
     paths = {name: stem if counts[stem] == 1 else PurePath(name) for name, stem in stems.items()}
@@ -121,14 +121,14 @@ def _folder(source: Source) -> PurePath:
 
 
 def _tails(paths: Mapping[str, PurePath]) -> dict[str, str]:
-    """Return the fewest last parts of each path that no other path ends in."""
+    """Return, for each path, its shortest tail that no other path ends in."""
     tails = {path: [str(PurePath(*path.parts[-n:])) for n in range(1, len(path.parts) + 1)] for path in paths.values()}
     counts = Counter(tail for each in tails.values() for tail in each)
     return {name: next((tail for tail in tails[path] if counts[tail] == 1), str(path)) for name, path in paths.items()}
 
 
 def source_of(name: str) -> Source:
-    """Return the source called `name`; `-` is standard input, kept in a temporary file to be read twice."""
+    """Return the source with this name; `-` is standard input, copied to a temporary file to be read twice."""
     if name != "-":
         return Source(name=one_line(name, 4096), path=Path(name))
     with tempfile.NamedTemporaryFile(prefix="perm-stdin-", delete=False) as spool:
@@ -137,18 +137,18 @@ def source_of(name: str) -> Source:
 
 
 def forget(source: Source) -> None:
-    """Remove what `source_of` kept of standard input."""
+    """Remove the temporary copy of standard input, if there is one."""
     if source.is_spooled:
         source.path.unlink(missing_ok=True)
 
 
 def opened(source: Source) -> BinaryIO:
-    """Open a source as plain UTF-8, however it is packed or written."""
+    """Open a source as plain UTF-8, whatever its compression and encoding."""
     return unpacked(source.path, source.name)
 
 
 def lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
-    """Yield the lines that hold anything, without their ends."""
+    """Yield the lines that are not blank, without their ends."""
     carriage_returns = False
     for item in whole_lines_of(source, stream):
         if not isinstance(item, Line):
@@ -162,7 +162,7 @@ def lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Rema
 
 
 def whole_lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem | Remark]:
-    """Yield all lines with their ends, without a byte-order mark; those too long for memory are problems."""
+    """Yield all lines with their ends, without a byte-order mark; a line that is too long is a problem."""
     number = 0
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -178,12 +178,12 @@ def whole_lines_of(source: Source, stream: BinaryIO) -> Iterator[Line | Problem 
 
 
 def bom_remark(source: Source) -> Remark:
-    """Return what is said of a byte-order mark, which Windows programs write."""
+    """Return the remark about a byte-order mark, which Windows programs write."""
     return Remark(source.name, 1, "byte-order mark found, expected plain UTF-8; ignored")
 
 
 def wrong_byte(text: bytes) -> int | None:
-    """Return the place of the first byte that is not UTF-8, if there is one."""
+    """Return the index of the first byte that is not UTF-8, None if there is none."""
     try:
         text.decode()
     except UnicodeDecodeError as error:
@@ -192,7 +192,7 @@ def wrong_byte(text: bytes) -> int | None:
 
 
 def named_byte(text: bytes, place: int) -> str:
-    """Return which byte is wrong, and where in its line."""
+    """Return the message for a byte that is not UTF-8, with its column."""
     column = place - text.rfind(b"\n", 0, place)
     return f"byte 0x{text[place]:02x} found at column {column}, expected UTF-8 ({_REMEDY})"
 

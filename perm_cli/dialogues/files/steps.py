@@ -1,9 +1,9 @@
 """
-From the rows of a file to dialogues: the steps that formats are made of.
+The steps from rows to dialogues, from which formats are composed.
 
     containers ─► rows ─► (split, each_group) ─► dialogues, problems and remarks
 
-Everything is a stream. What is no row is passed through at its place, so that no format loses a problem.
+All steps are streams. Problems and remarks pass through in their places, so that no format loses one.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.sources import Remark
 from perm_cli.errors import Problem
 
-MAX_GROUP = 100_000
-SaidT = TypeVar("SaidT")
+MAX_GROUP = 100_000  # rows of one dialogue; more are a wrong id column, and would fill the memory
+UtteranceT = TypeVar("UtteranceT")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A dialogue, and the row that it comes from, the first if there are several."""
+    """A dialogue and the row it was made from, the first one if there are several."""
 
     dialogue: Dialogue
     row: Row
@@ -33,25 +33,25 @@ Made = Found | Problem | Remark
 
 
 class NothingToJudge(ValueError):  # noqa: N818 - nothing is wrong with the file
-    """The reason why a record is passed over: the file is as it should be, but nobody answers anybody there."""
+    """The reason for skipping a record that is valid but has no reply to judge."""
 
 
-def one_a_row(
+def one_per_row(
     records: Iterable[Record], to_dialogue: Callable[[Mapping[str, Any], RoleMap, str], Dialogue], roles: RoleMap
 ) -> Iterator[Made]:
-    """Yield one dialogue per row, made by a function of its fields, the role names and an id to fall back on."""
+    """Yield one dialogue per row, made by a function of its fields, the role names and a fallback id."""
     return each_row(records, lambda row: to_dialogue(row.fields, roles, row.own_id))
 
 
 def each_row(records: Iterable[Record], to_dialogue: Callable[[Row], Dialogue]) -> Iterator[Made]:
-    """Yield one dialogue per row; rows with nothing to judge are counted, and one remark at the end says so."""
-    passed = Passed()
+    """Yield one dialogue per row; rows with nothing to judge are counted in one remark at the end."""
+    skipped = Skipped()
     for record in records:
         if isinstance(record, Row):
-            yield from passed.made(record, partial(to_dialogue, record))
+            yield from skipped.made(record, partial(to_dialogue, record))
         else:
             yield record
-    yield from passed.told()
+    yield from skipped.summary()
 
 
 def split(records: Iterable[Record], parts: Callable[[Row], Iterable[Row]]) -> Iterator[Record]:
@@ -69,15 +69,15 @@ def split(records: Iterable[Record], parts: Callable[[Row], Iterable[Row]]) -> I
 def each_group(
     records: Iterable[Record],
     key: Callable[[Row], Hashable],
-    said: Callable[[Row], SaidT],
-    to_dialogue: Callable[[Sequence[Row], Sequence[SaidT]], Dialogue],
+    said: Callable[[Row], UtteranceT],
+    to_dialogue: Callable[[Sequence[Row], Sequence[UtteranceT]], Dialogue],
 ) -> Iterator[Made]:
     """
-    Yield a dialogue for rows in a row that have one key, by what is said in each of them.
+    Yield one dialogue per run of consecutive rows with the same key, from what is `said` in each row.
 
-    A dialogue with a wrong row is not made, and all its wrong rows are named.
+    A dialogue with wrong rows is not made; a problem is yielded for each of them.
     """
-    passed = Passed()
+    skipped = Skipped()
     for group in _groups(records, key):
         if not isinstance(group, list):
             yield group
@@ -86,8 +86,8 @@ def each_group(
         if wrong:
             yield from wrong
         else:
-            yield from passed.made(group[0], partial(to_dialogue, group, spoken))
-    yield from passed.told()
+            yield from skipped.made(group[0], partial(to_dialogue, group, spoken))
+    yield from skipped.summary()
 
 
 def _groups(records: Iterable[Record], key: Callable[[Row], Hashable]) -> Iterator[list[Row] | Problem | Remark]:
@@ -122,8 +122,8 @@ def _group(rows: list[Row], count: int) -> list[Row] | Problem:
     return rows if count <= MAX_GROUP else rows[0].problem("", what)
 
 
-def _spoken(rows: Sequence[Row], said: Callable[[Row], SaidT]) -> tuple[list[SaidT], list[Problem]]:
-    spoken: list[SaidT] = []
+def _spoken(rows: Sequence[Row], said: Callable[[Row], UtteranceT]) -> tuple[list[UtteranceT], list[Problem]]:
+    spoken: list[UtteranceT] = []
     wrong: list[Problem] = []
     for row in rows:
         try:
@@ -133,8 +133,8 @@ def _spoken(rows: Sequence[Row], said: Callable[[Row], SaidT]) -> tuple[list[Sai
     return spoken, wrong
 
 
-class Passed:
-    """The count of what is passed over; a file may hold millions of it, so that it is told in one line."""
+class Skipped:
+    """The count of skipped records, and the first of them: a file may have millions, which get one remark."""
 
     def __init__(self, one: str = "record", many: str = "records") -> None:
         self._one, self._many = one, many
@@ -143,7 +143,7 @@ class Passed:
         self.first: tuple[Row, str] | None = None
 
     def made(self, row: Row, make: Callable[[], Dialogue]) -> Sequence[Found | Problem]:
-        """Return the dialogue, or what is wrong with it, or nothing."""
+        """Return the dialogue, or the problems with it, or nothing if it is skipped."""
         try:
             found = Found(make(), row)
         except RowError as error:
@@ -155,12 +155,12 @@ class Passed:
         return (found,)
 
     def note(self, row: Row, reason: str) -> None:
-        """Count what is passed over in a row."""
+        """Count a skipped record of a row."""
         self.count += 1
         self.first = self.first or (row, reason)
 
-    def told(self) -> Iterator[Problem | Remark]:
-        """Yield what was passed over, as a remark, or as a problem where nothing else was found."""
+    def summary(self) -> Iterator[Problem | Remark]:
+        """Yield the number of skipped records as a remark, or as a problem if the file has nothing else."""
         if self.first:
             row, reason = self.first
             records = f"1 {self._one}" if self.count == 1 else f"{self.count:,} {self._many}"

@@ -1,4 +1,4 @@
-"""Tables of text, CSV or TSV: one row of cells per line, or over several lines where a cell is quoted."""
+"""Tables of text (CSV, TSV): one row of cells per line, or several lines where a quoted cell has line ends."""
 
 import csv
 import re
@@ -21,13 +21,13 @@ from perm_cli.errors import Problem
 from perm_cli.findings import shown
 from perm_cli.text import one_line
 
-# EmpatheticDialogues writes its commas as `_comma_` and quotes nothing; some of its lines go on behind the last column.
+# EmpatheticDialogues writes commas as `_comma_` and quotes nothing; some of its lines have cells after the last column.
 _UNQUOTED = "conv_id,utterance_idx,"
-_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # what Excel takes for the delimiter, in a line of its own
+_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line by which Excel learns the delimiter
 
 
 class _Lines:
-    """Lines of text for the CSV reader; what was wrong with them is set `aside` until their row is there."""
+    """The lines of a table for the CSV reader; problems with them are set `aside` until the row is complete."""
 
     def __init__(self, source: Source, stream: BinaryIO) -> None:
         self._source = source
@@ -96,15 +96,16 @@ def rows_of_table(source: Source, stream: BinaryIO) -> Iterator[Record]:
 
 
 def header_of(source: Source) -> list[str]:
-    """Return the names of the columns, none if these cannot be read."""
+    """Return the names of the columns, or none if the header cannot be read."""
     with opened(source) as stream:
         cells = next(_records(_Lines(source, stream), is_quoted=True), None)
     return [name.strip() for name in cells] if isinstance(cells, list) else []
 
 
 def _records(lines: _Lines, *, is_quoted: bool) -> Iterator[list[str] | str]:
-    """Yield rows of cells; what ends the table before its time, as text."""
-    csv.field_size_limit(MAX_LINE_BYTES)  # of the process; a turn may be as long here as in a line of JSON
+    """Yield rows of cells; an error that ends the table early is yielded as text."""
+    # A limit of the whole process, raised because a turn may be as long in a cell as in a line of JSON.
+    csv.field_size_limit(MAX_LINE_BYTES)
     try:
         yield from csv.reader(
             lines, delimiter=lines.delimiter, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
@@ -120,7 +121,7 @@ def _row(source: Source, number: int, header: Sequence[str], cells: Sequence[str
 
 
 def _quotes(source: Source, width: int) -> bool:
-    """Return whether a line has as many cells as the header only because it quotes what else would be several."""
+    """Return whether some line has as many cells as the header only because of its quotes."""
     with opened(source) as stream:
         lines = (item.text for item in whole_lines_of(source, stream) if isinstance(item, Line) and b'"' in item.text)
         return any(_quotes_rightly(line.decode(errors="replace"), width) for line in lines)

@@ -1,4 +1,4 @@
-"""What was said, piece by piece as foreign files hold it, and the turns that it makes."""
+"""Utterances and messages of foreign files, and the turns made of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,8 +32,8 @@ _MESSAGES = TypeAdapter(Annotated[list[_Message], Field(min_length=1)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What one side said at a time, and what was noted about it."""
+class Utterance:
+    """One utterance, and the annotations (`notes`) that its file has about it."""
 
     role: Role
     text: str
@@ -41,11 +41,11 @@ class Said:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def turns_of(spoken: Iterable[Said | None]) -> tuple[tuple[Turn, ...], dict[str, Any]]:
+def turns_of(spoken: Iterable[Utterance | None]) -> tuple[tuple[Turn, ...], dict[str, Any]]:
     """
-    Join what the same side says twice in a row, and return the turns, and the notes about each by its number.
+    Return the turns of utterances, joining consecutive ones by the same side, and the notes of each turn by its number.
 
-    Turns are counted from 1, after joining; where a turn has two notes of one name, these are a list.
+    Turns are numbered from 1, after joining; two notes of the same name on one turn become a list.
     """
     turns: list[Turn] = []
     notes: dict[str, Any] = {}
@@ -63,28 +63,28 @@ def turns_of(spoken: Iterable[Said | None]) -> tuple[tuple[Turn, ...], dict[str,
 
 
 def said_in(role: Role, value: object, field: str) -> str:
-    """Return what one side has said; a reply may be empty. Raise `RowError` if it is no text."""
+    """Return the text of one side; a reply may be empty. Raise `RowError` if the value is not text."""
     return text_in(value, field) if role == "seeker" else words_in(value, field)
 
 
-def said_by(role: Role, value: object, field: str, notes: Mapping[str, Any] | None = None) -> Said:
-    """Return what one side has said, a reply without its analysis; raise `RowError` if it is no text."""
+def said_by(role: Role, value: object, field: str, notes: Mapping[str, Any] | None = None) -> Utterance:
+    """Return an utterance of one side, with the analysis of a reply apart; raise `RowError` if it is not text."""
     text = said_in(role, value, field)
     if role == "seeker":
-        return Said(role=role, text=text, notes=notes or {})
+        return Utterance(role=role, text=text, notes=notes or {})
     answer = read_answer(text)
-    return Said(role=role, text=answer.response, analysis=answer.analysis, notes=notes or {})
+    return Utterance(role=role, text=answer.response, analysis=answer.analysis, notes=notes or {})
 
 
 def turns_said(role: Role, value: object, field: str, roles: RoleMap) -> tuple[Turn, ...]:
-    """Return what one side said, or what one message or several hold; raise `RowError` if it is neither."""
+    """Return the turns in a text by one side, or in one or more messages; raise `RowError` if it is neither."""
     if isinstance(value, list | Mapping):
         return turns_in_messages(value if isinstance(value, list) else [value], field, roles)
     return (_turn_of(said_by(role, value, field)),)
 
 
 def turns_in_messages(value: object, field: str, roles: RoleMap) -> tuple[Turn, ...]:
-    """Return the turns in a list of messages; raise `RowError` if it is none."""
+    """Return the turns in a list of messages; raise `RowError` if it is not one."""
     try:
         messages = checked_row(_MESSAGES, value)
     except RowError as error:
@@ -93,7 +93,7 @@ def turns_in_messages(value: object, field: str, roles: RoleMap) -> tuple[Turn, 
     return tuple(_turn_of(said) for said in spoken if said is not None)
 
 
-def _said_in_message(message: _Message, field: str, roles: RoleMap) -> Said | None:
+def _said_in_message(message: _Message, field: str, roles: RoleMap) -> Utterance | None:
     role = role_of_speaker(message.role, roles, f"{field}.role")
     if role is None:
         return None
@@ -105,9 +105,9 @@ def _said_in_message(message: _Message, field: str, roles: RoleMap) -> Said | No
 
 def content_in(value: object, field: str) -> str:
     """
-    Return the words of a message, which may come in parts; what a model thinks, and tool traffic, is nobody's words.
+    Return the text of a message, whose content may be in parts; thinking and tool traffic are left out.
 
-    Raise `RowError` if there is something that is no text, as a picture.
+    Raise `RowError` if a part is not text, such as an image.
     """
     if not isinstance(value, list):
         return words_in(value, field)
@@ -120,7 +120,7 @@ def content_in(value: object, field: str) -> str:
 
 
 def text_of_part(part: object) -> str | None:
-    """Return the words in one part of a message, none for thinking and tool traffic, None if it is no text."""
+    """Return the text of one part of a message, empty for thinking and tool traffic, None if it is not text."""
     if isinstance(part, str):
         return part
     if not isinstance(part, Mapping):
@@ -131,13 +131,13 @@ def text_of_part(part: object) -> str | None:
 
 
 def is_tool_traffic(value: object) -> bool:
-    """Return whether the parts of a message are calls of tools or their results, apart from thinking."""
+    """Return whether all parts of a message are tool calls, their results, or thinking."""
     kinds = {str(part.get("type")) for part in value if isinstance(part, dict)} if isinstance(value, list) else set()
     return bool(kinds & _TRAFFIC) and kinds <= _UNSAID
 
 
 def joined_notes(notes: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the notes of both; what has one name in both becomes a list, or is joined in turn if it holds notes."""
+    """Return the notes of both; values of the same name become a list, or are merged if both are mappings."""
     joined = dict(notes)
     for name, note in more.items():
         known = joined.get(name)
@@ -155,10 +155,10 @@ def with_notes(labels: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str,
     return dict(labels) | ({"turns": notes} if notes else {})
 
 
-def _turn_of(said: Said) -> Turn:
+def _turn_of(said: Utterance) -> Turn:
     return Turn(role=said.role, text=said.text, analysis=said.analysis)
 
 
-def _joined(turn: Turn, said: Said) -> Turn:
+def _joined(turn: Turn, said: Utterance) -> Turn:
     analysis = "\n".join(filter(None, (turn.analysis, said.analysis))) or None
     return Turn(role=turn.role, text="\n".join(filter(None, (turn.text, said.text))), analysis=analysis)

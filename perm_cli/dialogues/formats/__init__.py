@@ -1,5 +1,5 @@
 """
-Formats of dialogues, one module each.
+The formats of dialogues, one module each.
 
     sources ─► containers ─► rows ─► a format ─► dialogues
                (what a file is)     (what its rows mean)

@@ -1,8 +1,8 @@
 """
-Alpaca rows: an instruction, an input and the output, with what was said before in `history`.
+Alpaca rows: an instruction, an input and the output, with earlier turns in `history`.
 
-Where there is an input, the seeker has said it, and the instruction is nobody's turn; else the instruction is what the
-seeker has said.
+If there is an input, it is the seeker's turn, and the instruction is metadata; otherwise the instruction is the
+seeker's turn.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -63,7 +63,7 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
 
 
 def _history(value: object, roles: RoleMap) -> Iterator[Turn]:
-    """Yield what was said before, which is kept as pairs of what was asked and answered."""
+    """Yield the earlier turns, which are pairs of a question and its answer."""
     if value is not None and not isinstance(value, Sequence):
         raise RowError([("history", f"{shown(value)} found, expected a list of pairs")])
     for place, pair in enumerate(value or ()):
@@ -74,4 +74,4 @@ def _history(value: object, roles: RoleMap) -> Iterator[Turn]:
         yield from turns_said("supporter", pair[1], f"{field}[1]", roles)
 
 
-FORMAT = Format(says="instruction, input and output", recognises=recognises, read=read, container="table")
+FORMAT = Format(description="instruction, input and output", recognises=recognises, read=read, container="table")

@@ -1,4 +1,4 @@
-"""AnnoMI: transcripts of counselling, one row per utterance, in the full edition one per utterance and annotator."""
+"""AnnoMI: counselling transcripts, one row per utterance, or per utterance and annotator in the full edition."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import RoleMap, mapped_role
 from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_group
-from perm_cli.dialogues.files.talk import Said, joined_notes, said_in, turns_of, with_notes
+from perm_cli.dialogues.files.talk import Utterance, joined_notes, said_in, turns_of, with_notes
 from perm_cli.dialogues.format import Format
 
 ROLES: RoleMap = {"client": "seeker", "therapist": "supporter"}
@@ -29,7 +29,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield one dialogue per transcript, whose rows stand together."""
+    """Yield one dialogue per transcript, whose rows are consecutive."""
     roles = reading.roles or ROLES
     return each_group(records, _transcript, lambda row: _said(row, roles), _dialogue)
 
@@ -38,20 +38,20 @@ def _transcript(row: Row) -> str:
     return id_in(row.fields.get("transcript_id"), "transcript_id")
 
 
-def _said(row: Row, roles: RoleMap) -> Said:
+def _said(row: Row, roles: RoleMap) -> Utterance:
     who = row.fields.get("annotator_id")
     speaker = text_in(row.fields.get("interlocutor"), "interlocutor")
     found = {name: number_or_text(row.fields.get(name)) for name in _NOTES}
     note = {name: value for name, value in found.items() if value not in _NOTHING}
     role = mapped_role(speaker, roles, "interlocutor")
-    return Said(
+    return Utterance(
         role=role,
         text=said_in(role, row.fields.get("utterance_text"), "utterance_text").strip(),
         notes={f"annotator {id_in(who, 'annotator_id')}": note} if note and who is not None else note,
     )
 
 
-def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Dialogue:
+def _dialogue(rows: Sequence[Row], spoken: Sequence[Utterance | None]) -> Dialogue:
     turns, notes = turns_of(_once(rows, spoken))
     if all(turn.role == "seeker" for turn in turns):
         raise NothingToJudge("no therapist found, expected one to judge")
@@ -64,9 +64,9 @@ def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Dialogue:
     )
 
 
-def _once(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Iterable[Said]:
+def _once(rows: Sequence[Row], spoken: Sequence[Utterance | None]) -> Iterable[Utterance]:
     """Return each utterance once, with the notes of all its annotators."""
-    utterances: dict[str, Said] = {}
+    utterances: dict[str, Utterance] = {}
     for row, said in zip(rows, spoken, strict=True):
         if said is not None:
             own = id_in(row.fields.get("utterance_id", row.number), "utterance_id")
@@ -76,7 +76,7 @@ def _once(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Iterable[Said]:
 
 
 FORMAT = Format(
-    says="a CSV file with transcript_id, interlocutor and utterance_text",
+    description="a CSV file with transcript_id, interlocutor and utterance_text",
     recognises=recognises,
     read=read,
     container="table",

@@ -1,5 +1,5 @@
 """
-The files of batch APIs: requests with what was said, and answers with the replies, joined on `custom_id`.
+Files of batch APIs: requests with the conversation and answers with the replies, joined on `custom_id`.
 
 OpenAI's chat completions and responses are read, and Anthropic's messages; the system is the model that answered.
 """
@@ -48,13 +48,14 @@ def _dialogue(asked: Row, answer: Row, roles: RoleMap) -> Dialogue:
     dialogue = Dialogue(
         id=_id(answer),
         turns=(*turns_said("seeker", request.get(name), f"body.{name}", roles), *_turns(reply, roles)),
+        # The served model: the requested name may be an alias that changes its meaning.
         system=words_in(model or request.get("model"), "model"),
     )
     return checked_dialogue(dialogue, "response")
 
 
 def _reply(answer: Mapping[str, Any]) -> tuple[object, object]:
-    """Return the messages of the reply and the model, whichever interface it comes from."""
+    """Return the messages of the reply and the model, from any of the three interfaces."""
     if "result" in answer:
         result = object_in(answer["result"], "result")
         message = object_in(result.get("message"), "result.message")
@@ -71,7 +72,7 @@ def _reply(answer: Mapping[str, Any]) -> tuple[object, object]:
 
 
 def _check(found: object, error: object) -> None:
-    """Raise `NothingToJudge` if the request came to nothing."""
+    """Raise `NothingToJudge` if the request failed."""
     if not found:
         said = error.get("message") or error.get("type") if isinstance(error, Mapping) else error
         raise NothingToJudge(f"no reply found ({one_line(str(said), 100)}), expected one to judge")
@@ -85,5 +86,8 @@ def _turns(reply: object, roles: RoleMap) -> tuple[Turn, ...]:
 
 
 FORMAT = Format(
-    says="the requests and the answers of a batch, with custom_id", recognises=recognises, read=read, is_joined=True
+    description="requests and answers of a batch, with custom_id",
+    recognises=recognises,
+    read=read,
+    is_joined=True,
 )

@@ -1,8 +1,8 @@
 """
-Rows for training: a prompt and its completion, or what was chosen and what was rejected.
+Training rows: a prompt and its completion, or a chosen and a rejected reply.
 
-The two sides of a pair are the systems `chosen` and `rejected`, which have answered the same dialogue. A prompt is what
-the seeker said, or a list of messages; what was chosen or rejected may hold it too, as messages or as a transcript.
+The two replies of a pair are those of the systems `chosen` and `rejected` to the same dialogue. A prompt is the
+seeker's turn, or a list of messages; a chosen or rejected reply may include it, as messages or as a transcript.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -79,5 +79,5 @@ def _told(fields: Mapping[str, Any], roles: RoleMap) -> tuple[Turn, ...]:
 
 
 FORMAT = Format(
-    says="prompt and completion, or chosen and rejected", recognises=recognises, read=read, container="table"
+    description="prompt and completion, or chosen and rejected", recognises=recognises, read=read, container="table"
 )

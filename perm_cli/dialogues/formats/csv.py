@@ -1,7 +1,7 @@
 """
-Tables of any making, read by the names of their columns: one row per turn, or one per dialogue of two turns.
+Arbitrary tables, read by the names of their columns: one row per turn, or one per dialogue of two turns.
 
-`--columns` says which column holds what; a table with columns of our own names needs none.
+`--columns` maps columns to fields; a table with the native column names needs none.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap, role_of_speaker
 from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.steps import Made, each_group
 from perm_cli.dialogues.files.talk import (
-    Said,
+    Utterance,
     content_in,
     is_tool_traffic,
     said_by,
@@ -47,7 +47,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield a dialogue for all rows of one id and system, which stand together, or for each pair."""
+    """Yield one dialogue per id and system, whose rows are consecutive, or one per row with a pair of turns."""
     columns = reading.columns or Columns()
     roles = reading.roles or ROLE_NAMES
     return each_group(
@@ -59,7 +59,7 @@ def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
 
 
 def _prepared(records: Iterable[Record], columns: Columns) -> Iterator[Record]:
-    """Yield rows as they were meant, and say at the end which columns that were named are nowhere."""
+    """Yield rows without guards, and at the end a problem for each requested column that no row has."""
     unseen = dict(columns.named())
     row: Row | None = None
     for record in records:
@@ -76,7 +76,7 @@ def _prepared(records: Iterable[Record], columns: Columns) -> Iterator[Record]:
 
 
 def _as_meant(row: Row, columns: Columns) -> Row:
-    """Return a row without the guards of our own tables; where nothing could be an id, a file is one dialogue."""
+    """Return a row without the guards of our own tables; if no column could be an id, the file is one dialogue."""
     others = row.fields.keys() - _OF_MESSAGES - {column for _, column in columns.named()}
     has_id = _has(row, columns.of("id")) or any(not name.startswith(_LABEL) for name in others)
     if not has_id and not _is_pair(row, columns):
@@ -100,7 +100,7 @@ def _key(row: Row, columns: Columns) -> Hashable:
     return own, _words(row, columns, "system")
 
 
-def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
+def _said(row: Row, columns: Columns, roles: RoleMap) -> Utterance | None:
     if _is_pair(row, columns):
         return None
     name = text_in(_cell(row, columns, "role"), columns.of("role"))
@@ -113,17 +113,17 @@ def _said(row: Row, columns: Columns, roles: RoleMap) -> Said | None:
     if is_tool_traffic(value) or (not content and row.fields.get("tool_calls")):
         return None
     text = said_in(role, content, column)
-    return Said(role=role, text=text) if role == "seeker" else _answer(row, columns, text, column)
+    return Utterance(role=role, text=text) if role == "seeker" else _answer(row, columns, text, column)
 
 
-def _answer(row: Row, columns: Columns, text: str, column: str) -> Said:
-    """Return the supporter's turn; where no column is there for an analysis, it may stand in the text."""
+def _answer(row: Row, columns: Columns, text: str, column: str) -> Utterance:
+    """Return the supporter's turn; without a column for the analysis, it may be a section of the text."""
     if _has(row, columns.of("analysis")):
-        return Said(role="supporter", text=text, analysis=_words(row, columns, "analysis").strip() or None)
+        return Utterance(role="supporter", text=text, analysis=_words(row, columns, "analysis").strip() or None)
     return said_by("supporter", text, column)
 
 
-def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns, roles: RoleMap) -> Dialogue:
+def _dialogue(rows: Sequence[Row], spoken: Sequence[Utterance | None], columns: Columns, roles: RoleMap) -> Dialogue:
     if _is_pair(rows[0], columns):
         spoken = [said for side in get_args(Role) for said in _said_by(side, rows[0], columns, roles)]
     labels, noted = _labels(rows, spoken, columns)
@@ -142,18 +142,18 @@ def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Colum
     return checked_dialogue(dialogue, columns.of("role"))
 
 
-def _said_by(name: Role, row: Row, columns: Columns, roles: RoleMap) -> Sequence[Said]:
-    """Return what one side of a pair says, which JSON may hold as a list of messages, of both."""
+def _said_by(name: Role, row: Row, columns: Columns, roles: RoleMap) -> Sequence[Utterance]:
+    """Return the utterances in one column of a pair, which in JSON may be a list of messages of both sides."""
     column, value = columns.of(name), _cell(row, columns, name)
     if isinstance(value, list):
         turns = turns_in_messages(value, column, roles)
-        return [Said(role=each.role, text=each.text, analysis=each.analysis) for each in turns]
+        return [Utterance(role=each.role, text=each.text, analysis=each.analysis) for each in turns]
     if name == "seeker":
-        return [Said(role=name, text=text_in(value, column))]
+        return [Utterance(role=name, text=text_in(value, column))]
     return [_answer(row, columns, words_in(value, column), column)]
 
 
-def _in_order(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns) -> Sequence[Said | None]:
+def _in_order(rows: Sequence[Row], spoken: Sequence[Utterance | None], columns: Columns) -> Sequence[Utterance | None]:
     column = columns.of("turn")
     if not _has(rows[0], column) or len(rows) != len(spoken):
         return spoken
@@ -162,15 +162,16 @@ def _in_order(rows: Sequence[Row], spoken: Sequence[Said | None], columns: Colum
 
 def _place(row: Row, column: str) -> float:
     place = number_or_text(_value(row, column))
+    # A number and not text, or turn 10 would come before turn 2.
     if not isinstance(place, int | float):
         raise RowError([(column, f"{shown(place)} found, expected a number")])
     return place
 
 
 def _labels(
-    rows: Sequence[Row], spoken: Sequence[Said | None], columns: Columns
-) -> tuple[Mapping[str, Any], Sequence[Said | None]]:
-    """Return the labels of the dialogue, and what was said with those that differ from row to row as notes."""
+    rows: Sequence[Row], spoken: Sequence[Utterance | None], columns: Columns
+) -> tuple[Mapping[str, Any], Sequence[Utterance | None]]:
+    """Return the labels of the dialogue, and the utterances with those that differ between rows as notes."""
     labels = dict(_object(rows[0], "labels"))
     named = {name.removeprefix(_LABEL): name for name in rows[0].fields if name.startswith(_LABEL)}
     for name, column in {**named, **columns.labels}.items():
@@ -179,18 +180,19 @@ def _labels(
         if known and all(value == known[0] for value in known):
             labels[name] = known[0]
         elif known:
+            # Labels that differ between rows are about turns; the same in all rows, they are about the dialogue.
             spoken = [_noted(said, name, value) for said, value in zip(spoken, values, strict=True)]
     return labels, spoken
 
 
-def _noted(said: Said | None, name: str, value: object) -> Said | None:
+def _noted(said: Utterance | None, name: str, value: object) -> Utterance | None:
     if said is None or value in (None, ""):
         return said
     return replace(said, notes={**said.notes, name: value})
 
 
 def _object(row: Row, column: str) -> Mapping[str, Any]:
-    """Return what a column holds as JSON, as in the tables that perm writes, or as an object."""
+    """Return the object in a column, which may be JSON text, as in the tables that perm writes."""
     value = row.fields.get(column)
     if isinstance(value, str):
         try:
@@ -215,7 +217,7 @@ def _has(row: Row, column: str) -> bool:
 
 
 def _value(row: Row, column: str, missing: object = None) -> object:
-    """Return what stands in a column, which may be the path of a field in JSON, as in `response.output`."""
+    """Return the value of a column, which may be the path of a field in JSON, as in `response.output`."""
     if column in row.fields:
         return row.fields[column]
     value: object = row.fields
@@ -231,7 +233,7 @@ def _words(row: Row, columns: Columns, name: str) -> str:
 
 
 FORMAT = Format(
-    says="a table with the columns id, role and text, or seeker and supporter; others with --columns",
+    description="a table with the columns id, role and text, or seeker and supporter; others with --columns",
     recognises=recognises,
     read=read,
     container="table",

@@ -1,4 +1,4 @@
-"""Conversational test cases of deepeval: `{"turns": [{"role", "content"}, …]}`, beside what is known around them."""
+"""Conversational test cases of deepeval: `{"turns": [{"role", "content"}, …]}`, with scenario and persona."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from perm_cli.dialogues.files.fields import checked_dialogue, id_in, words_in
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
 from perm_cli.dialogues.files.rows import Record
-from perm_cli.dialogues.files.steps import Made, one_a_row
+from perm_cli.dialogues.files.steps import Made, one_per_row
 from perm_cli.dialogues.files.talk import turns_in_messages
 from perm_cli.dialogues.format import Format
 
@@ -25,7 +25,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, reading.roles or ROLE_NAMES)
+    return one_per_row(records, to_dialogue, reading.roles or ROLE_NAMES)
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
@@ -42,4 +42,4 @@ def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> 
     return checked_dialogue(dialogue, "turns")
 
 
-FORMAT = Format(says="one object per line with turns of role and content", recognises=recognises, read=read)
+FORMAT = Format(description="one object per line with turns of role and content", recognises=recognises, read=read)

@@ -1,4 +1,4 @@
-"""EmpatheticDialogues: one row per utterance, by a speaker with something to tell and a listener in turn."""
+"""EmpatheticDialogues: one row per utterance, by a speaker who describes a situation and a listener in turn."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import RoleMap, mapped_role
 from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_group
-from perm_cli.dialogues.files.talk import Said, turns_of
+from perm_cli.dialogues.files.talk import Utterance, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.findings import shown
 
@@ -23,7 +23,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
-    """Yield one dialogue per conversation, whose rows stand together."""
+    """Yield one dialogue per conversation, whose rows are consecutive."""
     roles = reading.roles or ROLES
     return each_group(records, _conversation, lambda row: _said(row, roles), _dialogue)
 
@@ -32,16 +32,16 @@ def _conversation(row: Row) -> str:
     return id_in(row.fields.get("conv_id"), "conv_id")
 
 
-def _said(row: Row, roles: RoleMap) -> Said | None:
+def _said(row: Row, roles: RoleMap) -> Utterance | None:
     place = number_or_text(row.fields.get("utterance_idx"))
     if not isinstance(place, int):
         raise RowError([("utterance_idx", f"{shown(place)} found, expected a number")])
     role = mapped_role("speaker" if place % 2 else "listener", roles, "utterance_idx")
     text = _text(row, "utterance")
-    return Said(role=role, text=text) if text or role == "supporter" else None
+    return Utterance(role=role, text=text) if text or role == "supporter" else None
 
 
-def _dialogue(rows: Sequence[Row], spoken: Sequence[Said | None]) -> Dialogue:
+def _dialogue(rows: Sequence[Row], spoken: Sequence[Utterance | None]) -> Dialogue:
     turns, _ = turns_of(spoken)
     if all(turn.role == "seeker" for turn in turns):
         raise NothingToJudge("no listener found, expected a reply to judge")
@@ -60,12 +60,12 @@ def _text(row: Row, field: str) -> str:
 
 
 def _evaluation(text: str) -> list[list[Any]]:
-    """Return what the two gave each other, as in 5|5|5_2|2|5."""
+    """Return the ratings that the two sides gave each other, from a text such as 5|5|5_2|2|5."""
     return [[number_or_text(mark) for mark in marks.split("|")] for marks in text.split("_")]
 
 
 FORMAT = Format(
-    says="a CSV file with conv_id, utterance_idx, prompt and utterance",
+    description="a CSV file with conv_id, utterance_idx, prompt and utterance",
     recognises=recognises,
     read=read,
     container="table",

@@ -1,7 +1,7 @@
 """
-EPITOME: a seeker's post in a forum, one response, and how much empathy this shows, in one file per mechanism.
+EPITOME: a seeker's forum post, one response, and the level of empathy it shows, in one file per mechanism.
 
-The three files hold the same pairs; those that are given together are joined, and held in memory for it.
+The three files have the same pairs; files given together are joined, in memory.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +35,7 @@ def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa
             _note(pairs, record)
         except RowError as error:
             yield from record.problems(error)
+    # Only at the end: the labels of a pair are spread over all files.
     for (seeker_id, response_id), pair in pairs.items():
         turns = (Turn(role="seeker", text=pair.post), Turn(role="supporter", text=pair.response))
         own = "_".join(filter(None, (seeker_id, response_id)))
@@ -65,7 +66,7 @@ def _note(pairs: dict[tuple[str, str], _Pair], row: Row) -> None:
 
 
 def _key(row: Row) -> tuple[str, str]:
-    """Return the ids of the two posts; a sample without labels names one for both, or none."""
+    """Return the ids of the two posts; the unlabelled sample has one id for both, or none."""
     fields = row.fields
     if fields.keys() & {"sp_id", "rp_id"}:
         return id_in(fields.get("sp_id"), "sp_id"), id_in(fields.get("rp_id"), "rp_id")
@@ -73,13 +74,13 @@ def _key(row: Row) -> tuple[str, str]:
 
 
 def _mechanism(row: Row) -> str:
-    """Return what a file is about, which only its name says."""
+    """Return the mechanism that a file rates, which only its name tells."""
     name = row.stem.lower().replace("-", "_")
     return next((mechanism for mechanism in _MECHANISMS if mechanism in name), "level")
 
 
 def _labels(pair: _Pair) -> dict[str, Any]:
-    """Return the first level of each mechanism, and all of them where a pair was labelled twice, another way."""
+    """Return the first level of each mechanism, and all levels where a pair has several different ones."""
     labels: dict[str, Any] = {mechanism: levels[0] for mechanism, levels in pair.levels.items()}
     if others := {
         mechanism: levels for mechanism, levels in pair.levels.items() if any(each != levels[0] for each in levels)
@@ -91,7 +92,7 @@ def _labels(pair: _Pair) -> dict[str, Any]:
 
 
 FORMAT = Format(
-    says="CSV files with sp_id, rp_id, seeker_post, response_post and level",
+    description="CSV files with sp_id, rp_id, seeker_post, response_post and level",
     recognises=recognises,
     read=read,
     container="table",

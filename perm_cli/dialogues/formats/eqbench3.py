@@ -1,5 +1,5 @@
 """
-Runs of EQ-Bench3: role plays that a model answers with its thoughts, those of the other side, and a response.
+Runs of EQ-Bench3: role plays in which a model writes its thoughts, those of the other side, and a response.
 
 The thoughts become the turn's analysis. Tasks that ask for an analysis of a transcript are no dialogues.
 """
@@ -16,7 +16,7 @@ from perm_cli.dialogues.files.roles import CHAT_ROLES, RoleMap, role_of_speaker
 from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.sections import Answer
 from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row, split
-from perm_cli.dialogues.files.talk import Said, turns_of
+from perm_cli.dialogues.files.talk import Utterance, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.text import without_thinking
 
@@ -26,7 +26,7 @@ _HEADING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _RULE = re.compile(r"^[ \t]*-{2,}[ \t]*\r?$", re.MULTILINE)
-_ANALYSES = range(401, 421)
+_ANALYSES = range(401, 421)  # the scenarios that ask for an analysis, by number
 
 
 def recognises(fields: Mapping[str, Any]) -> bool:
@@ -46,7 +46,7 @@ def _tasks(row: Row) -> Iterator[Row]:
     runs = {"": row.fields} if "scenario_tasks" in row.fields else row.fields
     for key, run in runs.items():
         if not isinstance(run, Mapping) or "scenario_tasks" not in run:
-            continue  # what else is kept beside the runs
+            continue  # other data beside the runs
         place = f"{key}.scenario_tasks".removeprefix(".")
         for iteration, tasks in object_in(run["scenario_tasks"], place).items():
             for scenario, task in object_in(tasks, f"{place}.{iteration}").items():
@@ -73,8 +73,8 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
     )
 
 
-def _spoken(task: Mapping[str, Any], prompts: Sequence[object], roles: RoleMap) -> Iterator[Said]:
-    """Yield what was said; a prompt stands for the message that wraps it in instructions about the form."""
+def _spoken(task: Mapping[str, Any], prompts: Sequence[object], roles: RoleMap) -> Iterator[Utterance]:
+    """Yield the utterances, with each prompt in place of the message that wraps it in instructions."""
     history = task.get("conversation_history")
     asked = iter(prompts)
     for place, entry in enumerate(list_in(history, "conversation_history") if history else []):
@@ -88,14 +88,14 @@ def _spoken(task: Mapping[str, Any], prompts: Sequence[object], roles: RoleMap) 
             content = text_in(message.get("content"), f"{field}.content")
             prompt = next(asked, None)
             bare = isinstance(prompt, str) and prompt.strip() and prompt.strip() in content
-            yield Said(role=role, text=str(prompt).strip() if bare else content)
+            yield Utterance(role=role, text=str(prompt).strip() if bare else content)
             continue
         answer = _answer(words_in(message.get("content"), f"{field}.content"))
-        yield Said(role=role, text=answer.response, analysis=answer.analysis)
+        yield Utterance(role=role, text=answer.response, analysis=answer.analysis)
 
 
 def _answer(text: str) -> Answer:
-    """Take an answer apart at its headings; one without them is all response."""
+    """Return the sections of an answer; one without headings is all response."""
     text = without_thinking(text) or ""
     headings = list(_HEADING.finditer(text))
     if not headings:
@@ -111,4 +111,4 @@ def _answer(text: str) -> Answer:
     return Answer(response, "\n\n".join(thoughts) or None)
 
 
-FORMAT = Format(says="an object of runs with scenario_tasks", recognises=recognises, read=read)
+FORMAT = Format(description="an object of runs with scenario_tasks", recognises=recognises, read=read)

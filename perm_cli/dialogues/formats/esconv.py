@@ -1,4 +1,4 @@
-"""ESConv and its failed dialogues: emotional support between people, with a survey and notes about single turns."""
+"""ESConv and its failed dialogues: emotional support between people, with a survey and annotations of single turns."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,8 +9,8 @@ from perm_cli.dialogues.files.fields import id_in, list_in, object_in, text_in, 
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import RoleMap, mapped_role
 from perm_cli.dialogues.files.rows import Record
-from perm_cli.dialogues.files.steps import Made, NothingToJudge, one_a_row
-from perm_cli.dialogues.files.talk import Said, said_in, turns_of, with_notes
+from perm_cli.dialogues.files.steps import Made, NothingToJudge, one_per_row
+from perm_cli.dialogues.files.talk import Utterance, said_in, turns_of, with_notes
 from perm_cli.dialogues.format import Format
 
 ROLES: RoleMap = {
@@ -35,7 +35,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, reading.roles or ROLES)
+    return one_per_row(records, to_dialogue, reading.roles or ROLES)
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
@@ -53,18 +53,18 @@ def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> 
     )
 
 
-def _said(entry: object, field: str, roles: RoleMap) -> Said:
+def _said(entry: object, field: str, roles: RoleMap) -> Utterance:
     said = object_in(entry, field)
     role = mapped_role(text_in(said.get("speaker"), f"{field}.speaker"), roles, f"{field}.speaker")
     name = "text" if "content" not in said and "text" in said else "content"
     text = said_in(role, said.get(name), f"{field}.{name}").strip()
     noted = {**said, **object_in(said.get("annotation"), f"{field}.annotation")}
     note = {each: number_or_text(noted[each]) for each in _NOTES if noted.get(each) is not None}
-    return Said(role=role, text=text, notes=note)
+    return Utterance(role=role, text=text, notes=note)
 
 
 def _survey(survey: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answers as labels, those of the supporter under names of their own: both are asked for relevance."""
+    """Return the survey as labels, the supporter's with another prefix, since both sides rate relevance."""
     labels: dict[str, Any] = {}
     for who, answers in survey.items():
         for name, answer in object_in(answers, f"survey_score.{who}").items():
@@ -72,4 +72,4 @@ def _survey(survey: Mapping[str, Any]) -> dict[str, Any]:
     return labels
 
 
-FORMAT = Format(says="a list of objects with dialog and survey_score", recognises=recognises, read=read)
+FORMAT = Format(description="a list of objects with dialog and survey_score", recognises=recognises, read=read)

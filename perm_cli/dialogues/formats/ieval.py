@@ -13,7 +13,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import RoleMap, mapped_role
 from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row, split
-from perm_cli.dialogues.files.talk import Said, said_in, turns_of
+from perm_cli.dialogues.files.talk import Utterance, said_in, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.words import Role
 
@@ -64,7 +64,7 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
 
 
 def _lines(log: str) -> list[str]:
-    """Return what was said, the human first; a line without a bullet goes on with the one before."""
+    """Return the utterances, the human's first; a line without a bullet continues the one before."""
     said: list[str] = []
     for line in log.splitlines():
         if line.startswith(_BULLET) or not said:
@@ -74,12 +74,12 @@ def _lines(log: str) -> list[str]:
     return said
 
 
-def _said(role: Role, text: str, field: str) -> Said:
-    return Said(role=role, text=said_in(role, text, field))
+def _said(role: Role, text: str, field: str) -> Utterance:
+    return Utterance(role=role, text=said_in(role, text, field))
 
 
 FORMAT = Format(
-    says="a list of objects with positive and negative, each with one chat_log per bot",
+    description="a list of objects with positive and negative, each with one chat_log per bot",
     recognises=recognises,
     read=read,
 )

@@ -1,4 +1,4 @@
-"""Logs of inspect_ai: what was said in each sample, and its scores; of a zipped log, a sample is a log by itself."""
+"""Logs of inspect_ai: the messages of each sample and its scores; each sample of a zipped log is a log by itself."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import CHAT_ROLES, RoleMap, role_of_speaker
 from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row, split
-from perm_cli.dialogues.files.talk import Said, said_by, text_of_part, turns_of
+from perm_cli.dialogues.files.talk import Utterance, said_by, text_of_part, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.findings import shown
 from perm_cli.text import one_line
@@ -54,6 +54,7 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
         id=":".join(filter(None, parts)),
         turns=turns,
         system=words_in(about.get("model"), "model"),
+        # Under `judge`, so that scores by a model or a program never pass for people's labels.
         labels={"judge": values} if values else {},
         meta={"metadata": sample["metadata"]} if sample.get("metadata") else {},
     )
@@ -66,7 +67,7 @@ def _failure(sample: Mapping[str, Any]) -> str:
     return f" in a sample that failed ({one_line(said, 100)})" if isinstance(said, str) and said else ""
 
 
-def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Said]:
+def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Utterance]:
     attachments = object_in(sample.get("attachments"), "attachments")
     for place, entry in enumerate(_messages(sample)):
         field = f"messages[{place}]"
@@ -81,7 +82,7 @@ def _spoken(sample: Mapping[str, Any], roles: RoleMap) -> Iterator[Said]:
 
 
 def _messages(sample: Mapping[str, Any]) -> Sequence[Any]:
-    """Return the messages, or what they would be where a log keeps only what went in and came out."""
+    """Return the messages, or input and output as messages if the log has only these."""
     if sample.get("messages"):
         return list_in(sample["messages"], "messages")
     asked = sample.get("input")
@@ -92,7 +93,7 @@ def _messages(sample: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _text(content: object, attachments: Mapping[str, Any], field: str) -> str:
-    """Return the text of a message; pictures and what the model thought are not part of it."""
+    """Return the text of a message, without images and thinking."""
     parts = [content] if isinstance(content, str) else content or []
     if not isinstance(parts, list):
         raise RowError([(field, f"{shown(content)} found, expected text or a list of parts")])
@@ -108,4 +109,4 @@ def _attached(text: str, attachments: Mapping[str, Any], field: str) -> str:
     return found
 
 
-FORMAT = Format(says="a log (.eval or .json) with eval and samples", recognises=recognises, read=read)
+FORMAT = Format(description="a log (.eval or .json) with eval and samples", recognises=recognises, read=read)

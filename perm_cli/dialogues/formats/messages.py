@@ -1,4 +1,4 @@
-"""OpenAI chat rows: `{"messages": [{"role", "content"}, …]}`; instructions and tool traffic are nobody's turn."""
+"""OpenAI chat rows: `{"messages": [{"role", "content"}, …]}`; instructions and tool traffic are skipped."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from perm_cli.dialogues.files.fields import NonBlank, checked_dialogue, checked_
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
 from perm_cli.dialogues.files.rows import Record
-from perm_cli.dialogues.files.steps import Made, one_a_row
+from perm_cli.dialogues.files.steps import Made, one_per_row
 from perm_cli.dialogues.files.talk import turns_in_messages
 from perm_cli.dialogues.format import Format
 
@@ -37,7 +37,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, reading.roles or ROLE_NAMES)
+    return one_per_row(records, to_dialogue, reading.roles or ROLE_NAMES)
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
@@ -54,4 +54,4 @@ def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> 
     return checked_dialogue(dialogue, "messages")
 
 
-FORMAT = Format(says="one object per line with messages", recognises=recognises, read=read)
+FORMAT = Format(description="one object per line with messages", recognises=recognises, read=read)

@@ -18,7 +18,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
     return "question_id" in fields and bool(fields.keys() & {"choices", "turns"})
 
 
-def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the place says who speaks
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the order tells who speaks
     """Yield one dialogue per answer, by the first of its choices."""
     return each_answer(records, _id, lambda row: "choices" not in row.fields, _dialogue)
 
@@ -51,7 +51,7 @@ def _turns(asked: Iterable[object], told: Iterable[object]) -> Iterator[Turn]:
 
 
 FORMAT = Format(
-    says="questions with question_id and turns, and answers with question_id and choices",
+    description="questions with question_id and turns, and answers with question_id and choices",
     recognises=recognises,
     read=read,
     is_joined=True,

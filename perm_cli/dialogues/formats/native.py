@@ -11,7 +11,7 @@ from perm_cli.dialogues.files.fields import NonBlank, checked_dialogue, checked_
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import RoleMap, mapped_role
 from perm_cli.dialogues.files.rows import Record, RowError
-from perm_cli.dialogues.files.steps import Made, one_a_row
+from perm_cli.dialogues.files.steps import Made, one_per_row
 from perm_cli.dialogues.format import Format
 
 ROLES: RoleMap = {"seeker": "seeker", "supporter": "supporter"}
@@ -48,7 +48,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, reading.roles or ROLES)
+    return one_per_row(records, to_dialogue, reading.roles or ROLES)
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the id is required here
@@ -77,4 +77,4 @@ def _turn(row: _TurnFields, place: int, roles: RoleMap) -> Turn:
     return Turn(role=role, text=row.text, analysis=analysis)
 
 
-FORMAT = Format(says="one object per line with id and turns", recognises=recognises, read=read)
+FORMAT = Format(description="one object per line with id and turns", recognises=recognises, read=read)

@@ -17,7 +17,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import RoleMap
 from perm_cli.dialogues.files.rows import Record, RowError
 from perm_cli.dialogues.files.sections import read_answer
-from perm_cli.dialogues.files.steps import Made, one_a_row
+from perm_cli.dialogues.files.steps import Made, one_per_row
 from perm_cli.dialogues.format import Format
 
 _OUTPUTS = ("output", "completion", "response")
@@ -48,9 +48,9 @@ def recognises(fields: Mapping[str, Any]) -> bool:
     return "dialogue" in fields
 
 
-def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the place says who speaks
+def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:  # noqa: ARG001 - the order tells who speaks
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, {})
+    return one_per_row(records, to_dialogue, {})
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:  # noqa: ARG001 - the rows name no roles
@@ -81,7 +81,7 @@ def _output(fields: Mapping[str, Any]) -> str:
 
 
 FORMAT = Format(
-    says="one object per line with persona.identity, scenario, dialogue and the model's output",
+    description="one object per line with persona.identity, scenario, dialogue and the model's output",
     recognises=recognises,
     read=read,
 )

@@ -1,5 +1,5 @@
 """
-Results of promptfoo: what each provider answered to a prompt, in one document or one line per result.
+Results of promptfoo: the answer of each provider to a prompt, in one document or one line per result.
 
 The system is the provider, with the number of the prompt where there are several; the id is that of the test.
 """
@@ -62,7 +62,7 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
 
 
 def _asked(fields: Mapping[str, Any], roles: RoleMap) -> Any:
-    """Return what was said before, which a prompt holds as text or as messages in JSON."""
+    """Return the turns in a prompt, which is text, or messages in JSON."""
     raw = text_in(object_in(fields.get("prompt"), "prompt").get("raw"), "prompt.raw")
     try:
         messages = orjson.loads(raw)
@@ -74,9 +74,9 @@ def _asked(fields: Mapping[str, Any], roles: RoleMap) -> Any:
 def _system(fields: Mapping[str, Any]) -> str:
     provider = fields.get("provider")
     named = provider.get("label") or provider.get("id") if isinstance(provider, Mapping) else provider
-    number = fields.get("promptIdx")
+    number = fields.get("promptIdx")  # several prompts to one provider are systems to compare
     prompt = f" prompt {number + 1}" if isinstance(number, int) and number else ""
     return f"{words_in(named, 'provider')}{prompt}"
 
 
-FORMAT = Format(says="results with prompt, provider and response", recognises=recognises, read=read)
+FORMAT = Format(description="results with prompt, provider and response", recognises=recognises, read=read)

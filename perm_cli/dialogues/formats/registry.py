@@ -1,4 +1,4 @@
-"""The formats that are known: every name in `words.FormatName` is a module here, and its `FORMAT` the format."""
+"""The registry of formats: every name in `words.FormatName` is a module here with a `FORMAT`."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -7,7 +7,7 @@ from typing import get_args
 from perm_cli.dialogues.format import Format
 from perm_cli.words import FormatName
 
-# Only the names are written down, in a module that is light to import, so that help names them and loads none.
+# The names are listed in a light module, so that `--help` can show them without importing the formats.
 FORMATS: Mapping[str, Format] = {
     name: import_module(f"{__package__}.{name}").FORMAT for name in get_args(FormatName) if name != "auto"
 }

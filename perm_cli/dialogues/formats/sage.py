@@ -1,4 +1,4 @@
-"""Conversations of the Sentient Agent benchmark (SAGE), one file per model; a simulated seeker says how it feels."""
+"""Conversations of the Sentient Agent benchmark (SAGE), one file per model; a simulated seeker reports its emotion."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import CHAT_ROLES, RoleMap, role_of_speaker
 from perm_cli.dialogues.files.rows import Record, Row
 from perm_cli.dialogues.files.steps import Made, NothingToJudge, each_row
-from perm_cli.dialogues.files.talk import Said, said_by, turns_of, with_notes
+from perm_cli.dialogues.files.talk import Utterance, said_by, turns_of, with_notes
 from perm_cli.dialogues.format import Format
 
-_WHO = "simulated"  # no person has felt this
+_WHO = "simulated"  # the rater: these feelings are a model's, not a person's
 _LABELS = ("emo_point", "emo_state")
 _META = ("target", "topic", "task", "character")
 
@@ -44,7 +44,7 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
     )
 
 
-def _said(entry: object, field: str, roles: RoleMap) -> Said | None:
+def _said(entry: object, field: str, roles: RoleMap) -> Utterance | None:
     said = object_in(entry, field)
     name = text_in(said.get("role"), f"{field}.role")
     role = role_of_speaker(name, roles, f"{field}.role")
@@ -55,4 +55,4 @@ def _said(entry: object, field: str, roles: RoleMap) -> Said | None:
     return said_by(role, said.get("content"), f"{field}.content", notes)
 
 
-FORMAT = Format(says="one object per line with history and emo_point", recognises=recognises, read=read)
+FORMAT = Format(description="one object per line with history and emo_point", recognises=recognises, read=read)

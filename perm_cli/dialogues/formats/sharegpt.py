@@ -8,8 +8,8 @@ from perm_cli.dialogues.files.fields import checked_dialogue, id_in, list_in, ob
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap, role_of_speaker
 from perm_cli.dialogues.files.rows import Record, RowError
-from perm_cli.dialogues.files.steps import Made, one_a_row
-from perm_cli.dialogues.files.talk import Said, said_by, turns_of
+from perm_cli.dialogues.files.steps import Made, one_per_row
+from perm_cli.dialogues.files.talk import Utterance, said_by, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.findings import shown
 
@@ -23,7 +23,7 @@ def recognises(fields: Mapping[str, Any]) -> bool:
 
 def read(records: Iterable[Record], reading: Reading) -> Iterator[Made]:
     """Yield one dialogue per row."""
-    return one_a_row(records, to_dialogue, reading.roles or ROLE_NAMES)
+    return one_per_row(records, to_dialogue, reading.roles or ROLE_NAMES)
 
 
 def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> Dialogue:
@@ -45,7 +45,7 @@ def to_dialogue(fields: Mapping[str, Any], roles: RoleMap, fallback_id: str) -> 
 
 
 def _pieces(entry: object, field: str) -> Iterator[tuple[object, object, str]]:
-    """Yield who said what, and where that stands."""
+    """Yield speaker, text and field of each utterance in an entry."""
     if not isinstance(entry, Mapping):
         raise RowError([(field, f"{shown(entry)} found, expected an object")])
     for who, what in _NAMES:
@@ -55,10 +55,10 @@ def _pieces(entry: object, field: str) -> Iterator[tuple[object, object, str]]:
     yield from ((name, text, f"{field}.{name}") for name, text in entry.items())
 
 
-def _said(who: object, what: object, field: str, roles: RoleMap) -> Said | None:
+def _said(who: object, what: object, field: str, roles: RoleMap) -> Utterance | None:
     name = text_in(who, field.rpartition(".")[0])
     role = role_of_speaker(name, roles, field.rpartition(".")[0])
     return None if role is None else said_by(role, what, field)
 
 
-FORMAT = Format(says="one object per line with conversations of from and value", recognises=recognises, read=read)
+FORMAT = Format(description="one object per line with conversations (from, value)", recognises=recognises, read=read)

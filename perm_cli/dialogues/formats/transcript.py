@@ -1,5 +1,5 @@
 """
-Transcripts: lines that begin with who speaks, as in `user: …` and `agent: …`, in a text file or a list of JSON.
+Transcripts: lines that begin with the speaker, as in `user: …` and `agent: …`, in a text file or a JSON list.
 
 VERA-MH writes such files and CPsyCoun such files and lists; a file is a dialogue, and its folder is the system.
 """
@@ -14,7 +14,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import ROLE_NAMES, RoleMap
 from perm_cli.dialogues.files.rows import Record, Row, RowError
 from perm_cli.dialogues.files.steps import Made, each_row
-from perm_cli.dialogues.files.talk import Said, said_by, turns_of
+from perm_cli.dialogues.files.talk import Utterance, said_by, turns_of
 from perm_cli.dialogues.format import Format
 from perm_cli.findings import shown
 
@@ -39,12 +39,12 @@ def _dialogue(row: Row, roles: RoleMap) -> Dialogue:
 
 
 def turns_in_text(text: str, field: str, roles: RoleMap) -> tuple[Turn, ...]:
-    """Return the turns of a transcript; raise `RowError` if nobody is named at its start."""
+    """Return the turns of a transcript; raise `RowError` if it does not begin with a speaker."""
     turns, _ = turns_of(_spoken(text, field, roles))
     return turns
 
 
-def _spoken(text: str, field: str, roles: RoleMap) -> Iterator[Said]:
+def _spoken(text: str, field: str, roles: RoleMap) -> Iterator[Utterance]:
     marks = _marks(text, roles)
     if before := text[: marks[0].start()].strip() if marks else text.strip():
         known = ", ".join(roles)
@@ -57,10 +57,11 @@ def _spoken(text: str, field: str, roles: RoleMap) -> Iterator[Said]:
 
 
 def _marks(text: str, roles: RoleMap) -> list[re.Match[str]]:
-    """Return where somebody begins to speak: of each side by the first name that it has, so that others are words."""
+    """Return the marks of speakers, of each side only by the first name used for it: others are part of the text."""
     names = "|".join(re.escape(name) for name in sorted(roles, key=len, reverse=True))
     spoken = re.compile(rf"^[ \t*#]*({names})[ \t*]*[:：][ \t*]*", re.IGNORECASE | re.MULTILINE | re.ASCII)
     found = list(spoken.finditer(text))
+    # A reply may quote a line such as "User: …"; only the first name of each side is taken for a speaker.
     first: dict[str, str] = {}
     for mark in found:
         first.setdefault(roles[_name(mark, roles)], _name(mark, roles))
@@ -73,5 +74,5 @@ def _name(mark: re.Match[str], roles: RoleMap) -> str:
 
 
 FORMAT = Format(
-    says="a text of lines such as `user: …` and `agent: …`", recognises=recognises, read=read, container="text"
+    description="a text of lines such as `user: …` and `agent: …`", recognises=recognises, read=read, container="text"
 )

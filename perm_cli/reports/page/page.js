@@ -1,5 +1,5 @@
 "use strict";
-// Shows the charts and browses the dialogues. All text from outside is set as text; nothing here makes markup of it.
+// Draws the charts and lists the dialogues. Text from outside is inserted as text, never as markup.
 (async () => {
   const PAGE = 50;
   const KEPT_PARTS = 10;
@@ -47,7 +47,7 @@
     return made;
   }
 
-  // `series` has for each judge its points, [turn, value]; the ends are those of the scale.
+  // `series` maps each judge to its points, [turn, value]; `low` and `high` are the ends of the scale.
   function curveOf(title, series, low, high, looks) {
     const turns = [...new Set([...series.values()].flat().map(([turn]) => turn))].sort((a, b) => a - b);
     if (turns.length < 2) return null;
@@ -184,7 +184,7 @@
     return inside;
   }
 
-  // A dialogue, or with a `turn` a reply in it, to be opened; `fill` puts in what is known, at once.
+  // The collapsed box of a dialogue, or of the reply at `turn` in it; `fill` inserts the fetched content synchronously.
   function folded(listed, whole, ends) {
     const box = element("details", "dialogue");
     const summary = element("summary");
@@ -197,7 +197,7 @@
     if (listed.turn) return withContent(box, summary, listed, whole, ends);
     if (listed.spread) note(`disagreement ${Math.round(100 * listed.spread)} %`);
     if (listed.failures) note(counted(listed.failures, "rating failed", "ratings failed"));
-    if (listed.invented) note(counted(listed.invented, "quote", "quotes") + " nobody said");
+    if (listed.invented) note(counted(listed.invented, "invented quote", "invented quotes"));
     return withContent(box, summary, listed, whole, ends);
   }
 
@@ -222,7 +222,7 @@
     return box;
   }
 
-  // Paper shows what is open, and nothing can be fetched while it is printed.
+  // Print everything that is listed; nothing can be fetched once printing has begun, so only fetched boxes are filled.
   function openForPrint() {
     let closed = [];
     addEventListener("beforeprint", () => {
@@ -237,7 +237,7 @@
 
   // --- all dialogues ---
 
-  function shelf(size) {
+  function dialogueParts(size) {
     const parts = packedIn("dialogues-data").split("\n");
     const kept = new Map();
     let texts = null;
@@ -280,13 +280,13 @@
     byId("system").parentElement.hidden = systems.length < 2;
   }
 
-  // The worst reply of a dialogue is what one looks for in it, so replies are listed with their dialogue's marks.
+  // A reply is listed with the failures and invented quotes of its whole dialogue, so that the same filters apply.
   const repliesOf = (dialogue) => dialogue.replies.map(([turn, reward, judges]) => ({ ...dialogue, turn, reward, judges }));
 
   function browse({ dialogues, left_out: leftOut, part, ends }) {
     dialogues.forEach((each, place) => { each.place = place; });
     offerSystems(dialogues);
-    const { whole, searched } = shelf(part);
+    const { whole, searched } = dialogueParts(part);
     let found = [];
     let shown = 0;
     let asked = 0;
@@ -304,7 +304,7 @@
     async function fetchAll(boxes, turn) {
       await painted();
       for (const box of boxes) {
-        if (turn !== asked) return; // another list is shown by now
+        if (turn !== asked) return; // the list has changed meanwhile
         await box.fetch();
       }
       document.documentElement.dataset.fetched = shown;
@@ -329,7 +329,7 @@
       const words = byId("search").value.trim().toLowerCase();
       if (words) byId("count").textContent = "searching";
       const texts = words && await searched();
-      if (turn !== asked) return; // something else is looked for by now
+      if (turn !== asked) return; // a later search has started meanwhile
       const system = byId("system").value;
       const isOfKind = KINDS[byId("which").value];
       const listed = byId("unit").value === "replies" ? dialogues.flatMap(repliesOf) : dialogues;
@@ -339,7 +339,7 @@
       byId("list").replaceChildren();
       shown = 0;
       showMore();
-      const rest = leftOut ? `; ${leftOut} more count in the numbers, but are not in this file` : "";
+      const rest = leftOut ? `; ${leftOut} more are counted in the numbers but not included in this file` : "";
       const names = listed === dialogues ? ["dialogue", "dialogues"] : ["reply", "replies"];
       byId("count").textContent = `${found.length} of ${counted(listed.length, ...names)}${rest}`;
     }
