@@ -53,7 +53,7 @@ class Health:
         """Return how many of its ratings are missing, of which kinds, and why; None if none is."""
         if self.coverage == 1:
             return None
-        return "; ".join(filter(None, (f"{self.rater}: {self.spending.said()}", self.stopped)))
+        return "; ".join(filter(None, (f"{self.rater}: {self.spending.sentence()}", self.stopped)))
 
     def latency_s(self, quantile: float) -> float | None:
         """Return a quantile of the seconds that a rating took, None if none was made here."""

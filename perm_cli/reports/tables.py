@@ -58,7 +58,7 @@ def closing_lines(summary: Summary, made: Spending | None = None) -> list[str]:
     `made` is what this command made of the ratings; without it, what all of them have cost is said.
     """
     spending = summary.spending
-    lines = [spending.said(summary.expected)]
+    lines = [spending.sentence(summary.expected)]
     if spending.statuses["truncated"]:
         lines.append("truncated: the tokens were used up before a verdict, as by thinking; --max-tokens gives more")
     there = spending.rated - spending.statuses["skipped"] - (made.rated if made else 0)

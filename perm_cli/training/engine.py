@@ -32,7 +32,7 @@ from perm_cli.prompts.book import Question
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
 from perm_cli.rewards.reward import Lengths, Recipe, Reward, formula_of, rewards_of, unrated
 from perm_cli.scoring.job import book_for, settings_id
-from perm_cli.scoring.trials import First, check_chances
+from perm_cli.scoring.trials import FirstAlone, check_chances
 from perm_cli.text import one_line
 from perm_cli.training.folders import Keeper, check_place, keeping
 from perm_cli.training.items import Item, Result, dialogue_of
@@ -77,7 +77,7 @@ class Engine:
         self._judge: OpenJudge | None = None
         self._keeper: Keeper | None = None
         self._loop = _new_loop()
-        self._opening, self._first = asyncio.Lock(), First()
+        self._opening, self._first = asyncio.Lock(), FirstAlone()
         self._room = asyncio.Semaphore(default_concurrency(settings.judge))
         self._scoring: set[asyncio.Task[object]] = set()
         self._guard, self._ended = threading.Lock(), False
@@ -271,7 +271,7 @@ class Engine:
                 self._unusable = self._judge = None  # it may have ended for good: another one asks anew
                 await self._judging.aclose()
             if self._judge is None:
-                opening = open_judge(self.settings.judge, self._budget, lasting=_log.warning)
+                opening = open_judge(self.settings.judge, self._budget, on_outage=_log.warning)
                 self._judge = await self._judging.enter_async_context(opening)
             if self._keeper is None and self.settings.run:
                 self._keeper = self._stack.enter_context(keeping(self.settings.run, self.settings, self._book, self.id))
