@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and tables that grow on disk instead of in memory."""
+"""Files that are written completely or not at all, and tables that grow on disk instead of in memory."""
 
 import os
 import sqlite3
@@ -20,21 +20,21 @@ if sys.platform != "win32":
 @contextmanager
 def rewriting(path: Path) -> Iterator[BinaryIO]:
     """
-    Open a file to write it anew; it takes the place of the old one if the `with` block ends well.
+    Open a temporary file that replaces `path` when the `with` block succeeds.
 
     Until then it is a draft beside the old file that no other command writes to. Drafts of this file that killed
-    commands have left are removed. An `OSError` names the file.
+    commands left behind are removed. An `OSError` names the file.
     """
     if path.is_dir():
         raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
     _remove_abandoned_drafts(path)
-    with naming(path), _draft_of(path) as stream:
+    with naming_errors(path), _draft_of(path) as stream:
         yield stream
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Give an `OSError` from writing to a file its name, which a full disk does not tell."""
+def naming_errors(path: Path) -> Iterator[None]:
+    """Add the file's name to an `OSError` that has none, as when the disk is full."""
     try:
         yield
     except OSError as error:
@@ -43,23 +43,23 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def made_folder(path: Path) -> Path:
-    """Return a folder, made if it is not there; raise `SettingsError` if that cannot be."""
+def ensure_folder(path: Path) -> Path:
+    """Return a folder, created if it does not exist; raise `SettingsError` if it cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror or error} found, expected a folder to write to") from error
+        raise SettingsError(f"{path}: the folder cannot be created: {error.strerror or error}") from error
     return path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file and the folders it lies in; raise `SettingsError` if that cannot be."""
+    """Write a file, creating its folders; raise `SettingsError` if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with rewriting(path) as stream:
             stream.write(content)
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror or error} found, expected a place to write to") from error
+        raise SettingsError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 _ENDING = ".part"
@@ -81,17 +81,17 @@ def _draft_of(path: Path) -> Iterator[BinaryIO]:
 
 def _created_beside(path: Path) -> tuple[BinaryIO, int | None]:
     while True:
-        # Exclusively, which also follows no symbolic link that somebody has put there.
+        # Exclusive creation also refuses to follow a symbolic link that somebody has planted.
         stream = path.with_name(f".{path.name}.{token_hex(8)}{_ENDING}").open("xb")
         lock = _locked(stream)
         if os.fstat(stream.fileno()).st_nlink:
             return stream, lock
-        stream.close()  # another command took it for abandoned before it was locked
+        stream.close()  # another command removed it as abandoned before it was locked
 
 
 def _locked(stream: BinaryIO) -> int | None:
-    """Lock a draft, by which other commands see that it is not abandoned; the lock outlives the stream."""
-    if sys.platform == "win32":  # which removes no file that is open
+    """Lock a draft, so that other commands do not treat it as abandoned; the lock outlives the stream."""
+    if sys.platform == "win32":  # Windows does not remove an open file, so no lock is needed
         return None
     lock = os.dup(stream.fileno())
     with suppress(OSError):  # some file systems have no locks
@@ -101,7 +101,7 @@ def _locked(stream: BinaryIO) -> int | None:
 
 def _remove_abandoned_drafts(path: Path) -> None:
     for draft in path.parent.glob(f".{escape(path.name)}.{'?' * 16}{_ENDING}"):
-        with suppress(OSError):  # its command lives, or it is somebody else's
+        with suppress(OSError):  # its command is still running, or another user owns it
             _remove_unlocked(draft)
 
 
@@ -120,11 +120,11 @@ def _remove_unlocked(draft: Path) -> None:
 _CACHE_KIB = 8 * 1024
 
 
-def scratch() -> sqlite3.Connection:
-    """Open a database of one's own; it is in memory up to 8 MiB, the rest in the temporary folder of the system."""
+def scratch_database() -> sqlite3.Connection:
+    """Open a private temporary database: up to 8 MiB in memory, the rest in the system's temporary folder."""
     database = sqlite3.connect("", isolation_level=None)
     for pragma in (f"cache_size = -{_CACHE_KIB}", "journal_mode = OFF", "synchronous = OFF", "temp_store = FILE"):
         database.execute(f"PRAGMA {pragma}")
-    # One transaction for good: nobody else reads it and nothing needs to be kept, and each end of one costs a write.
+    # One transaction for its whole life: nobody else reads it, nothing must survive, and every commit costs a write.
     database.execute("BEGIN")
     return database

@@ -1,18 +1,18 @@
 """
-What can go wrong, drawn by who can mend it.
+What can go wrong, grouped by who can fix it.
 
-    PermError                 the user can mend it: one line on standard error, exit code 1
-    ├── InputError            dialogues that cannot be read; carries every problem found
-    ├── InputChanged          dialogues that are not what was checked: the file changed meanwhile
+    PermError                 the user can fix it: one line on standard error, exit code 1
+    ├── InputError            dialogues that cannot be read; has every problem found
+    ├── InputChanged          dialogues that changed after they were checked
     ├── AssetError            a rubric or a prompt template is broken
     ├── SettingsError         an option, perm.toml or an environment variable is wrong or missing
     ├── RunError              the run folder is in use, unwritable or not a run folder
-    │   └── RunInUse          another process has it
+    │   └── RunInUse          another process is using it
     ├── RewardMissing         a reward that a trainer must have could not be made
-    └── JudgeUnusable         no call to this judge can succeed: wrong key, unknown model, nobody there
+    └── JudgeUnusable         no call to this judge can succeed: wrong key, unknown model, no server
 
     CallFailed                one call went wrong; it becomes a rating without a score, never an exit
-    NotAsked                  a call was not made, since the run ends or its budget is reached
+    NotAsked                  a call was not made because the run is ending or its budget is reached
 
 Anything else that is raised is a bug and keeps its traceback.
 """
@@ -24,12 +24,12 @@ SHOWN_PROBLEMS = 20
 
 
 class PermError(Exception):
-    """Tell the user where, what and what was expected."""
+    """The base of all errors that the user can fix; its message says where, what was found and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Locate one thing wrong in an input file: `line` counts from 1, 0 means the file as a whole."""
+    """One problem in an input file; `line` counts from 1, and 0 means the whole file."""
 
     source: str
     line: int
@@ -42,7 +42,7 @@ class Problem:
 
 
 class InputError(PermError):
-    """The problems found in the dialogues, the first twenty of them spelled out, with how often each was found."""
+    """Dialogues that cannot be read; the message lists the first twenty problems and how often each was found."""
 
     def __init__(self, problems: Mapping[Problem, int], count: int) -> None:
         self.problems = tuple(problems)
@@ -56,38 +56,39 @@ class InputError(PermError):
 
 
 class InputChanged(PermError):  # noqa: N818 - the name says what happened to it
-    """Dialogues that are not what was checked, since their file changed while it was read."""
+    """Dialogues that are not those that were checked, because their file changed while it was read."""
 
 
 class AssetError(PermError):
-    """Name the rubric or template file, the line and the reason."""
+    """A broken rubric or template; the message names the file, the line and the reason."""
 
 
 class SettingsError(PermError):
-    """Name the setting, what was found and what was expected."""
+    """A wrong or missing setting; the message names it, what was found and what was expected."""
 
 
 class RunError(PermError):
-    """Say why a run folder cannot be used."""
+    """A run folder that cannot be used."""
 
 
 class RunInUse(RunError):  # noqa: N818 - the name says what happens to it
-    """Say that another process works on the run folder."""
+    """A run folder that another process is using."""
 
 
 class RewardMissing(PermError):  # noqa: N818 - the same
-    """Say which replies have no reward and why, where there must be one."""
+    """Replies without a reward where a trainer needs one; the message names them and the reasons."""
 
 
 class JudgeUnusable(PermError):  # noqa: N818 - the name says what it means to the run
-    """Stop the run: every further call would fail the same way."""
+    """A judge that no call can reach; the run stops, since every further call would fail the same way."""
 
 
 class CallFailed(Exception):  # noqa: N818 - it is data, not an error of the program
     """
-    Report one call that went wrong.
+    One call that failed.
 
-    `transient` calls may succeed later and are retried; `retry_after_s` is the wait the endpoint asked for.
+    A `transient` failure may pass, so the call is retried; `retry_after_s` is the wait that the endpoint asked for.
+    `parameter` is the request parameter that the endpoint refused, if it named one.
     """
 
     def __init__(
@@ -111,4 +112,4 @@ class CallFailed(Exception):  # noqa: N818 - it is data, not an error of the pro
 
 
 class NotAsked(Exception):  # noqa: N818 - the same
-    """Say why a call was not made: the user stopped the run, or one more could pass the budget."""
+    """A call that was not made, because the user stopped the run or it could exceed the budget."""

@@ -1,4 +1,4 @@
-"""What does not fit in a value from outside, in the words of all our messages: what was found, what was expected."""
+"""Validation errors of values from outside, in the words of all our messages: what was found, what was expected."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ from perm_cli.text import one_line
 
 Finding = tuple[str, str]
 
-# By the first word of pydantic's name for the error: int_type, int_parsing and int_from_float are one to a reader.
+# By the first word of pydantic's error type: int_type, int_parsing and int_from_float mean the same to a user.
 _EXPECTED = {
     "bool": "true or false",
     "dataclass": "an object",
@@ -40,24 +40,24 @@ NON_BLANK = r"\S"
 
 
 def first_finding(error: ValidationError) -> str:
-    """Return the first thing that is wrong, with its place, on a line."""
+    """Return the first error and its place on one line."""
     place, what = finding_of(error.errors(include_url=False)[0])
     return f"{place}: {what}" if place else what
 
 
 def finding_of(detail: ErrorDetails, *, quoting: bool = True) -> Finding:
-    """Return where pydantic found something wrong, and what; unless `quoting`, values are told by their type only."""
+    """Return the place and the description of a pydantic error; unless `quoting`, values are described by type only."""
     return path_of(detail["loc"]), _what(detail, shown if quoting else _kind_of)
 
 
 def path_of(location: Sequence[str | int]) -> str:
-    """Return a place in a value as people write it: `turns[2].role`."""
+    """Return a location inside a value as a path: `turns[2].role`."""
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{one_line(part, 60)}" for part in location)
     return path.removeprefix(".")
 
 
 def shown(value: object) -> str:
-    """Show a value from a file briefly, safely and with its type visible."""
+    """Return a short, safe description of a value from a file that shows its type."""
     if isinstance(value, str):
         return one_line(repr(value[:100]), 60)
     if isinstance(value, int | float | None):
@@ -70,7 +70,7 @@ def shown(value: object) -> str:
 def _digits(value: float | None) -> str:
     try:
         return one_line(repr(value), 60)
-    except ValueError:  # Python spells out no number of more than some thousand digits
+    except ValueError:  # Python refuses to print integers of more than a few thousand digits
         return "a number of thousands of digits"
 
 
@@ -94,13 +94,13 @@ def _what(detail: ErrorDetails, show: Callable[[object], str]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "missing":
-            return "nothing found, expected this field"
+            return "this field is missing"
         case "unexpected_keyword_argument" | "extra_forbidden":
-            return "unknown field found, expected it to be left out"
+            return "unknown field; remove it"
         case "value_error" | "assertion_error":
             return str(context["error"])
         case "json_invalid":
-            return f"wrong JSON found ({context['error']}), expected JSON"
+            return f"invalid JSON: {context['error']}"
         case _:
             return f"{show(detail['input'])} found, expected {_expected(kind, context)}"
 
@@ -118,23 +118,23 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str:
     return str(context.get("expected") or _EXPECTED.get(kind.partition("_")[0], kind.replace("_", " ")))
 
 
-_TYPO = 0.85  # of two names that are one but for a slip
+_TYPO = 0.85  # similarity of two names that differ by a typing error
 
 
 def nearest(name: str, known: Iterable[str], most: int = 1) -> list[str]:
-    """Return the known names that may have been meant, the likeliest first."""
+    """Return at most `most` known names similar to `name`, the most similar first."""
     return get_close_matches(name, list(known), most)
 
 
 def expected_name(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is nearest, or all of them where none is near."""
+    """Return the most similar known name for a message, or all of them if none is similar."""
     names = list(known)
     near = nearest(name.lower(), names)
     return near[0] if near else f"one of {', '.join(names)}"
 
 
 def misspelt(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that was surely meant, None if another one may have been."""
+    """Return the known name that `name` is a misspelling of, None if that is not certain."""
     names = list(known)
     near = [] if name in names else get_close_matches(name, names, 1, _TYPO)
     return near[0] if near else None

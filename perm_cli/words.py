@@ -1,4 +1,4 @@
-"""The closed sets of words that options, files and modules share; light to import, so that help costs nothing."""
+"""The closed sets of words that options, files and modules share; cheap to import, so that `--help` stays fast."""
 
 from typing import Literal, get_args
 
@@ -15,7 +15,8 @@ Thinking = Literal["auto", "opened", "unopened"]
 OnMissing = Literal["none", "floor", "mean", "raise"]
 FusionName = Literal["harmonic", "mean", "weighted-mean", "geometric"]
 Status = Literal["scored", "refused", "truncated", "unparseable", "out_of_range", "failed", "skipped"]
-# Each but `auto` is a module of `dialogues/formats`; in this order they are asked whether a row is theirs.
+# Each but `auto` is a module of `dialogues/formats`. A row belongs to the first format that recognises it, so the
+# order matters.
 FormatName = Literal[
     "auto",
     "mtbench",
@@ -41,9 +42,9 @@ FormatName = Literal[
 ]
 
 DONE, COVERAGE_TOO_LOW, CHECK_FAILED, INTERRUPTED = 0, 3, 3, 130
-"""Exit codes; 1 and 2 are what errors and wrong usage end with."""
+"""Exit codes; errors exit with 1 and wrong usage with 2."""
 
-MOST = 2**31 - 1
-"""The largest whole number in options and settings, which every file and endpoint can hold."""
+LARGEST_INTEGER = 2**31 - 1
+"""The largest integer that an option or a setting may have: what every file format and endpoint can store."""
 
 FUSIONS: tuple[FusionName, ...] = get_args(FusionName)

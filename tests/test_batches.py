@@ -473,9 +473,11 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            pytest.param({"rubrics": "nowhere"}, "nowhere/pack.yaml: No such file", id="no-rubrics"),
+            pytest.param({"rubrics": "nowhere"}, "pack.yaml: the rubric cannot be read: No such file", id="no-rubrics"),
             pytest.param({"settings": "another"}, "expected those of the batch", id="no-settings"),
-            pytest.param({"number": 7}, "0007.calls.jsonl: No such file or directory found", id="no-calls"),
+            pytest.param(
+                {"number": 7}, "0007.calls.jsonl: the calls of the batch cannot be read: No such file", id="no-calls"
+            ),
         ],
     )
     @at(of_openai())
@@ -986,7 +988,7 @@ class TestExported:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            pytest.param(None, "a.jsonl: No such file or directory found", id="missing"),
+            pytest.param(None, "a.jsonl: the answers cannot be read: No such file", id="missing"),
             pytest.param(b"", "a.jsonl: no answer found", id="empty"),
             pytest.param(b"\x00\xff\n<html>\n", "a.jsonl: no answer found", id="junk"),
         ],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perm_cli.errors import CallFailed, JudgeUnusable, SettingsError
-from perm_cli.judges.budget import Budget, Use, read_budget
+from perm_cli.judges.budget import Budget, Usage, read_budget
 from perm_cli.judges.chat import ChatJudge
 from perm_cli.judges.judge import Request
 from perm_cli.judges.limiter import Limiter
@@ -85,37 +85,37 @@ def test_a_budget_is_shown_with_its_unit(unit: str, shown: str) -> None:
 
 def test_only_the_unit_of_the_budget_counts() -> None:
     """A budget of tokens does not care for calls."""
-    budget = Budget(100, "tokens", Use(calls=50, tokens=30, usd=9.0))
+    budget = Budget(100, "tokens", Usage(calls=50, tokens=30, usd=9.0))
 
-    assert budget.fits(Use(calls=50, tokens=70, usd=9.0))
-    assert not budget.fits(Use(tokens=71))
+    assert budget.fits(Usage(calls=50, tokens=70, usd=9.0))
+    assert not budget.fits(Usage(tokens=71))
 
 
 def test_what_calls_in_flight_may_come_to_is_set_aside() -> None:
     """30 spent and 40 in flight leave 30 of 100."""
-    budget = Budget(100, "tokens", Use(tokens=30))
+    budget = Budget(100, "tokens", Usage(tokens=30))
 
-    budget.reserve(Use(tokens=40))
+    budget.reserve(Usage(tokens=40))
 
-    assert budget.fits(Use(tokens=30))
-    assert not budget.fits(Use(tokens=31))
+    assert budget.fits(Usage(tokens=30))
+    assert not budget.fits(Usage(tokens=31))
 
 
 def test_what_a_call_came_to_takes_the_place_of_the_worst() -> None:
     """10 spent instead of 90 feared leave 90 of 100."""
     budget = Budget(100, "tokens")
-    budget.reserve(Use(tokens=90))
+    budget.reserve(Usage(tokens=90))
 
-    budget.settle(Use(tokens=90), Use(tokens=10))
+    budget.settle(Usage(tokens=90), Usage(tokens=10))
 
     assert (budget.spent, budget.reserved) == (10, 0)
-    assert budget.fits(Use(tokens=90))
+    assert budget.fits(Usage(tokens=90))
 
 
 def test_a_budget_of_nothing_lets_only_what_is_free_through() -> None:
     """A local judge costs no dollars."""
-    assert Budget(0, "usd").fits(Use(calls=1, tokens=1000))
-    assert not Budget(0, "calls").fits(Use(calls=1))
+    assert Budget(0, "usd").fits(Usage(calls=1, tokens=1000))
+    assert not Budget(0, "calls").fits(Usage(calls=1))
 
 
 def billed(answering: Answering, unit: str, **settings: Any) -> tuple[Budget, float]:

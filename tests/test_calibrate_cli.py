@@ -190,7 +190,7 @@ def test_labels_of_another_scale_make_no_rewards(perm: Perm) -> None:
     result = perm("score", path, "--judge", "baseline", "--out", "new", "--calibration", "c.json")
 
     assert (result.code, Path("new").exists()) == (1, False)
-    assert "expected 1 to 5, which rewards are made of: the labels had another scale" in result.err
+    assert "expected 1 to 5, the scale of the dimension: the labels had another scale" in result.err
 
 
 @pytest.mark.parametrize("content", ["", "not json", '{"perm_calibration": 1}', "[1, 2"])

@@ -73,7 +73,7 @@ def test_another_judge_rubric_or_dimension_is_left_as_it_is() -> None:
     assert [calibration.level(*who, 3.0) for who in (("other", "x", "reception"), ("j", "y", "reception"))] == [3, 3]
     assert calibration.level("j", "x", "expression", 3.0) == 3
     assert calibration.level("any", "whatever", "reception", 3.0) == 2
-    assert [calibration.knows(*who) for who in (("j", "x"), ("j", "y"), ("any", "q"))] == [
+    assert [calibration.calibrated(*who) for who in (("j", "x"), ("j", "y"), ("any", "q"))] == [
         ["reception"],
         [],
         ["reception"],

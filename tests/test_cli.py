@@ -183,7 +183,7 @@ def test_bad_input_makes_no_call_and_writes_nothing(perm: Perm, tmp_path: Path) 
     assert (result.code, server.requests, Path("run").exists()) == (1, [], False)
     assert f"{path}:2: turns: a list of 0 found, expected at least 1" in result.err
     assert f"{path}:3: id: 'd0' found again" in result.err
-    assert f"{path}:4: extra: unknown field found" in result.err
+    assert f"{path}:4: extra: unknown field; remove it" in result.err
     assert "3 problems found; no call was made and nothing was written" in result.err
     assert "Traceback" not in result.err
 
@@ -219,9 +219,11 @@ def test_a_wrong_key_is_one_line_and_no_key(perm: Perm, dialogues: Path, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param([], "--judge: nothing found, expected a model", id="no-judge"),
+        pytest.param([], "no judge is named; pass --judge with a model", id="no-judge"),
         pytest.param(["--judge", "openai/m"], "missing the API key: export OPENAI_API_KEY=…", id="no-key"),
-        pytest.param(["--judge", "local:/no.gguf"], "/no.gguf: no such file found", id="no-weights"),
+        pytest.param(
+            ["--judge", "local:/no.gguf"], "/no.gguf: no such file; --judge local:FILE takes", id="no-weights"
+        ),
         pytest.param(["--judge", "m", "--base-url", "host"], "'host' found, expected one such as http://", id="no-url"),
         pytest.param(["--judge", "m", "--score", "mean"], "expected --samples 2 or more", id="mean-of-one"),
         pytest.param(
@@ -566,8 +568,12 @@ def test_a_configured_key_is_not_sent_to_another_host(
     [
         pytest.param('params = { api_key = "sk" }', "judges.h.params: api_key found", id="key-in-params"),
         pytest.param("params = { messages = 1 }", "judges.h.params: messages found", id="reserved"),
-        pytest.param('base_url = "http://h/v1?key=sk"', "a user, password or query found", id="key-in-query"),
-        pytest.param('base_url = "http://u:p@h/v1"', "a user, password or query found", id="password"),
+        pytest.param(
+            'base_url = "http://h/v1?key=sk"',
+            "must not contain a user, password or query",
+            id="key-in-query",
+        ),
+        pytest.param('base_url = "http://u:p@h/v1"', "must not contain a user, password or query", id="password"),
         pytest.param('base_url = "h:80/v1"', "expected one such as http://", id="no-scheme"),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_planted_link_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None
     Path(f".out.{'0' * 16}.part").symlink_to("mine")
     Path(".out.part").symlink_to("mine")
 
-    with pytest.raises(SettingsError, match=r"out: File exists found"):
+    with pytest.raises(SettingsError, match=r"out: cannot be written: File exists"):
         write_whole(Path("out"), b"x")
 
     assert Path("mine").read_text() == "mine"

@@ -50,7 +50,7 @@ def findings(value: Any, *, quoting: bool = True) -> list[tuple[str, str]]:
         ({"about": 5}, "about", "5 found, expected an object"),
         ({"about": dict.fromkeys("abc", "")}, "about", "an object with a, b, c found, expected at most 2"),
         ({"about": {"a.b\x1b": 1}}, r"about.a.b\u001b", "1 found, expected text"),
-        ({"nam\x1be": 1}, r"nam\u001be", "unknown field found, expected it to be left out"),
+        ({"nam\x1be": 1}, r"nam\u001be", "unknown field; remove it"),
         (5, "", "5 found, expected an object"),
     ],
 )

@@ -204,16 +204,16 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         pytest.param(
             lines({"turns": [{"role": "supporter"}]}),
             [
-                "d.jsonl:1: id: nothing found, expected this field",
-                "d.jsonl:1: turns[0].text: nothing found, expected this field",
+                "d.jsonl:1: id: this field is missing",
+                "d.jsonl:1: turns[0].text: this field is missing",
             ],
             id="missing fields",
         ),
         pytest.param(
             lines(native(mood=1, turns=[ASKS, ANSWERS | {"by\x1b": 2}])),
             [
-                "d.jsonl:1: turns[1].by\\u001b: unknown field found, expected it to be left out",
-                "d.jsonl:1: mood: unknown field found, expected it to be left out",
+                "d.jsonl:1: turns[1].by\\u001b: unknown field; remove it",
+                "d.jsonl:1: mood: unknown field; remove it",
             ],
             id="extra fields",
         ),
@@ -290,8 +290,8 @@ OUTPUTS = "expected the model's output in one of: output, completion, response"
         pytest.param(
             lines({"dialogue": ["x"], "persona": {}}),
             [
-                "d.jsonl:1: persona.identity: nothing found, expected this field",
-                "d.jsonl:1: scenario: nothing found, expected this field",
+                "d.jsonl:1: persona.identity: this field is missing",
+                "d.jsonl:1: scenario: this field is missing",
             ],
             id="paper: missing fields",
         ),

@@ -196,7 +196,7 @@ def test_a_reasoning_judge_is_given_its_own_name_for_the_token_limit(request_: R
     [
         pytest.param(401, f"Incorrect API key provided: {KEY}", "does not accept the API key", id="wrong-key"),
         pytest.param(403, "forbidden", "does not accept the API key", id="forbidden"),
-        pytest.param(404, "model m not found", "knows no such model or path", id="unknown-model"),
+        pytest.param(404, "model m not found", "has no such model or path", id="unknown-model"),
         pytest.param(402, "pay first", "no credit left", id="no-credit"),
         pytest.param(429, "You exceeded insufficient_quota", "no credit left", id="no-quota"),
         pytest.param(307, "moved", "redirects to", id="redirect"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from perm_cli.ratings.ledger import Ask, Kept, Ledger
+from perm_cli.ratings.ledger import Ask, Ledger, StoredDialogue
 from perm_cli.words import Role
 from tests.makers import rating
 
@@ -26,10 +26,10 @@ def held() -> Iterator[Any]:
         ledger.close()
 
 
-def kept(*dialogues: tuple[str, str, int]) -> list[Kept]:
+def kept(*dialogues: tuple[str, str, int]) -> list[StoredDialogue]:
     """Return dialogues by id, system and number of turns, of which every second one is the supporter's."""
     roles: list[Role] = ["seeker", "supporter"] * 2
-    return [Kept(line, name, system, roles[:turns]) for line, (name, system, turns) in enumerate(dialogues)]
+    return [StoredDialogue(line, name, system, roles[:turns]) for line, (name, system, turns) in enumerate(dialogues)]
 
 
 def ask(**changes: Any) -> Ask:
@@ -38,7 +38,7 @@ def ask(**changes: Any) -> Ask:
     return Ask(**usual | {"samples": 1, "lines": ((0, 9),)} | changes)
 
 
-def found(ledger: Ledger, dialogues: list[Kept], *asks: Ask) -> list[tuple[Any, ...]]:
+def found(ledger: Ledger, dialogues: list[StoredDialogue], *asks: Ask) -> list[tuple[Any, ...]]:
     """Return what came of the asks: dialogue, system, turn, dimension, sample, status and score."""
     return [
         (each.dialogue_id, each.system, each.turn, each.dimension, each.sample, each.status, each.score)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.sources import source_of
 from perm_cli.errors import CallFailed, JudgeUnusable, NotAsked
-from perm_cli.judges.budget import Budget, BudgetReached, Use
+from perm_cli.judges.budget import Budget, BudgetReached, Usage
 from perm_cli.judges.chat import ChatJudge
-from perm_cli.judges.judge import Answer
+from perm_cli.judges.judge import Response
 from perm_cli.judges.limiter import Limiter, Permit
 from perm_cli.judges.pace import Pace
 from perm_cli.judges.settings import JudgeSettings
@@ -28,7 +28,7 @@ from tests.simulation import fullest_minute
 from tests.test_judges import Time
 from tests.test_scoring import GOOD, Looking
 
-ONE = Use(calls=1)
+ONE = Usage(calls=1)
 STUCK_S = 5.0  # after which a test has failed
 
 
@@ -67,7 +67,7 @@ def limiter(clock: Clock | Time, ceiling: int = 1, budget: Budget | None = None,
     return Limiter(Pace(ceiling, **limits), budget, clock=lambda: clock.now, sleep=clock.sleep)
 
 
-async def queued(gate: Limiter, *worst: Use) -> "list[asyncio.Task[Permit]]":
+async def queued(gate: Limiter, *worst: Usage) -> "list[asyncio.Task[Permit]]":
     """Return tasks that wait for their permits, in this order."""
     tasks = [asyncio.create_task(gate.permit(each)) for each in worst]
     await rest()
@@ -106,10 +106,10 @@ async def test_calls_go_in_the_order_in_which_they_came() -> None:
 async def test_a_cheap_call_does_not_overtake_a_dear_one() -> None:
     """Else one that is refused for its price would wait for ever."""
     gate = limiter(Clock(), 3, Budget(100, "tokens"))
-    first, dear, cheap = await queued(gate, Use(tokens=60), Use(tokens=60), Use(tokens=1))
+    first, dear, cheap = await queued(gate, Usage(tokens=60), Usage(tokens=60), Usage(tokens=1))
 
     waiting = (dear.done(), cheap.done())
-    (await first).answered(Use(tokens=10), {})
+    (await first).answered(Usage(tokens=10), {})
     await rest()
 
     assert waiting == (False, False)
@@ -171,7 +171,7 @@ async def test_a_waiter_that_is_cancelled_leaves_the_others_their_places() -> No
 async def test_a_waiter_that_is_cancelled_when_its_turn_has_come_gives_it_back() -> None:
     """A slot lost for ever is one call less in flight, or none at all."""
     gate = limiter(Clock(), budget=Budget(100, "tokens"))
-    first, second = await queued(gate, ONE, Use(calls=1, tokens=50))
+    first, second = await queued(gate, ONE, Usage(calls=1, tokens=50))
 
     (await first).answered(ONE, {})
     second.cancel()
@@ -241,10 +241,10 @@ async def test_a_limit_of_tokens_is_used_though_each_call_uses_less_than_was_fea
 
     async def work() -> None:
         while True:
-            permit = await gate.permit(Use(calls=1, tokens=7300))
+            permit = await gate.permit(Usage(calls=1, tokens=7300))
             begun.append(clock.now)
             await clock.sleep(5.0)
-            permit.answered(Use(calls=1, tokens=1400), {})
+            permit.answered(Usage(calls=1, tokens=1400), {})
 
     workers = [asyncio.create_task(work()) for _ in range(32)]
     await rest()
@@ -264,13 +264,13 @@ async def test_a_limit_of_tokens_is_used_though_each_call_uses_less_than_was_fea
 async def test_a_budget_is_reached_only_when_nothing_is_in_flight() -> None:
     """What is in flight may turn out cheaper than feared: 10 spent instead of 80 leave room for 80 more."""
     gate = limiter(Clock(), 4, Budget(100, "tokens"))
-    first, second, third = await queued(gate, *[Use(tokens=80)] * 3)
+    first, second, third = await queued(gate, *[Usage(tokens=80)] * 3)
 
     waiting = (second.done(), third.done())
-    (await first).answered(Use(tokens=10), {})
+    (await first).answered(Usage(tokens=10), {})
     await rest()
     went = (second.done(), third.done())
-    (await second).answered(Use(tokens=80), {})
+    (await second).answered(Usage(tokens=80), {})
     await rest()
 
     assert (waiting, went) == ((False, False), (True, False))
@@ -283,9 +283,9 @@ async def test_a_smaller_call_may_still_go_when_a_larger_one_may_not() -> None:
     gate = limiter(Clock(), 1, Budget(100, "tokens"))
 
     with pytest.raises(BudgetReached):
-        await gate.permit(Use(tokens=101))
+        await gate.permit(Usage(tokens=101))
 
-    assert isinstance(await gate.permit(Use(tokens=100)), Permit)
+    assert isinstance(await gate.permit(Usage(tokens=100)), Permit)
 
 
 @pytest.mark.parametrize("unit", ["calls", "tokens"])
@@ -300,7 +300,7 @@ async def test_a_smaller_call_may_still_go_when_a_larger_one_may_not() -> None:
 async def test_a_call_that_came_to_nothing_counts(unit: str, outcome: Mapping[str, Any], tokens: int) -> None:
     """It was a call, and a bill that nobody saw is taken for the largest."""
     budget = Budget(100, unit)
-    permit = await limiter(Clock(), 1, budget).permit(Use(calls=1, tokens=80))
+    permit = await limiter(Clock(), 1, budget).permit(Usage(calls=1, tokens=80))
 
     if "refused" in outcome:
         permit.refused(outcome["refused"])
@@ -323,7 +323,7 @@ class Plan:
         """End the call."""
         match self.outcome:
             case "answered":
-                permit.answered(Use(calls=1, tokens=self.worst * self.share), {})
+                permit.answered(Usage(calls=1, tokens=self.worst * self.share), {})
             case "refused":
                 permit.refused(0.1 + self.share)
             case _:
@@ -342,12 +342,12 @@ PLANS = st.builds(
 class Watched(Budget):
     """Make sure at every step that what is spent and what may be spent stay within the limit."""
 
-    def reserve(self, worst: Use) -> None:
+    def reserve(self, worst: Usage) -> None:
         """Set aside, and look."""
         super().reserve(worst)
         assert self.spent + self.reserved <= self.limit
 
-    def settle(self, worst: Use, actual: Use) -> None:
+    def settle(self, worst: Usage, actual: Usage) -> None:
         """Settle, and look."""
         super().settle(worst, actual)
         assert 0 <= self.spent + self.reserved <= self.limit
@@ -362,7 +362,7 @@ def test_no_budget_is_ever_passed(limit: int, ceiling: int, plans: list[Plan]) -
 
     async def call(plan: Plan) -> None:
         try:
-            permit = await gate.permit(Use(calls=1, tokens=plan.worst))
+            permit = await gate.permit(Usage(calls=1, tokens=plan.worst))
         except BudgetReached:
             turned_away.append(plan.worst)
             return
@@ -396,7 +396,7 @@ class Endpoint:
     dropped: frozenset[str] = frozenset()
     redact: Callable[[str], str] = str
 
-    async def send(self, _: dict[str, Any]) -> Answer:
+    async def send(self, _: dict[str, Any]) -> Response:
         """Return a good verdict."""
         self.calls += 1
         if self.opened:

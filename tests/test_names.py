@@ -161,7 +161,7 @@ def test_a_file_of_the_same_name_does_not_replace_another_in_a_run(perm: Perm, c
     edited = perm(command, "./a/m.jsonl", *options)
 
     assert (first.code, second.code, edited.code) == (0, 1, 0)
-    assert "system 'm' of a/m.jsonl found, and b/m.jsonl has the same name; expected another folder" in second.err
+    assert "has a system 'm' from a/m.jsonl, and b/m.jsonl gives the same name; choose another folder" in second.err
 
 
 @pytest.mark.parametrize("command", ["grade", "compare", "plan"])

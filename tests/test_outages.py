@@ -7,7 +7,7 @@ import pytest
 
 from perm_cli.errors import CallFailed
 from perm_cli.judges.chat import ChatJudge
-from perm_cli.judges.judge import Answer, Request
+from perm_cli.judges.judge import Request, Response
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
 from perm_cli.judges.pace import Pace
@@ -43,7 +43,10 @@ def test_an_outage_is_told_once_and_so_is_its_end(told: list[str]) -> None:
     ends = [outage.answered(31.0), outage.answered(32.0)]
 
     assert told == [
-        "http://judge is away: connection refused\\u001b[31m; calls wait until it answers, each for 300 s at most",
+        (
+            r"http://judge does not answer: connection refused\u001b[31m; "
+            "calls wait until it answers, each for at most 300 s"
+        ),
         "http://judge answers again, after 21 s",
     ]
     assert ends == [True, False]
@@ -89,7 +92,7 @@ class Away:
         self.asked_at: list[float] = []
         self._time, self._goes, self._returns, self._failure = time, goes, returns, failure
 
-    async def send(self, payload: dict[str, Any]) -> Answer:  # noqa: ARG002 - the interface
+    async def send(self, payload: dict[str, Any]) -> Response:  # noqa: ARG002 - the interface
         """Return an answer, unless it is away."""
         self.asked_at.append(self._time.now)
         if self._goes <= self._time.now < self._returns:
@@ -114,7 +117,7 @@ async def test_a_lasting_judge_is_asked_again_a_few_seconds_after_its_return_at_
         JudgeSettings(name="j", model="openai/m", patience_s=300),
         endpoint,
         Limiter(Pace(1), clock=lambda: time.now, sleep=time.sleep),
-        lasting=told.append,
+        on_outage=told.append,
     )
     request = Request(prompt=Prompt("How is it received?", "| hello"), schema=schema_of(pack.dimensions["reception"]))
 
@@ -124,7 +127,7 @@ async def test_a_lasting_judge_is_asked_again_a_few_seconds_after_its_return_at_
 
     assert reply.attempts == len(endpoint.asked_at) - 1 > RetryPolicy().attempts * (outage_s > 100)
     assert outage_s <= time.now - 1.0 <= outage_s + 5
-    assert [each.split()[1:3] for each in told] == [["is", "away:"], ["answers", "again,"]]
+    assert [each.split()[1:4] for each in told] == [["does", "not", "answer:"], ["answers", "again,", "after"]]
 
 
 async def test_who_pauses_goes_on_when_an_outage_has_ended() -> None:

@@ -392,7 +392,7 @@ def test_nothing_left_waits_for_the_reset() -> None:
     pace = Pace(CEILING)
     answers(pace, 0.0, 1.0, 1)
 
-    pace.told(1.0, {"requests": Allowance(remaining=0, reset_s=20)})
+    pace.limits_reported(1.0, {"requests": Allowance(remaining=0, reset_s=20)})
 
     assert pace.wait_s(1.0, 0) == pytest.approx(20.0)
     assert pace.wait_s(21.0, 0) == 0
@@ -401,7 +401,9 @@ def test_nothing_left_waits_for_the_reset() -> None:
 def test_the_last_ones_left_may_go() -> None:
     """What is left is there to be used, and not more than that."""
     pace = Pace(CEILING)
-    pace.told(0.0, {"requests": Allowance(remaining=2, reset_s=20), "tokens": Allowance(remaining=5000, reset_s=9)})
+    pace.limits_reported(
+        0.0, {"requests": Allowance(remaining=2, reset_s=20), "tokens": Allowance(remaining=5000, reset_s=9)}
+    )
 
     for _ in range(2):
         assert pace.wait_s(0.0, 0) == 0
@@ -414,7 +416,7 @@ def test_a_reset_far_away_is_waited_for_a_minute() -> None:
     """Some say when the day is over though the minute is what is used up; asking once a minute does no harm."""
     pace = Pace(CEILING)
 
-    pace.told(0.0, {"requests": Allowance(remaining=0, reset_s=86_400)})
+    pace.limits_reported(0.0, {"requests": Allowance(remaining=0, reset_s=86_400)})
 
     assert pace.wait_s(0.0, 0) == pytest.approx(60.0)
 
@@ -440,7 +442,7 @@ def happen(pace: Pace, now: float, event: tuple[object, ...], place: int, flying
                 pace.begin(now, 500.0)
                 flying.append(now)
         case ("told", Allowance() as allowance):
-            pace.told(now, {"requests": allowance})
+            pace.limits_reported(now, {"requests": allowance})
         case ("answered", float(tokens)) if flying:
             pace.answered(now, flying.pop(place % len(flying)), tokens)
         case ("refused", None | float() as wait_s) if flying:

@@ -140,7 +140,9 @@ def test_a_finished_run_is_fused_another_way(perm: Command, pack: Path) -> None:
     assert {name for name in recipe if name.endswith("_coef")} == {f"{t['of']}_coef" for t in rule.get("terms", ())}
     for each in records(Path("run/rewards.jsonl")):
         assert each["reward"] == pytest.approx(each["empathy"])
-    assert (wrong.code, "'warmth' found, and the reward of" in wrong.err) == (1, True)
+    assert wrong.code == 1
+    assert "'warmth' found, expected " in wrong.err
+    assert "for the reward of" in wrong.err
 
 
 def test_rewards_follow_the_pack_where_ratings_stay(perm: Command, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.errors import AssetError
-from perm_cli.prompts.book import Answer, Prompt, PromptBook, Question
+from perm_cli.prompts.book import AnswerForm, Prompt, PromptBook, Question
 from perm_cli.prompts.fences import fenced
 from perm_cli.prompts.rubrics import Pack, load_rubrics
 from perm_cli.prompts.shipped import shipped
@@ -264,7 +264,7 @@ def test_a_perspective_sees_what_it_could_know(book: PromptBook, name: str, seen
 
 
 @pytest.mark.parametrize("answer", ["json", "lines"])
-def test_instructions_are_the_same_for_all_dialogues(pack: Pack, answer: Answer) -> None:
+def test_instructions_are_the_same_for_all_dialogues(pack: Pack, answer: AnswerForm) -> None:
     """Caches serve what comes first and does not change."""
     book = PromptBook(pack, shipped("prompts") / "en", answer)
 
@@ -274,7 +274,7 @@ def test_instructions_are_the_same_for_all_dialogues(pack: Pack, answer: Answer)
 
 
 @pytest.mark.parametrize("answer", ["json", "lines"])
-def test_the_answer_format_shows_no_score(pack: Pack, answer: Answer) -> None:
+def test_the_answer_format_shows_no_score(pack: Pack, answer: AnswerForm) -> None:
     """A number in the example pulls the judge's own towards it."""
     book = PromptBook(pack, shipped("prompts") / "en", answer)
     names = "score|effectiveness|clarity|efficiency|objectivity|accuracy"
@@ -288,7 +288,7 @@ def test_the_answer_format_shows_no_score(pack: Pack, answer: Answer) -> None:
     ("answer", "asked"),
     [pytest.param("json", "one JSON object", id="json"), pytest.param("lines", "one field a line", id="lines")],
 )
-def test_every_judge_is_told_how_to_answer(pack: Pack, answer: Answer, asked: str) -> None:
+def test_every_judge_is_told_how_to_answer(pack: Pack, answer: AnswerForm, asked: str) -> None:
     """A verdict that cannot be read is paid for and lost."""
     book = PromptBook(pack, shipped("prompts") / "en", answer)
 
@@ -537,26 +537,26 @@ def swap(name: str, old: str, new: str) -> Callable[[Path], object]:
     return lambda folder: edit(folder / name, old, new)
 
 
-LEFT_OUT = "seeker.jinja: case leaves out the reply to judge, expected view.turns to be printed"
+LEFT_OUT = "seeker.jinja: the macro 'case' leaves out the reply to judge; print all of view.turns"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         pytest.param(
-            remove("seeker.jinja"), "seeker.jinja: no such template found, expected one for reception", id="no template"
+            remove("seeker.jinja"), "seeker.jinja: this template is missing, and reception needs it", id="no template"
         ),
         pytest.param(
-            remove("frame.jinja"), "frame.jinja: no such template found, expected one for resonation", id="no import"
+            remove("frame.jinja"), "frame.jinja: this template is missing, and resonation needs it", id="no import"
         ),
         pytest.param(
             swap("seeker.jinja", "macro case(", "macro cases("),
-            "seeker.jinja:1: no macro 'case' found, expected instructions and case",
+            "seeker.jinja:1: the macro 'case' is missing; a template defines instructions and case",
             id="no case",
         ),
         pytest.param(
             swap("seeker.jinja", "macro instructions(", "macro orders("),
-            "seeker.jinja:1: no macro 'instructions' found, expected instructions and case",
+            "seeker.jinja:1: the macro 'instructions' is missing; a template defines instructions and case",
             id="no instructions",
         ),
         pytest.param(swap("seeker.jinja", "{{ frame.conversation(view) }}", ""), LEFT_OUT, id="no conversation"),
@@ -566,10 +566,12 @@ LEFT_OUT = "seeker.jinja: case leaves out the reply to judge, expected view.turn
         pytest.param(
             swap("seeker.jinja", "frame.conversation(view)", "view.turns | join | upper"), LEFT_OUT, id="other letters"
         ),
-        pytest.param(spoil("seeker.jinja"), "seeker.jinja:1: byte 3 is not UTF-8, expected UTF-8", id="not UTF-8"),
+        pytest.param(
+            spoil("seeker.jinja"), "seeker.jinja:1: byte 3 is not UTF-8; save the file as UTF-8", id="not UTF-8"
+        ),
         pytest.param(
             spoil("frame.jinja"),
-            "frame.jinja:1: byte 3 is not UTF-8, expected UTF-8",
+            "frame.jinja:1: byte 3 is not UTF-8; save the file as UTF-8",
             id="import not UTF-8",
         ),
     ],

@@ -14,10 +14,10 @@ from perm_cli.dialogues.files.sources import source_of
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.rating import Rating
-from perm_cli.ratings.run_folder import open_run, take_away
+from perm_cli.ratings.run_folder import open_run, remove_work
 from perm_cli.ratings.shards import read_shard, write_shard
 from perm_cli.scoring.job import Order, entered, prepare
-from perm_cli.scoring.on_ray import Grader, _brief, _rows, _shards
+from perm_cli.scoring.on_ray import RayWorker, _brief, _rows, _shards
 from tests.chaos import SOAK
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written
@@ -111,7 +111,7 @@ def graded(server: Loopback, files: Path, out: Path, tries: bytes = b"") -> tupl
         shards[0].with_suffix(".tries").write_bytes(tries)
 
     async def work() -> dict[str, list[Any]]:
-        return await Grader(brief)({"shard": [str(shards[0])]})
+        return await RayWorker(brief)({"shard": [str(shards[0])]})
 
     return asyncio.run(work()), shards[0]
 
@@ -182,7 +182,7 @@ def test_a_shard_that_ends_its_workers_is_given_up(tmp_path: Path) -> None:
         said, _ = graded(server, files, tmp_path / "run", tries=b"xxx")
 
         assert server.requests == []
-    assert said["problem"] == ["shard 000000 has ended its worker 3 times; its ratings are missing"]
+    assert said["problem"] == ["shard 000000 has crashed its worker 3 times; its ratings are missing"]
 
 
 def test_a_worker_whose_work_was_taken_away_writes_nothing(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_worker_whose_work_was_taken_away_writes_nothing(tmp_path: Path) -> No
     files = written(tmp_path / "d.jsonl", [row()])
 
     def answering(body: dict[str, Any]) -> Answer:
-        take_away(tmp_path / "run" / "todo")
+        remove_work(tmp_path / "run" / "todo")
         return verdict(body)
 
     with loopback(answering) as server:

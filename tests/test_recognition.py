@@ -45,9 +45,9 @@ def test_one_file_holds_one_format() -> None:
     source = saved(lines(native(), messages()))
 
     assert refusal(source) == told(
-        "d.jsonl:2: id: nothing found, expected this field",
-        "d.jsonl:2: turns: nothing found, expected this field",
-        "d.jsonl:2: messages: unknown field found, expected it to be left out",
+        "d.jsonl:2: id: this field is missing",
+        "d.jsonl:2: turns: this field is missing",
+        "d.jsonl:2: messages: unknown field; remove it",
     )
 
 
@@ -56,7 +56,7 @@ def test_a_format_that_is_asked_for_is_not_guessed() -> None:
     source = saved(lines(messages(dialogue=["x"])))
 
     assert census_of(source, reading=Reading(format="messages"))[0].format == "messages"
-    assert refusal(source, reading=Reading(format="native")).startswith("d.jsonl:1: id: nothing found")
+    assert refusal(source, reading=Reading(format="native")).startswith("d.jsonl:1: id: this field is missing")
 
 
 def test_a_row_of_texts_by_other_names_is_shown_how_to_name_them() -> None:

@@ -345,5 +345,5 @@ def test_coefficients_that_take_nothing_off_are_refused(text: str) -> None:
 
 def test_a_coefficient_of_a_dimension_that_takes_nothing_off_is_refused() -> None:
     """It would change nothing in silence."""
-    with pytest.raises(SettingsError, match="'reception' found, and the reward of perm has one of bystander"):
+    with pytest.raises(SettingsError, match="'reception' found, expected one of bystander for the reward of perm"):
         formula_of(default_pack(), Recipe(coefficients=read_coefficients("reception=0.5")))

@@ -94,14 +94,14 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             "reception", "title: Reception", "title: [Reception", "question:", "expected YAML", id="YAML syntax"
         ),
         pytest.param(
-            "reception", "title: R", "mood: 1\ntitle: R", "mood:", "mood: unknown field found", id="unknown key"
+            "reception", "title: R", "mood: 1\ntitle: R", "mood:", "mood: unknown field; remove it", id="unknown key"
         ),
         pytest.param(
             "reception",
             "title: Reception\n",
             "",
             "name:",
-            "title: nothing found, expected this field",
+            "title: this field is missing",
             id="missing key",
         ),
         pytest.param("reception", "levels:\n", f"{LEVELS}levels:\n", "levels:", "'levels' twice found", id="key twice"),
@@ -116,28 +116,40 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             id="no such sight",
         ),
         pytest.param(
-            "reception", "[scenario, persona]", "[analysis]", "sees:", "analysis found for the seeker", id="mind"
+            "reception", "[scenario, persona]", "[analysis]", "sees:", "the seeker cannot see the analysis", id="mind"
         ),
         pytest.param(
-            "bystander", "sees: []", "sees: [analysis]", "sees:", "analysis found for the bystander", id="mind 2"
+            "bystander", "sees: []", "sees: [analysis]", "sees:", "the bystander cannot see the analysis", id="mind 2"
         ),
         pytest.param(
             "reception",
             "sources:",
             "items:\n  clarity: {question: a, low: b, high: c}\nsources:",
             "levels:",
-            "levels found beside items, expected one of them",
+            "levels and items cannot be combined; keep one of them",
             id="items on a scale",
         ),
         pytest.param(
-            "bystander", "items:", f"{LEVELS}items:", "levels:", "levels found beside items", id="levels on a sum"
+            "bystander",
+            "items:",
+            f"{LEVELS}items:",
+            "levels:",
+            "levels and items cannot be combined",
+            id="levels on a sum",
         ),
         pytest.param("bystander", "  clarity:", "  Clar:", "  Clar:", "items.Clar", id="a capital in an item's name"),
-        pytest.param("bystander", "  clarity:", "  total:", "items:", "'total' found, which", id="a taken name"),
+        pytest.param(
+            "bystander",
+            "  clarity:",
+            "  total:",
+            "items:",
+            "'total' is already a field of every verdict",
+            id="a taken name",
+        ),
         pytest.param(
             "bystander", "items:", "lowest: 7\nhighest: 7\nitems:", "highest:", "7 to 7 found", id="no room for a score"
         ),
-        pytest.param("reception", "levels:", "lowest: 1\nlevels:", "levels:", "which only items have", id="ends twice"),
+        pytest.param("reception", "levels:", "lowest: 1\nlevels:", "levels:", "which belong to items", id="ends twice"),
         pytest.param("reception", "  1: >-", "  0: >-", "levels:", "[0, 2, 3, 4, 5] found", id="levels 0 and 2 to 5"),
         pytest.param(
             "bystander",
@@ -152,7 +164,7 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             "name: reception",
             "name: resonation",
             "name:",
-            "'resonation' found, expected 'reception' as the file is called",
+            "'resonation' found, expected 'reception', the name of the file",
             id="another name than the file",
         ),
         pytest.param(
@@ -160,7 +172,7 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
             "name: reception",
             "name: mood",
             "name:",
-            "name: 'mood' found, expected 'reception' as the file is called",
+            "name: 'mood' found, expected 'reception', the name of the file",
             id="unknown name",
         ),
         pytest.param(
@@ -190,7 +202,9 @@ def test_the_digest_stands_for_the_text_of_all_rubrics(rubrics: Path, pack: Pack
         pytest.param(
             "pack", "bystander]", "Mood]", "dimensions:", "dimensions[3]: 'Mood' found, expected", id="no name"
         ),
-        pytest.param("pack", "of: bystander", "of: mood", "reward:", "is made of 'mood', expected", id="no such term"),
+        pytest.param(
+            "pack", "of: bystander", "of: mood", "reward:", "the reward uses 'mood', expected only", id="no such term"
+        ),
         pytest.param("pack", "of: bystander", "of: reception", "reward:", "'reception' found twice", id="a term twice"),
         pytest.param("pack", "by: harmonic", "by: magic", "  empathy:", "'magic' found", id="no such fusion"),
     ],
@@ -214,8 +228,8 @@ def test_a_slip_is_named_with_file_and_line(rubrics: Path, file: str, old: str, 
     ("file", "start", "at", "reason"),
     [
         pytest.param("reception", "  2: >-", "levels:", "expected at least 2", id="one level"),
-        pytest.param("reception", "levels:", "name:", "neither levels nor items found", id="no levels"),
-        pytest.param("bystander", "items:", "name:", "neither levels nor items found", id="no items"),
+        pytest.param("reception", "levels:", "name:", "levels and items are both missing", id="no levels"),
+        pytest.param("bystander", "items:", "name:", "levels and items are both missing", id="no items"),
     ],
 )
 def test_a_missing_part_is_named_with_file_and_line(rubrics: Path, file: str, start: str, at: str, reason: str) -> None:
@@ -235,8 +249,8 @@ def test_a_missing_part_is_named_with_file_and_line(rubrics: Path, file: str, st
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(None, ": No such file or directory found, expected a rubric file", id="missing"),
-        pytest.param(b"name: \xff", ": byte 6 is not UTF-8, expected UTF-8", id="not UTF-8"),
+        pytest.param(None, ": the rubric cannot be read: No such file or directory", id="missing"),
+        pytest.param(b"name: \xff", ": byte 6 is not UTF-8; save the file as UTF-8", id="not UTF-8"),
         pytest.param(b"", ":1: None found, expected an object", id="empty"),
         pytest.param(b"- name: reception", ":1: a list of 1 found, expected an object", id="a list"),
         pytest.param(b"name: a\n---\nname: b", ":2: but found another document", id="two documents"),
@@ -245,11 +259,11 @@ def test_a_missing_part_is_named_with_file_and_line(rubrics: Path, file: str, st
         pytest.param(b"name: !!float abc", ":1: 'abc' for a number found, expected YAML", id="no number"),
         pytest.param(b"name: !!bool abc", ":1: 'abc' for true or false found, expected YAML", id="no truth value"),
         pytest.param(b"name: !!int [1]", ":1: expected a scalar node", id="a list for a number"),
-        pytest.param(b"name: " + b"[" * 100_000, ": lists or mappings nested too deeply found", id="lists without end"),
-        pytest.param(b"name: " + b"{a: " * 9_000, ": lists or mappings nested too deeply found", id="a deep mapping"),
+        pytest.param(b"name: " + b"[" * 100_000, ": lists or mappings are nested too deeply", id="lists without end"),
+        pytest.param(b"name: " + b"{a: " * 9_000, ": lists or mappings are nested too deeply", id="a deep mapping"),
         pytest.param(b"levels:\n  ? 0x" + b"f" * 5000 + b"\n  : a", ":1: levels.", id="a huge level"),
         pytest.param(b"name: 0x" + b"f" * 5000, ":1: name: a number of thousands of digits found", id="a huge number"),
-        pytest.param(b"name: \x00", ":1: the character '\\x00' found", id="a control character"),
+        pytest.param(b"name: \x00", ":1: the character '\\x00' is not allowed in YAML", id="a control character"),
         pytest.param(
             b"name: reception\n[a]: 1\n",
             ":2: ",
@@ -272,11 +286,13 @@ def test_a_file_that_is_no_rubric_is_named(rubrics: Path, content: bytes | None,
     ("dimensions", "said"),
     [
         pytest.param(
-            "[resonation, expression, reception]", "the reward is made of 'bystander', expected", id="one missing"
+            "[resonation, expression, reception]", "the reward uses 'bystander', expected only", id="one missing"
         ),
         pytest.param("[reception, expression, reception]", "'reception' found twice, expected each", id="one twice"),
         pytest.param("[]", "a list of 0 found, expected at least 1", id="none"),
-        pytest.param("[reception, mood]", "mood.yaml: No such file", id="one without a file"),
+        pytest.param(
+            "[reception, mood]", "mood.yaml: the rubric cannot be read: No such file", id="one without a file"
+        ),
     ],
 )
 def test_a_pack_needs_each_dimension_once(rubrics: Path, dimensions: str, said: str) -> None:
@@ -299,7 +315,7 @@ def test_a_dimension_is_not_called_like_a_column(rubrics: Path, name: str) -> No
     path = rubrics / "pack.yaml"
     path.write_text(path.read_text("utf-8").replace("bystander]", f"bystander, {name}]"), "utf-8")
 
-    with pytest.raises(AssetError, match=f"dimensions: {name!r} found, which is a column of every table"):
+    with pytest.raises(AssetError, match=f"dimensions: {name!r} is the name of a column of every table"):
         load_rubrics(rubrics)
 
 

@@ -565,7 +565,7 @@ class TestRefused:
         assert {problem["loc"][-1]: problem["msg"] for problem in problems} == {
             "reply": "a number found, expected text",
             "query": "text of 400,000 characters found, expected at most 200,000 characters",
-            "mood": "unknown field found, expected it to be left out",
+            "mood": "unknown field; remove it",
             "step": "a number found, expected at least 0",
         }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from perm_cli.text import begins_thinking, ends_alone, without_thinking
+from perm_cli.text import begins_thinking, closes_unopened_thinking, without_thinking
 
 SPOKEN = "That hurts."
 FORMS = [
@@ -146,4 +146,4 @@ def test_a_prompt_may_begin_the_thinking(prompt: str, begins: bool) -> None:
 )
 def test_an_end_without_a_beginning_is_noticed(text: str, alone: bool) -> None:
     """It shows that the chat template begins the thinking."""
-    assert ends_alone(text) is alone
+    assert closes_unopened_thinking(text) is alone

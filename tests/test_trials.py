@@ -6,7 +6,7 @@ import pytest
 
 from perm_cli.errors import JudgeUnusable
 from perm_cli.ratings.rating import RatingRules
-from perm_cli.scoring.trials import UNREADABLE_MOST, First, Trial
+from perm_cli.scoring.trials import UNREADABLE_MOST, FirstAlone, Trial
 from tests.makers import rating
 
 RULES = RatingRules(settings="x", judge="j", max_tokens=16)
@@ -14,7 +14,7 @@ RULES = RatingRules(settings="x", judge="j", max_tokens=16)
 
 async def test_all_wait_for_the_first_and_then_go_at_once() -> None:
     """A wrong key costs one call and not a thousand."""
-    first, going, most = First(), 0, []
+    first, going, most = FirstAlone(), 0, []
 
     async def make() -> None:
         nonlocal going
@@ -31,7 +31,7 @@ async def test_all_wait_for_the_first_and_then_go_at_once() -> None:
 
 async def test_while_the_first_fails_the_next_goes_alone() -> None:
     """Whoever waited is not let loose on a judge that has answered nobody."""
-    first, going, most = First(), 0, 0
+    first, going, most = FirstAlone(), 0, 0
 
     async def fail() -> None:
         nonlocal going, most
@@ -53,10 +53,10 @@ def test_a_judge_without_a_verdict_is_not_paid_to_the_end() -> None:
     trial = Trial(RULES, passed=False)
     garbled = rating(status="unparseable", score=None, raw="Certainly!")
     for _ in range(UNREADABLE_MOST - 1):
-        trial.look(garbled)
+        trial.observe(garbled)
 
     with pytest.raises(JudgeUnusable, match="8 replies and no verdict that can be read, the last: 'Certainly!'"):
-        trial.look(garbled)
+        trial.observe(garbled)
 
 
 @pytest.mark.parametrize("seen", [False, True])
@@ -64,9 +64,9 @@ def test_a_score_without_the_chances_asked_for_ends_the_trial_unless_there_were_
     """An endpoint that leaves them out once may give them otherwise; one that never gives any is of no use."""
     trial = Trial(RatingRules(settings="x", judge="j", max_tokens=16, expected=True), passed=True)
     if seen:
-        trial.look(rating(distribution={"3": 1.0, "missing": 0.0}))
-        trial.look(rating())
+        trial.observe(rating(distribution={"3": 1.0, "missing": 0.0}))
+        trial.observe(rating())
         return
 
     with pytest.raises(JudgeUnusable, match="j gives no log-probabilities"):
-        trial.look(rating())
+        trial.observe(rating())

@@ -17,11 +17,11 @@ from perm_cli.errors import SettingsError
 from perm_cli.judges.configuration import Configuration, load_configuration
 from perm_cli.judges.routes import detour_of, named_judge
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts.book import Answer, PromptBook, open_book
+from perm_cli.prompts.book import AnswerForm, PromptBook, open_book
 from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import is_run
-from perm_cli.rewards.formula import Leveller, Recipe, read_coefficients, read_weights
+from perm_cli.rewards.formula import Calibrator, Recipe, read_coefficients, read_weights
 from perm_cli.scoring.job import Order
 from perm_cli.words import ScoreMode
 
@@ -88,7 +88,7 @@ def announce_detour(judge: JudgeSettings, configuration: Configuration) -> None:
         say(messages(), detour)
 
 
-def book_of(options: DialogueOptions, answer: Answer) -> PromptBook:
+def book_of(options: DialogueOptions, answer: AnswerForm) -> PromptBook:
     """Return the prompts."""
     return open_book(rubrics_folder(options.rubrics), options.prompts, answer)
 
@@ -107,7 +107,7 @@ def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
     )
 
 
-def _calibration(path: Path) -> Leveller:
+def _calibration(path: Path) -> Calibrator:
     from perm_cli.rewards.calibration import read_calibration  # noqa: PLC0415 - arrays, for those who want it
 
     return read_calibration(path)

@@ -78,7 +78,7 @@ def check_judge(name: str, base_url: str | None, api_key_env: str | None, config
 
 async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
     book = open_book(shipped("rubrics") / DEFAULT_PACK)
-    question = next(book.questions(_TRIAL, only=book.pack.felt))
+    question = next(book.questions(_TRIAL, only=book.pack.trajectory_dimension))
     request = Request(prompt=book.prompt(question), schema=schema_of(question.dimension))
     async with open_judge(settings) as judge:
         try:

@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 from perm_cli.errors import PermError
 from perm_cli.judges.settings import OPTIONS, JudgeSettings
 from perm_cli.text import harmless
-from perm_cli.words import MOST, FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Turns
+from perm_cli.words import LARGEST_INTEGER, FormatName, FusionName, PanelName, PolicyStyle, ScoreMode, Turns
 
 
 def judge_names(context: Context, incomplete: str) -> list[str]:
@@ -153,8 +153,8 @@ class JudgeOptions:
         ScoreMode,
         Option(help="mode: as stated; expected: weighed by log-probabilities; mean: of all samples."),
     ] = "mode"
-    samples: Annotated[int, Option(min=1, max=MOST, help="Ratings of each question.")] = 1
-    reask: Annotated[int, Option(min=0, max=MOST, help="How often an unreadable reply is asked again.")] = 1
+    samples: Annotated[int, Option(min=1, max=LARGEST_INTEGER, help="Ratings of each question.")] = 1
+    reask: Annotated[int, Option(min=0, max=LARGEST_INTEGER, help="How often an unreadable reply is asked again.")] = 1
     config: Config = None
 
 
@@ -185,7 +185,7 @@ class RewardOptions:
     length_penalty: Annotated[
         float, Option(min=0, max=100, help="Taken off for each token over the limit (0.001 in the paper).")
     ] = 0.0
-    length_limit: Annotated[int, Option(min=0, max=MOST, help="Tokens a completion may have.")] = 768
+    length_limit: Annotated[int, Option(min=0, max=LARGEST_INTEGER, help="Tokens a completion may have.")] = 768
     tokenizer: Annotated[str, Option(help="What counts the tokens: cl100k_base or a tokenizer.json.")] = "cl100k_base"
     weights: Annotated[
         str | None,

@@ -26,7 +26,7 @@ from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.formula import Recipe, formula_of
 from perm_cli.scoring.job import Job, entered, prepare
-from perm_cli.scoring.making import Ended, Means, close_record, make_run
+from perm_cli.scoring.making import Ended, Resources, close_record, make_run
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -68,8 +68,11 @@ def run(
     from perm_cli.cli.summary import enough_of, show  # noqa: PLC0415 - arrays and frames, once the calls are made
 
     show(summary, as_json=output.as_json, made=ended.made)
-    if ended.full:
-        say(console, f"{ended.full}: what is left is skipped. To go on: the same command with a larger --budget")
+    if ended.budget_reached:
+        say(
+            console,
+            f"{ended.budget_reached}: what is left is skipped. To go on: the same command with a larger --budget",
+        )
         return COVERAGE_TOO_LOW
     return DONE if enough_of(summary, output.min_coverage) else COVERAGE_TOO_LOW
 
@@ -102,9 +105,9 @@ def _rated_and_fused(
             return Ended(), summary
         if ray:
             say(console, f"starting Ray ({ray}); its own words go to {path}/ray.log")
-        means = Means(limit=limit, reserve=reserve if reuse else None, ray=ray)
+        resources = Resources(limit=limit, reserve=reserve if reuse else None, ray=ray)
         with shown_progress(console, job.ratings) as progress:
-            ended = make_run(job, folder, command, means, progress, partial(announce_interrupt, console))
+            ended = make_run(job, folder, command, resources, progress, partial(announce_interrupt, console))
         if ended.interrupted:
             return ended, None
         if not ray:

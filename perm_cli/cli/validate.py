@@ -134,7 +134,7 @@ def applied(table: Table, scores: Scores, calibration: Calibration, path: Path) 
     Say which judges the file has nothing for; raise `SettingsError` if that is all of them.
     """
     asked = {each.rater: (each.judge, each.settings) for each in table.health}
-    raw = [judge for judge in scores.judges if not calibration.knows(*asked.get(judge, (judge, "")))]
+    raw = [judge for judge in scores.judges if not calibration.calibrated(*asked.get(judge, (judge, "")))]
     if len(raw) == len(scores.judges):
         known = ", ".join(dict.fromkeys(one_line(each.judge, 40) for each in calibration.curves))
         raise SettingsError(

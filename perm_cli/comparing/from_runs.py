@@ -54,7 +54,7 @@ class Health:
         """Return how many ratings are missing, by status, and why; None if none are."""
         if self.coverage == 1:
             return None
-        return "; ".join(filter(None, (f"{self.rater}: {self.spending.said()}", self.stopped)))
+        return "; ".join(filter(None, (f"{self.rater}: {self.spending.sentence()}", self.stopped)))
 
     def latency_s(self, quantile: float) -> float | None:
         """Return a quantile of the seconds per rating, None if no rating was made in these runs."""

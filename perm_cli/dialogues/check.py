@@ -11,7 +11,7 @@ from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.sources import Remark, Source, kind_of
 from perm_cli.dialogues.files.steps import Found, Made
 from perm_cli.dialogues.recognition import batches, read_made
-from perm_cli.disk import scratch
+from perm_cli.disk import scratch_database
 from perm_cli.errors import SHOWN_PROBLEMS, InputChanged, InputError, Problem
 from perm_cli.findings import shown
 
@@ -44,7 +44,7 @@ def check_dialogues(sources: Sequence[Source], reading: Reading) -> list[Census]
     """
     # Hashed before reading: a file that has the same hash later holds what was checked.
     digests = {source.name: source.digest() for source in sources}
-    with closing(scratch()) as seen:
+    with closing(scratch_database()) as seen:
         seen.execute("CREATE TABLE ids (id TEXT, system TEXT, place TEXT, PRIMARY KEY (id, system))")
         check = _Check(reading, seen)
         tallies = {source.name: tally for batch in batches(sources, reading) for source, tally in check.tallied(batch)}

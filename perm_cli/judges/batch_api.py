@@ -1,8 +1,8 @@
 """
 Batch APIs: half the price, an answer within a day.
 
-They take requests by a `custom_id`, here the key of the rating, and give the answers back in any order. What is sent
-and what comes back is OpenAI's chat completion on our side of the interface; whoever speaks otherwise translates.
+Each request has a `custom_id`, which is the key of its rating; answers come back in any order. On our side of the
+interface, requests and answers are OpenAI chat completions; a provider with another API translates.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -14,17 +14,17 @@ from perm_cli.judges.failures import raise_for_status
 from perm_cli.text import one_line
 
 SHOWN = 300
-LOOKED_AT = 20_000  # characters of an error: what follows is never shown
+ERROR_CHARS = 20_000  # characters of an error that are read; it may be megabytes, and only the start is ever shown
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled", "ended"})
 
 
 class BatchGone(JudgeUnusable):
-    """The provider does not know what was asked for, or no longer."""
+    """A batch that the provider does not know, or no longer knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStanding:
-    """How far a batch is; `problem` is why the provider would not have it."""
+    """The progress of a batch; `problem` is why the provider rejected it."""
 
     status: str
     total: int = 0
@@ -34,31 +34,32 @@ class BatchStanding:
 
     @property
     def is_over(self) -> bool:
-        """Return whether nothing more will come."""
+        """Return whether no more answers will come."""
         return self.status in _ENDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """
-    One answer: the body of a chat completion, or the HTTP status and the words of a failure.
+    One answer of a batch: the body of a chat completion, or the HTTP status, code and message of a failure.
 
-    `redact` keeps the key that it was asked for with out of its texts.
+    `redact` removes from texts the API key that the batch was sent with.
     """
 
     key: str
     body: Mapping[str, Any] | None = None
     status: int = 0
     code: str = ""
-    said: str = ""
+    message: str = ""
     redact: Callable[[str], str] = str
 
 
 class BatchApi(Protocol):
     """
-    An API that takes batches; its methods raise `JudgeUnusable` with what to do if the provider says no.
+    A batch API; its methods raise `JudgeUnusable` with what to do if the provider refuses.
 
-    `params` are the parameters of a request beyond perm's own that it passes on as they are, None if it passes on all.
+    A batch has at most `requests_most` requests and `bytes_most` bytes. `params` are the request parameters beyond
+    perm's own that it passes on unchanged, None if it passes on all.
     """
 
     requests_most: int
@@ -69,28 +70,28 @@ class BatchApi(Protocol):
         """Return one line of a batch."""
 
     def submit(self, lines: bytes, marker: str) -> str:
-        """Send a batch and return its id; `marker` lets `find` know it again."""
+        """Send a batch and return its id; `marker` lets `find` recognise it."""
 
     def newest(self) -> str | None:
-        """Return the id of the newest batch there is, where `find` needs it to know which are newer."""
+        """Return the id of the newest batch, if `find` needs it to tell later batches from earlier ones."""
 
     def find(self, marker: str, requests: int, after: str | None, known: Collection[str]) -> str | None:
-        """Return the id of a batch whose submission was cut short, if it came about; none of those `known`."""
+        """Return the id of a batch whose submission was interrupted, if it was created; never one of those `known`."""
 
     def standing(self, batch: str) -> BatchStanding:
-        """Return how far a batch is."""
+        """Return the progress of a batch."""
 
     def rows(self, batch: str) -> Iterator[Row]:
-        """Yield what a batch that is over has come to."""
+        """Yield the answers of a finished batch."""
 
     def cancel(self, batch: str) -> None:
-        """Request cancellation; what is done stays done."""
+        """Request cancellation; answers that exist remain available."""
 
     def close(self) -> None:
         """Close all connections."""
 
 
 def failure_of(row: Row, where: str, model: str) -> NoReturn:
-    """Raise what a failed row means, from the table that live calls use; what has no status of its own may pass."""
-    said = one_line(row.redact(row.said[:LOOKED_AT]), SHOWN)
-    raise_for_status(row.status or 503, row.code, said, where, model, None, None)
+    """Raise the error of a failed row, as for a live call; one without a status is transient."""
+    message = one_line(row.redact(row.message[:ERROR_CHARS]), SHOWN)
+    raise_for_status(row.status or 503, row.code, message, where, model, None, None)

@@ -1,4 +1,4 @@
-"""Anthropic's message batches: requests and answers are translated from and to OpenAI's chat completions."""
+"""Anthropic's message batches, translated from and to OpenAI's chat completions."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import takewhile
@@ -13,24 +13,24 @@ from perm_cli.judges.batches_shared import FAILED, MISSHAPEN, TIMEOUT_S, BatchPr
 
 _MESSAGE_BATCHES = "/messages/batches"
 _ANTHROPIC_VERSION = "2023-06-01"
-_LISTED = 1000
-_BROKEN = 500
+_LISTED = 1000  # batches per page, the most that the API lists
+_SERVER_ERROR = 500
 _FINISHES = {"max_tokens": "length", "refusal": "refusal"}
 _OPENAI_ONLY = frozenset({"messages", "response_format", "seed", "logprobs", "top_logprobs"})
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code >= _BROKEN
+        return error.response.status_code >= _SERVER_ERROR
     return isinstance(error, httpx.TransportError)
 
 
 class AnthropicBatches(BatchProvider):
-    """Anthropic's message batches over plain HTTP; the schema becomes a tool that must be used."""
+    """Anthropic's message batches over plain HTTP; a JSON schema becomes a tool that the model must call."""
 
     requests_most = 100_000
     bytes_most = 240_000_000
-    # What LiteLLM, which makes the first call, passes on to Anthropic as it is.
+    # What LiteLLM, which makes the first call, passes on to Anthropic unchanged: the batch must ask the same.
     params: frozenset[str] | None = frozenset({"top_p", "top_k", "stop_sequences", "thinking", "service_tier"})
 
     def __init__(self, base_url: str, model: str, key: str | None) -> None:
@@ -44,7 +44,7 @@ class AnthropicBatches(BatchProvider):
         """Return one line of a batch."""
         return {"custom_id": key, "params": _to_anthropic(self._model, payload)}
 
-    def submit(self, lines: bytes, marker: str) -> str:  # noqa: ARG002 - there is no place for it
+    def submit(self, lines: bytes, marker: str) -> str:  # noqa: ARG002 - the API has no field for it
         """Send all requests in one body."""
         body = b'{"requests":[' + b",".join(lines.splitlines()) + b"]}"
         with self._guarded():
@@ -52,7 +52,7 @@ class AnthropicBatches(BatchProvider):
             return self._name(made["id"])
 
     def newest(self) -> str | None:
-        """Return the id of the first in the list."""
+        """Return the id of the first batch in the list, which is the newest."""
         with self._guarded():
             return next(
                 (self._name(batch["id"]) for batch in self._tried(_MESSAGE_BATCHES, params={"limit": 1})["data"]), None
@@ -60,12 +60,12 @@ class AnthropicBatches(BatchProvider):
 
     def find(
         self,
-        marker: str,  # noqa: ARG002 - there is none to look for
+        marker: str,  # noqa: ARG002 - batches carry no marker
         requests: int,
         after: str | None,
         known: Collection[str],
     ) -> str | None:
-        """Look for the first batch of as many requests that was made after another one."""
+        """Return the first unknown batch with this number of requests that was created after batch `after`."""
         with self._guarded():
             newest_first = self._tried(_MESSAGE_BATCHES, params={"limit": _LISTED})["data"]
             newer = takewhile(lambda batch: batch["id"] != after, newest_first)
@@ -73,7 +73,7 @@ class AnthropicBatches(BatchProvider):
             return next((self._name(batch) for batch in reversed(found) if batch not in known), None)
 
     def standing(self, batch: str) -> BatchStanding:
-        """Return how far a batch is."""
+        """Return the progress of a batch."""
         with self._guarded():
             found = self._tried(f"{_MESSAGE_BATCHES}/{batch}")
             counts = {name: int(count) for name, count in found["request_counts"].items()}
@@ -85,10 +85,10 @@ class AnthropicBatches(BatchProvider):
             )
 
     def rows(self, batch: str) -> Iterator[Row]:
-        """Yield the results."""
+        """Yield the results of a batch."""
         with self._guarded(), self._client.stream("GET", f"{_MESSAGE_BATCHES}/{batch}/results") as response:
             if not response.is_success:
-                response.read()
+                response.read()  # a streamed response has no body to quote in the error until it is read
             response.raise_for_status()
             yield from self._rows(response.iter_bytes(), _from_anthropic)
 
@@ -102,13 +102,13 @@ class AnthropicBatches(BatchProvider):
         self._client.close()
 
     @retry(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(_is_transient),
         stop=stop_after_attempt(3),
         wait=wait_random_exponential(max=5),
         reraise=True,
     )
     def _tried(self, path: str, **more: Any) -> Any:
-        """Send a request that may be sent twice."""
+        """Send a request that is safe to repeat, with retries."""
         return self._ask("GET", path, **more)
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
@@ -129,7 +129,7 @@ def _to_anthropic(model: str, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_anthropic(line: bytes) -> Row | None:
-    """Return a line of results, None if it is none."""
+    """Return a line of results as a row, None if it is not one."""
     try:
         row = orjson.loads(line)
         key, result = str(row["custom_id"]), row["result"]
@@ -139,23 +139,24 @@ def _from_anthropic(line: bytes) -> Row | None:
 
 
 def _unanswered(key: str, result: Mapping[str, Any]) -> Row:
-    told = (result.get("error") or {}).get("error") or {}
-    code = str(told.get("type") or result["type"])
+    error = (result.get("error") or {}).get("error") or {}
+    code = str(error.get("type") or result["type"])
     status = FAILED if code in {"invalid_request_error", "request_too_large"} else 0
-    return Row(key=key, status=status, code=code, said=str(told.get("message") or code))
+    return Row(key=key, status=status, code=code, message=str(error.get("message") or code))
 
 
 def _answered(key: str, message: Mapping[str, Any]) -> Row:
     parts: Iterable[Mapping[str, Any]] = message["content"]
-    said = "".join(part["text"] for part in parts if part["type"] == "text")
+    text = "".join(part["text"] for part in parts if part["type"] == "text")
     used = next((part["input"] for part in parts if part["type"] == "tool_use"), None)
     usage = message["usage"]
+    # Anthropic counts cached and cache-writing tokens beside the input, OpenAI inside the prompt tokens.
     cached = usage.get("cache_read_input_tokens") or 0
     body = {
         "model": message["model"],
         "choices": [
             {
-                "message": {"content": said if used is None else orjson.dumps(used).decode()},
+                "message": {"content": text if used is None else orjson.dumps(used).decode()},
                 "finish_reason": _FINISHES.get(message["stop_reason"], "stop"),
             }
         ],

@@ -1,4 +1,4 @@
-"""OpenAI's batch API, and that of whoever speaks it."""
+"""OpenAI's batch API, and compatible ones."""
 
 import io
 from collections.abc import Collection, Iterator, Mapping
@@ -10,11 +10,11 @@ import orjson
 
 from perm_cli.judges.batch_api import BatchStanding, Row
 from perm_cli.judges.batches_shared import FAILED, TIMEOUT_S, BatchProvider
-from perm_cli.judges.failures import error_of, told_by
+from perm_cli.judges.failures import error_of, message_of
 
 
 def read_row(line: bytes) -> Row | None:
-    """Return a line of an OpenAI batch's output, which `vllm run-batch` writes too; None if it is none."""
+    """Return a line of an OpenAI batch's output, which `vllm run-batch` writes too, as a row; None if it is not one."""
     try:
         row = orjson.loads(line)
         response, error = row.get("response") or {}, row.get("error") or {}
@@ -24,11 +24,11 @@ def read_row(line: bytes) -> Row | None:
     body = response.get("body")
     if isinstance(body, dict) and status < FAILED and body.get("choices"):
         return Row(key=key, body=body)
-    told = error_of({"error": (body.get("error") if isinstance(body, dict) else None) or error})
-    said = told_by(told)[0] or "no answer"
-    # A success without an answer is a router's upstream failing: it has no status of its own.
+    details = error_of({"error": (body.get("error") if isinstance(body, dict) else None) or error})
+    message = message_of(details)[0] or "no answer"
+    # A success without choices means that a router's upstream failed, so its status says nothing.
     status = status if status >= FAILED else 0
-    return Row(key=key, status=status, code=str(told.get("code") or told.get("type") or ""), said=said)
+    return Row(key=key, status=status, code=str(details.get("code") or details.get("type") or ""), message=message)
 
 
 class OpenAIBatches(BatchProvider):
@@ -47,10 +47,10 @@ class OpenAIBatches(BatchProvider):
             base_url=base_url,
             api_key=key or "none",
             timeout=TIMEOUT_S,
-            # The dialogues and the key go to the host they are meant for and to no other.
+            # Without redirects, the dialogues and the key reach only the host they are meant for.
             http_client=openai.DefaultHttpxClient(base_url=base_url, timeout=TIMEOUT_S, follow_redirects=False),
         )
-        # Asked again after an answer was lost, the provider would make, and bill, a second batch.
+        # If the answer to this request is lost, repeating it would create, and bill, a second batch.
         self._once = self._client.with_options(max_retries=0)
 
     def request(self, key: str, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class OpenAIBatches(BatchProvider):
         return openai_request(key, self._model, payload)
 
     def submit(self, lines: bytes, marker: str) -> str:
-        """Upload the file and make a batch of it."""
+        """Upload the requests as a file and create a batch from it."""
         with self._guarded():
             file = self._client.files.create(file=(f"perm-{marker}.jsonl", io.BytesIO(lines)), purpose="batch")
             batch = self._once.batches.create(
@@ -70,7 +70,7 @@ class OpenAIBatches(BatchProvider):
             return self._name(batch.id)
 
     def newest(self) -> str | None:
-        """Return None: the marker is enough."""
+        """Return None, since `find` needs only the marker."""
         return None
 
     def find(
@@ -80,13 +80,13 @@ class OpenAIBatches(BatchProvider):
         after: str | None,  # noqa: ARG002
         known: Collection[str],  # noqa: ARG002
     ) -> str | None:
-        """Look the marker up in the batches' metadata."""
+        """Return the id of the batch with this marker in its metadata."""
         with self._guarded():
             batches = self._client.batches.list(limit=100)
             return next((self._name(batch.id) for batch in batches if _marker(batch.metadata) == marker), None)
 
     def standing(self, batch: str) -> BatchStanding:
-        """Return how far a batch is."""
+        """Return the progress of a batch."""
         with self._guarded():
             found = self._client.batches.retrieve(batch)
             counts = found.request_counts
@@ -96,7 +96,7 @@ class OpenAIBatches(BatchProvider):
                 total=int(counts.total) if counts else 0,
                 done=int(counts.completed) if counts else 0,
                 failed=int(counts.failed) if counts else 0,
-                problem=self._said("; ".join(problems[:3])),
+                problem=self._redacted("; ".join(problems[:3])),
             )
 
     def rows(self, batch: str) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What both batch APIs share: what can go wrong at an address, and the lines of an answer."""
+"""Code shared by both batch APIs: turning failures into messages, and splitting an answer into lines."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import httpx
 import orjson
 
 from perm_cli.errors import JudgeUnusable
-from perm_cli.judges.batch_api import LOOKED_AT, SHOWN, BatchGone, Row
+from perm_cli.judges.batch_api import ERROR_CHARS, SHOWN, BatchGone, Row
 from perm_cli.judges.redaction import Redaction
 from perm_cli.text import one_line
 
@@ -21,9 +21,9 @@ _GONE = 404
 
 
 class BatchProvider:
-    """An address at which whatever goes wrong is said, and never with the key in it."""
+    """The base of a batch API; all its failures become `JudgeUnusable`, with messages free of the API key."""
 
-    _refusals: tuple[type[Any], ...] = (httpx.HTTPStatusError,)  # which have the response that said no
+    _refusals: tuple[type[Any], ...] = (httpx.HTTPStatusError,)  # errors with a response
     _failures: tuple[type[Exception], ...] = (httpx.HTTPError,)
 
     def __init__(self, where: str, key: str | None) -> None:
@@ -37,10 +37,10 @@ class BatchProvider:
         except self._refusals as error:
             raise self._refused(error.response) from error
         except self._failures as error:
-            raise JudgeUnusable(f"{self._where}: {self._said(str(error) or type(error).__name__)}") from error
+            raise JudgeUnusable(f"{self._where}: {self._redacted(str(error) or type(error).__name__)}") from error
         except MISSHAPEN as error:
             raise JudgeUnusable(
-                f"{self._where}: something else than a batch API's answer came back: {self._said(repr(error))}"
+                f"{self._where}: the answer is not one of a batch API: {self._redacted(repr(error))}"
             ) from error
 
     def _refused(self, response: httpx.Response) -> JudgeUnusable:
@@ -48,18 +48,18 @@ class BatchProvider:
             host = one_line(self.redact.host_of(response.headers.get("Location", "")))
             return JudgeUnusable(f"{self._where} redirects to {host}: give the final address as --base-url")
         unusable = BatchGone if response.status_code == _GONE else JudgeUnusable
-        said = self._said(_words_of(response))
-        cure = "; check --api-key-env" if response.status_code in {401, 403} else ""
-        return unusable(f"{self._where}: the batch API says {said} (HTTP {response.status_code}){cure}")
+        message = self._redacted(_error_message(response))
+        remedy = "; check --api-key-env" if response.status_code in {401, 403} else ""
+        return unusable(f"{self._where}: the batch API says {message} (HTTP {response.status_code}){remedy}")
 
-    def _said(self, text: str) -> str:
-        return one_line(self.redact(text[:LOOKED_AT]), SHOWN)
+    def _redacted(self, text: str) -> str:
+        return one_line(self.redact(text[:ERROR_CHARS]), SHOWN)
 
     def _name(self, value: object) -> str:
-        """Return an id or a status; raise `TypeError` for anything else."""
+        """Return an id or a status, redacted; raise `TypeError` for anything else."""
         if not isinstance(value, str) or not value:
             raise TypeError(f"{value!r} found, expected a name")
-        return self._said(value)
+        return self._redacted(value)
 
     def _rows(self, chunks: Iterable[bytes], read: Callable[[bytes], Row | None]) -> Iterator[Row]:
         for row in filter(None, map(read, lines_of(chunks))):
@@ -67,7 +67,7 @@ class BatchProvider:
 
 
 def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut at line feeds only: JSON may hold everything else that ends a line; raise `ValueError` at an endless one."""
+    """Yield lines split at line feeds only: JSON may contain other line breaks; `ValueError` if too long."""
     parts: list[bytes] = []
     for chunk in chunks:
         for place, piece in enumerate(chunk.split(b"\n")):
@@ -80,8 +80,8 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(parts)
 
 
-def _words_of(response: httpx.Response) -> str:
-    """Return why a request was refused: what both providers say is an object of one shape."""
+def _error_message(response: httpx.Response) -> str:
+    """Return why a request was refused; both providers use the same error object."""
     try:
         return str(orjson.loads(response.content)["error"]["message"])
     except MISSHAPEN:

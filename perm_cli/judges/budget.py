@@ -1,4 +1,4 @@
-"""What a run may cost: a limit in US dollars, tokens or calls, which is never passed."""
+"""The budget of a run: a limit in US dollars, tokens or calls that is never exceeded."""
 
 import re
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from perm_cli.text import one_line
 
 _AMOUNT = re.compile(r"\$?(\d+(?:\.\d+)?)([kKmM]?)[\s-]*(usd|dollars?|tokens?|calls?)?", re.IGNORECASE)
 _MOST = 1e12
-_AHEAD = 0.02  # of the limit, which a kill may cost and which few writes go through
-_TIMES = {"": 1.0, "k": 1e3, "m": 1e6}
+_AHEAD = 0.02  # share of the limit recorded ahead: what a killed run may lose, in return for few writes
+_FACTORS = {"": 1.0, "k": 1e3, "m": 1e6}
 
 
 class BudgetReached(NotAsked):
-    """One call more could exceed the limit, and none is in flight that may turn out cheap."""
+    """A call that could exceed the limit, while no call in flight could still turn out cheaper than reserved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """What calls use, in all three units."""
+class Usage:
+    """What calls use, in each of the three units."""
 
     calls: float = 0.0
     tokens: float = 0.0
@@ -28,41 +28,41 @@ class Use:
 
 class Budget:
     """
-    A limit, against what is spent and what calls in flight may come to at worst.
+    A limit on what is spent, plus the worst case of the calls in flight.
 
-    `unit` is a field of `Use`. Calls whose bill nobody saw, since the connection was lost, time ran out or the judge
-    names no usage, count with their worst case. `keep` is told ahead how much may be spent until it is told again:
-    what it has kept is then never less than what a process that is killed has spent.
+    `unit` is a field of `Usage`. A call whose cost is unknown, because the connection was lost, it timed out or the
+    judge reports no usage, counts with its worst case. `keep` records an upper bound of what will be spent until it is
+    called again, so the record of a killed process is never less than what it spent.
     """
 
     def __init__(
-        self, limit: float, unit: str, spent: Use | None = None, keep: Callable[[float], None] | None = None
+        self, limit: float, unit: str, spent: Usage | None = None, keep: Callable[[float], None] | None = None
     ) -> None:
         self.limit = limit
         self.unit = unit
-        self.spent = self._of(spent or Use())
+        self.spent = self._of(spent or Usage())
         self.reserved = 0.0
         self._keep = keep
         self._kept = 0.0
 
-    def fits(self, worst: Use) -> bool:
-        """Return whether a call may begin."""
+    def fits(self, worst: Usage) -> bool:
+        """Return whether a call with this worst case may begin."""
         return self.spent + self.reserved + self._of(worst) <= self.limit
 
-    def reserve(self, worst: Use) -> None:
-        """Set aside what a call may come to."""
+    def reserve(self, worst: Usage) -> None:
+        """Reserve the worst case of a call."""
         self.reserved += self._of(worst)
         in_use = self.spent + self.reserved
         if self._keep and in_use > self._kept:
             self._kept = min(in_use + self.limit * _AHEAD, max(self.limit, in_use))
             self._keep(self._kept)
 
-    def settle(self, worst: Use, actual: Use) -> None:
-        """Put what it did come to in its place."""
+    def settle(self, worst: Usage, actual: Usage) -> None:
+        """Replace the reservation of a call by its actual usage."""
         self.reserved -= self._of(worst)
         self.spent += self._of(actual)
 
-    def _of(self, use: Use) -> float:
+    def _of(self, use: Usage) -> float:
         return float(getattr(use, self.unit))
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Budget:
 
 
 def read_budget(text: str) -> tuple[float, str]:
-    """Read `5usd`, `$5`, `2M-tokens` or `1000calls` into a limit and its unit; raise `SettingsError`."""
+    """Return limit and unit of `5usd`, `$5`, `2M-tokens` or `1000calls`; raise `SettingsError` for anything else."""
     found = _AMOUNT.fullmatch(text.strip())
     dollars = text.strip().startswith("$")
     named = found and (found[3] or "usd" * dollars)
@@ -80,4 +80,4 @@ def read_budget(text: str) -> tuple[float, str]:
         )
     name = named.lower()
     unit = "tokens" if name.startswith("token") else "calls" if name.startswith("call") else "usd"
-    return float(found[1]) * _TIMES[found[2].lower()], unit
+    return float(found[1]) * _FACTORS[found[2].lower()], unit

@@ -1,8 +1,8 @@
 """
 A judge behind a chat completion API, over any transport.
 
-`ChatJudge` finds the dialect the endpoint accepts, and is the one place that retries: by a `RetryPolicy`, within the
-user's patience, and only what may pass. Every attempt waits for a permit of the limiter.
+`ChatJudge` finds the dialect that the endpoint accepts, and is the only place that retries: by a `RetryPolicy`, within
+the user's patience, and only transient failures. Every attempt waits for a permit from the limiter.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,10 +14,10 @@ import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
 
 from perm_cli.errors import CallFailed, JudgeUnusable
-from perm_cli.judges.budget import Use
+from perm_cli.judges.budget import Usage
 from perm_cli.judges.dialects import Dialect, guessed, opening_dialect, payload_of, softened
 from perm_cli.judges.headers import allowances_of
-from perm_cli.judges.judge import Answer, Reply, Request
+from perm_cli.judges.judge import Reply, Request, Response
 from perm_cli.judges.limiter import Limiter
 from perm_cli.judges.outages import Outage
 from perm_cli.judges.pace import Pace
@@ -26,17 +26,17 @@ from perm_cli.judges.retrying import UNREACHED, USUAL, RetryPolicy, usual_policy
 from perm_cli.judges.route import Terms
 from perm_cli.judges.settings import JudgeSettings, Price
 
-_UNBILLED = frozenset(
-    {"rate_limited", "rejected", "too_long", "server"}
-)  # the endpoint said itself that it did nothing
-_FRAME_BYTES = 256  # of a chat template around the messages
+# Failures of which the endpoint itself said that it did no work, so nothing is billed. A timeout is not among them: the
+# reply may have been generated and billed although nobody waited for it.
+_UNBILLED = frozenset({"rate_limited", "rejected", "too_long", "server"})
+_FRAME_BYTES = 256  # that a chat template adds around the messages
 
 
 class Transport(Protocol):
     """
-    A connection to an endpoint: a payload goes there, and an OpenAI-shaped answer comes back.
+    A connection to an endpoint that takes a payload and returns an OpenAI-shaped response.
 
-    `where` names the endpoint in messages, `dropped` the parameters it was never sent.
+    `where` names the endpoint in messages; `dropped` are the parameters that it was never sent.
     """
 
     where: str
@@ -44,10 +44,10 @@ class Transport(Protocol):
 
     @property
     def redact(self) -> Callable[[str], str]:
-        """Return what keeps the key out of a text."""
+        """Return the function that removes the API key from a text."""
 
-    async def send(self, payload: dict[str, Any]) -> Answer:
-        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Response:
+        """Return the response; raise `CallFailed` or `JudgeUnusable`."""
 
     async def close(self) -> None:
         """Close all connections."""
@@ -58,7 +58,7 @@ async def chatting(settings: JudgeSettings, transport: Transport, terms: Terms) 
     """Open a judge over a transport, and close both at the end of the `with` block."""
     limiter = Limiter(Pace(terms.concurrency, settings.rpm, settings.tpm), terms.budget)
     try:
-        yield ChatJudge(settings, transport, limiter, terms.price, lasting=terms.lasting, retry=usual_policy())
+        yield ChatJudge(settings, transport, limiter, terms.price, on_outage=terms.on_outage, retry=usual_policy())
     finally:
         await transport.close()
 
@@ -73,7 +73,7 @@ class ChatJudge:
         limiter: Limiter,
         price: Price | None = None,
         *,
-        lasting: Callable[[str], None] | None = None,
+        on_outage: Callable[[str], None] | None = None,
         retry: RetryPolicy = USUAL,
     ) -> None:
         self.settings = settings
@@ -81,14 +81,14 @@ class ChatJudge:
         self._transport = transport
         self._limiter = limiter
         self._price = price
-        self._lasting = lasting
+        self._on_outage = on_outage
         self._retry = retry
-        self._outage = Outage(transport.where, settings.patience_s, lasting)
+        self._outage = Outage(transport.where, settings.patience_s, on_outage)
         self._answered = False
         self._answers = 0
-        self._fallen = 0
+        self._failed_in_a_row = 0
         self._rejected: set[str] = set()
-        self._weighs = bool(limiter.budget or settings.tpm)
+        self._estimates_usage = bool(limiter.budget or settings.tpm)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, CallFailed) and error.transient),
             wait=self._wait_s,
@@ -98,7 +98,7 @@ class ChatJudge:
         )
 
     def effective(self) -> dict[str, Any]:
-        """Return how the endpoint was in the end asked, for the record."""
+        """Return how the endpoint was finally asked, for the record of the run."""
         dropped = self.dialect.dropped | self._transport.dropped
         return {
             "form": self.dialect.form,
@@ -111,7 +111,7 @@ class ChatJudge:
         self._limiter.end(reason)
 
     async def ask(self, request: Request) -> Reply:
-        """Return the reply, once dialect and transient failures let it through; raise `NotAsked` if stopped."""
+        """Return the reply, after adapting the dialect and retrying as needed; raise `NotAsked` if stopped."""
         refused = 0
         dialect, is_own = self.dialect, True
         while True:
@@ -126,7 +126,8 @@ class ChatJudge:
                 dialect = self._adapted(dialect, payload, failure, is_own=is_own) or self._give_up(request, failure)
                 is_own = dialect is self.dialect
             else:
-                if not is_own and not self._answered:  # else others were answered in the judge's own
+                # A guess that works becomes the judge's dialect only if no call was answered in the current one.
+                if not is_own and not self._answered:
                     self.dialect = dialect
                 self._answered = True
                 return replace(reply, attempts=reply.attempts + refused) if refused else reply
@@ -134,8 +135,8 @@ class ChatJudge:
     def _adapted(
         self, dialect: Dialect, payload: Mapping[str, Any], failure: CallFailed, *, is_own: bool
     ) -> Dialect | None:
-        """Return the dialect to try next, None if nothing can be given up; a guess is this call's alone."""
-        if is_own and self.dialect is not dialect:  # another call has given something up meanwhile
+        """Return the dialect to try next, None if nothing is left to drop; a guess is used for this call only."""
+        if is_own and self.dialect is not dialect:  # another call has dropped something meanwhile
             return self.dialect
         softer = softened(dialect, payload, failure, self.settings)
         if softer and is_own:
@@ -143,7 +144,8 @@ class ChatJudge:
         return softer or guessed(dialect, self.settings)
 
     def _give_up(self, request: Request, failure: CallFailed) -> NoReturn:
-        """Fail the call, or the judge if it has refused another dialogue too and never answered."""
+        """Raise the failure, or `JudgeUnusable` if the judge refused other dialogues too and never answered."""
+        # One refusal without a reason may be about this dialogue; several before any answer are about the request.
         if not self._answered:
             self._rejected.add(request.prompt.case)
         if self._answered or len(self._rejected) < self._retry.rejected_most:
@@ -158,7 +160,7 @@ class ChatJudge:
             first: CallFailed | None = failure
 
         async def again() -> Reply:
-            # The retrying machinery costs as much as the call, so it is handed the first failure only if there is one.
+            # Tenacity costs as much processor time as the call, so it only handles calls whose first attempt failed.
             nonlocal attempts, first
             if first is not None:
                 failed, first = first, None
@@ -167,17 +169,17 @@ class ChatJudge:
             return await self._try(payload, attempts)
 
         try:
-            return await self._retrying.copy()(again)  # it holds the state of one call
+            return await self._retrying.copy()(again)  # a copy, since it holds the state of one call
         except CallFailed as failure:
             failure.attempts = attempts
             if failure.kind in UNREACHED and not self._answered:
                 raise JudgeUnusable(f"{self._transport.where}: {failure.message}") from failure
-            if self._answers == before:  # else it is this call that is in trouble, and not the judge
-                self._fall(failure)
+            if self._answers == before:  # else other calls were answered meanwhile, so the judge is not to blame
+                self._count_failure(failure)
             raise
 
     async def _try(self, payload: dict[str, Any], attempt: int) -> Reply:
-        """Make one call when the limiter permits it, and report to the limiter what came of it."""
+        """Make one attempt when the limiter permits it, and report its outcome to the limiter."""
         worst = self._worst(payload)
         permit = await self._limiter.permit(worst)
         begun = self._limiter.clock()
@@ -187,52 +189,55 @@ class ChatJudge:
         except CallFailed as failure:
             if failure.kind == "rate_limited":
                 permit.refused(failure.retry_after_s)
-                self._look_at_wait(failure)
+                self._check_wait(failure)
             else:
                 permit.failed(billed=failure.kind not in _UNBILLED, slow=failure.kind == "timeout")
                 if failure.transient:
                     self._outage.failed(begun, self._limiter.clock(), failure)
             raise
-        except BaseException:  # a call that is cancelled holds a place in the queue too
+        except BaseException:  # a cancelled call must give its permit back too
             permit.failed(billed=True)
             raise
-        self._fallen = 0
+        self._failed_in_a_row = 0
         self._answers += 1
         if self._outage.answered(self._limiter.clock()):
             self._limiter.wake()
         tokens = reply.tokens_in + reply.tokens_out
-        used = Use(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0) if tokens else worst  # where no usage is named
+        # Without reported usage, the budget must assume the worst case.
+        used = Usage(calls=1, tokens=tokens, usd=reply.cost_usd or 0.0) if tokens else worst
         permit.answered(used, allowances_of(headers))
         return reply
 
-    def _look_at_wait(self, failure: CallFailed) -> None:
-        """Stop the run where the endpoint wants a longer pause than anybody waits for, as with a limit a day."""
+    def _check_wait(self, failure: CallFailed) -> None:
+        """Raise `JudgeUnusable` if the endpoint asks for a wait beyond the patience, as with a daily limit."""
         wait_s = failure.retry_after_s or 0.0
         if wait_s > self.settings.patience_s:
             error = JudgeUnusable(
                 f"{self._transport.where} asks to wait {wait_s:,.0f} s: {failure.message}; "
-                "what is rated so far is kept: run the same command then, or with a larger --patience"
+                "ratings so far are kept; run the same command again after that time, or with a larger --patience"
             )
-            if not self._lasting:
+            if not self._on_outage:
                 self._limiter.end(error)
             raise error from failure
 
-    def _worst(self, payload: dict[str, Any]) -> Use:
-        """Return what a call may use at most: no tokeniser makes more tokens than there are bytes."""
-        if not self._weighs:
+    def _worst(self, payload: dict[str, Any]) -> Usage:
+        """Return the most that a call may use; a text never has more tokens than bytes."""
+        if not self._estimates_usage:
             return _ONE_CALL
         tokens_in = len(orjson.dumps(payload)) + _FRAME_BYTES
         tokens_out = int(payload.get(self.dialect.token_field) or self.settings.max_tokens)
         usd = self._price.cost_usd(tokens_in, tokens_out) if self._price else 0.0
-        return Use(calls=1, tokens=tokens_in + tokens_out, usd=usd)
+        return Usage(calls=1, tokens=tokens_in + tokens_out, usd=usd)
 
-    def _fall(self, failure: CallFailed) -> None:
-        """Give the judge up when call after call came to nothing, though each was tried as often as may be."""
-        self._fallen += self._retry.counts(failure)
-        if not self._lasting and self._fallen >= min(self._retry.dead_after, self._limiter.pace.ceiling):
+    def _count_failure(self, failure: CallFailed) -> None:
+        """Raise `JudgeUnusable` once too many calls in a row have failed after all their attempts."""
+        self._failed_in_a_row += self._retry.counts(failure)
+        # Where fewer calls than `dead_after` may be in flight, one failure for each of them is enough.
+        dead_after = min(self._retry.dead_after, self._limiter.pace.ceiling)
+        if not self._on_outage and self._failed_in_a_row >= dead_after:
             error = JudgeUnusable(
-                f"{self._transport.where} answers no more: {failure.message}; "
-                "what is rated so far is kept, and the same command goes on from there"
+                f"{self._transport.where} stopped answering: {failure.message}; "
+                "ratings so far are kept; run the same command again to continue"
             )
             self._limiter.end(error)
             raise error from failure
@@ -250,11 +255,11 @@ class ChatJudge:
 
     @property
     def _outlasting(self) -> bool:
-        """Return whether there is an outage that is to be outlived."""
-        return self._lasting is not None and self._outage.lasts
+        """Return whether there is an outage that the judge is to wait out."""
+        return self._on_outage is not None and self._outage.lasts
 
 
-_ONE_CALL = Use(calls=1)
+_ONE_CALL = Usage(calls=1)
 
 
 def _failure(state: RetryCallState) -> CallFailed:

@@ -1,4 +1,4 @@
-"""Judges as `perm.toml` and `[tool.perm]` name them, and as the command line then changes them."""
+"""Judges as configured in `perm.toml` or `[tool.perm]` and overridden on the command line."""
 
 import os
 import tomllib
@@ -15,9 +15,10 @@ from perm_cli.findings import expected_name, first_finding
 from perm_cli.judges.settings import OPTIONS, SENT, JudgeSettings, Price, checked_url, checked_variable
 from perm_cli.text import one_line
 
-# What a request holds already; LiteLLM and OpenAI's SDK put the fields of `extra_body` beside it.
+# Fields that perm sets in every request; LiteLLM and OpenAI's SDK merge the fields of `extra_body` into it.
 _RESERVED = SENT | {"messages", "model", "stream", "n", "response_format", "logprobs", "top_logprobs", "seed"}
-# What would carry a secret into the record of a run, or a request to another host; in any spelling, at any depth.
+# Keys that would put a secret into the record of a run or send a request to another host, at any depth; compared in
+# lower case and with underscores for hyphens.
 _SECRETS = frozenset({
     "api_key", "x_api_key", "apikey", "authorization", "proxy_authorization", "headers", "extra_headers",
     "default_headers", "api_base", "base_url", "token", "access_token", "auth_token", "secret", "password",
@@ -41,7 +42,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What a settings file says: the judge to take when none is named, judges by name, and training's reward."""
+    """The content of a settings file: the default judge, judges by name, and the settings of the training reward."""
 
     path: Path | None = None
     judge: str | None = None
@@ -51,9 +52,9 @@ class Configuration:
 
 def load_configuration(path: Path | None = None) -> Configuration:
     """
-    Read `path`, or the nearest `perm.toml` or `[tool.perm]` from here upwards; raise `SettingsError`.
+    Read `path`, or the nearest `perm.toml` or `[tool.perm]` in this folder or above; raise `SettingsError`.
 
-    A file that was found and not named must be the user's own or root's: it says where keys are sent.
+    A file that was found rather than named must belong to the user or root, because it decides where keys are sent.
     """
     found = (path, _table(path)) if path else _nearest()
     if found is None:
@@ -72,7 +73,7 @@ def load_configuration(path: Path | None = None) -> Configuration:
 
 
 def _with_names(table: Any) -> Any:
-    """Return the file's table with the names of judges in their own tables; what is none is found out later."""
+    """Return the file's table with each judge's name inside its own table; wrong types are left for validation."""
     judges = table.get("judges") if isinstance(table, dict) else None
     if not isinstance(judges, dict):
         return table
@@ -81,7 +82,7 @@ def _with_names(table: Any) -> Any:
 
 
 def _check_names(file: Path, table: Any) -> None:
-    """Raise `SettingsError` for a name that nobody knows, and for true or false, which would be read as 1 or 0."""
+    """Raise `SettingsError` for an unknown name, and for a boolean, which pydantic would read as 1 or 0."""
     for place, kind, found in _tables(table):
         known = _NAMES[kind]
         for name, value in found.items():
@@ -93,7 +94,7 @@ def _check_names(file: Path, table: Any) -> None:
 
 
 def _tables(table: Any) -> Iterator[tuple[str, type[_File | JudgeSettings | Price], dict[str, Any]]]:
-    """Yield the tables of a settings file that are tables, each with its place and with what its names are."""
+    """Yield the known tables of a settings file, each with its path and the dataclass of its names."""
     places: list[tuple[str, type[_File | JudgeSettings | Price], Any]] = [("", _File, table)]
     judges = table.get("judges") if isinstance(table, dict) else None
     for name, judge in judges.items() if isinstance(judges, dict) else ():
@@ -104,11 +105,12 @@ def _tables(table: Any) -> Iterator[tuple[str, type[_File | JudgeSettings | Pric
 
 
 def judge_settings(name: str | None, configuration: Configuration, **overrides: Any) -> JudgeSettings:
-    """Return the judge called `name`, a configured one or any model; overrides that are None say nothing."""
+    """Return the judge called `name`, a configured one or any model; overrides that are None are ignored."""
     name = name or configuration.judge
     if not name:
         raise SettingsError(
-            "--judge: nothing found, expected a model such as openai/gpt-5.4-mini, `local`, or judge = … in perm.toml"
+            "no judge is named; pass --judge with a model such as openai/gpt-5.4-mini or `local`, "
+            "or set judge = … in perm.toml"
         )
     known = configuration.judges.get(name) or JudgeSettings(name=name, model=name)
     given = {key: value for key, value in overrides.items() if value is not None}
@@ -116,28 +118,28 @@ def judge_settings(name: str | None, configuration: Configuration, **overrides: 
         checked_variable(given["api_key_env"])
     if "base_url" in given:
         given["base_url"] = checked_url(given["base_url"])
-        if given["base_url"] != known.base_url:  # the configured key is for the configured host
+        if given["base_url"] != known.base_url:  # the configured key is meant for the configured host only
             given.setdefault("api_key_env", None)
     return replace(known, **given)
 
 
 def _checked(judge: JudgeSettings) -> JudgeSettings:
-    """Return a judge of the file with its address as we write it; raise `SettingsError` for what it must not say."""
+    """Return a judge of the file with its URL normalised; raise `SettingsError` for a setting that is not allowed."""
     if reserved := sorted(set(_refused_in(judge.params, _RESERVED | _SECRETS))):
         raise SettingsError(
-            f"judges.{judge.name}.params: {', '.join(reserved)} found, which perm sets itself or keeps secret"
+            f"judges.{judge.name}.params: {', '.join(reserved)} cannot be set here: reserved for perm or secret"
         )
     try:
         orjson.dumps(judge.params)
     except orjson.JSONEncodeError as error:
-        raise SettingsError(f"judges.{judge.name}.params: {error}, expected what JSON can hold") from error
+        raise SettingsError(f"judges.{judge.name}.params: {error}; use only values that JSON can represent") from error
     if judge.api_key_env:
         checked_variable(judge.api_key_env)
     return replace(judge, base_url=checked_url(judge.base_url)) if judge.base_url else judge
 
 
 def _refused_in(value: object, names: frozenset[str]) -> Iterator[str]:
-    """Yield the keys of parameters that may not be there, however deep they stand."""
+    """Yield the forbidden keys in parameters, at any depth."""
     if isinstance(value, list):
         for each in value:
             yield from _refused_in(each, _SECRETS)
@@ -162,13 +164,13 @@ def _table(file: Path, *, found: bool = False) -> Any:
             table: Any = tomllib.load(stream)
             owner = os.fstat(stream.fileno()).st_uid
     except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror} found, expected a settings file") from error
+        raise SettingsError(f"{file}: the settings file cannot be read: {error.strerror}") from error
     except RecursionError as error:
-        raise SettingsError(f"{file}: lists or tables nested too deeply found, expected TOML") from error
+        raise SettingsError(f"{file}: lists or tables are nested too deeply") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {one_line(str(error))}, expected TOML") from error
-    except ValueError as error:  # Python reads no such number
-        raise SettingsError(f"{file}: a number of thousands of digits found, expected TOML") from error
+        raise SettingsError(f"{file}: invalid TOML: {one_line(str(error))}") from error
+    except ValueError as error:  # Python refuses to parse integers that long
+        raise SettingsError(f"{file}: invalid TOML: a number of thousands of digits") from error
     if file.name == "pyproject.toml":
         tool = table.get("tool")
         table = tool.get("perm") if isinstance(tool, dict) else None
@@ -180,6 +182,6 @@ def _table(file: Path, *, found: bool = False) -> Any:
 def _check_owner(file: Path, owner: int) -> None:
     if hasattr(os, "geteuid") and owner not in {os.geteuid(), 0}:
         raise SettingsError(
-            f"{file}: owned by another user (uid {owner}), expected a settings file of your own; "
-            f"if you trust it, name it: --config {file}; to go on without it: --config {os.devnull}"
+            f"{file}: owned by another user (uid {owner}), so it is not used; "
+            f"if you trust it, pass --config {file}; to run without it, pass --config {os.devnull}"
         )

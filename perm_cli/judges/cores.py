@@ -1,22 +1,22 @@
-"""How many cores are free: what a busy machine, a container's quota or another program leaves of them."""
+"""How many cores are free, given other programs and a container's quota."""
 
 import os
 from hashlib import sha256
 from threading import Thread
 from time import perf_counter, thread_time
 
-_LOOK_S = 0.2
-_BLOCK = bytes(2**20)  # hashed without Python's lock, so that threads run at the same time
-_SHORT_OF_ONE = 0.2  # what the system itself takes of a core that is free all the same
+_MEASURE_S = 0.2
+_BLOCK = bytes(2**20)  # hashlib releases the GIL for it, so that the threads run in parallel
+_TOLERANCE = 0.2  # of a core: what the system itself uses of one that counts as free
 
 
 def free_cores() -> int:
     """
     Return the number of cores that are free now, at least 1.
 
-    As many threads as there are cores work for a fifth of a second, and the processor time they get is counted. The
+    One thread per core works for a fifth of a second, and the processor time that the threads get is added up. The
     threads of an engine wait for each other at every step, so one thread too many costs more than one too few: on
-    two cores that a third process shares, two read 44 tokens a second where one reads 94.
+    two cores shared with another process, two threads read 44 tokens per second where one reads 94.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     got = [0.0] * count
@@ -24,7 +24,7 @@ def free_cores() -> int:
 
     def work(place: int) -> None:
         begun = thread_time()
-        while perf_counter() < started + _LOOK_S:
+        while perf_counter() < started + _MEASURE_S:
             sha256(_BLOCK).digest()
         got[place] = thread_time() - begun
 
@@ -33,4 +33,4 @@ def free_cores() -> int:
         thread.start()
     for thread in threads:
         thread.join()
-    return max(int(sum(got) / (perf_counter() - started) + _SHORT_OF_ONE), 1)
+    return max(int(sum(got) / (perf_counter() - started) + _TOLERANCE), 1)

@@ -1,8 +1,8 @@
 """
-How one endpoint takes requests: found out by trying, remembered for the run.
+The form of requests that an endpoint accepts: found by trying, remembered for the run.
 
-A dialect starts with all that is wanted. When the endpoint refuses a request, `softened` gives up the part it
-complains of: the JSON schema for JSON mode, JSON mode for plain text, or one parameter.
+A dialect starts with everything that is wanted. When the endpoint refuses a request, `softened` drops the part that it
+complains about: the JSON schema for JSON mode, JSON mode for plain text, or one parameter.
 """
 
 import re
@@ -17,13 +17,14 @@ from perm_cli.judges.settings import SENT, JudgeSettings
 Form = Literal["schema", "json", "text"]
 _WEAKER: Mapping[Form, Form] = {"schema": "json", "json": "text"}
 _FORM_WORDS = re.compile(r"response_format|json_schema|json.?mode|json_object|schema|structured|grammar", re.IGNORECASE)
+# The most alternatives that OpenAI gives, and what to ask of an endpoint that refuses so many.
 _TOP_LOGPROBS = 20
 _FEWER_LOGPROBS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What an endpoint accepts, as far as that is known."""
+    """What an endpoint accepts, as far as is known."""
 
     form: Form
     token_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"  # noqa: S105 - no password
@@ -62,15 +63,17 @@ def payload_of(request: Request, settings: JudgeSettings, dialect: Dialect) -> d
 def softened(
     dialect: Dialect, payload: Mapping[str, Any], failure: CallFailed, settings: JudgeSettings
 ) -> Dialect | None:
-    """Return the dialect without what the endpoint refused, or None if it names nothing we can give up."""
+    """Return the dialect without what the endpoint refused, None if the failure names nothing that can be dropped."""
     complaint = f"{failure.parameter or ''} {failure.message}"
     for name in _optional(payload, settings):
         if not re.search(rf"\b{re.escape(name)}\b", complaint):
             continue
+        # OpenAI's reasoning models refuse `max_tokens` and want the same number under its newer name.
         if name == "max_tokens" and dialect.token_field == name and name not in settings.params:
             return replace(dialect, token_field="max_completion_tokens")  # noqa: S106 - no password
         if name == "top_logprobs" and dialect.top_logprobs > _FEWER_LOGPROBS:
             return replace(dialect, top_logprobs=_FEWER_LOGPROBS)
+        # `top_logprobs` is invalid without `logprobs`, and `logprobs` without alternatives of no use.
         gone = {"logprobs", "top_logprobs"} if name in {"logprobs", "top_logprobs"} else {name}
         return replace(dialect, dropped=dialect.dropped | gone)
     if settings.structured == "auto" and dialect.form in _WEAKER and _FORM_WORDS.search(complaint):
@@ -79,12 +82,12 @@ def softened(
 
 
 def guessed(dialect: Dialect, settings: JudgeSettings) -> Dialect | None:
-    """Return the dialect worth one try where a request for a schema was refused in words that name nothing."""
+    """Return the dialect to try once when a request with a schema was refused without naming a reason."""
     is_free = settings.structured == "auto" and dialect.form == "schema"
     return replace(dialect, form="json") if is_free else None
 
 
 def _optional(payload: Mapping[str, Any], settings: JudgeSettings) -> list[str]:
-    """Return the parameters in the payload that may go, those first that no other's name contains."""
+    """Return the parameters of the payload that may be dropped, a name before any other that is part of it."""
     names = [*SENT, "seed", "top_logprobs", "logprobs", "max_tokens", *settings.params]
     return [name for name in names if name in payload]

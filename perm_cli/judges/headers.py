@@ -1,4 +1,4 @@
-"""What the headers of an answer say about limits: how long to wait, and what is left."""
+"""Rate limits in the headers of a response: how long to wait, and how much is left."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from time import time
 from perm_cli.judges.pace import Allowance
 
 _LONGEST_WAIT_S = 86_400.0
-_EPOCH_FROM = 1e8  # a bare number this large is a date in seconds, a thousand times that one in milliseconds
+_EPOCH_FROM = 1e8  # a number this large is Unix time in seconds; a thousand times larger, in milliseconds
 _REMAINING = {
     "requests": ("x-ratelimit-remaining-requests", "x-ratelimit-remaining"),
     "tokens": ("x-ratelimit-remaining-tokens",),
@@ -20,7 +20,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long `Retry-After` asks to wait, given in seconds or as a date."""
+    """Return the seconds to wait that `Retry-After` asks for, as a number or a date; None if it does not say."""
     text = headers.get("Retry-After") or headers.get("retry-after") or ""
     try:
         return _within_a_day(float(text))
@@ -32,12 +32,13 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+# Bounded, since a broken or hostile header may name centuries, which no clock or timer can hold.
 def _within_a_day(seconds: float) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), _LONGEST_WAIT_S)
 
 
 def allowances_of(headers: Mapping[str, str]) -> dict[str, Allowance]:
-    """Return how many `requests` and `tokens` are left, as far as `x-ratelimit-*` headers say."""
+    """Return how many `requests` and `tokens` are left, as far as the `x-ratelimit-*` headers say."""
     found = {}
     for unit, names in _REMAINING.items():
         name = next((each for each in names if each in headers), None)
@@ -54,7 +55,7 @@ def allowances_of(headers: Mapping[str, str]) -> dict[str, Allowance]:
 
 
 def reset_in_s(text: str) -> float | None:
-    """Read `6m0s`, `20ms`, seconds, or a date (ISO 8601, or seconds or milliseconds of Unix time)."""
+    """Return the seconds until a reset given as `6m0s`, `20ms`, seconds, ISO 8601 or Unix time; None if unreadable."""
     parts = _DURATION.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return _within_a_day(sum(float(number) * _SECONDS[unit] for number, unit in parts))

@@ -1,4 +1,4 @@
-"""The interface between the runner and whatever model judges: one method, a request in, a reply out."""
+"""The interface to a judge: one method that takes a request and returns a reply."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from perm_cli.prompts.book import Prompt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One prompt with the JSON schema its verdict should fit; `max_tokens` overrides the judge's own."""
+    """A prompt and the JSON schema of its verdict; `max_tokens` overrides the judge's setting."""
 
     prompt: Prompt
     schema: Mapping[str, Any]
@@ -19,7 +19,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class TokenChoice:
-    """One token of a reply and what the judge might have written instead, with natural log-probabilities."""
+    """One token of a reply and its alternatives with their natural log-probabilities."""
 
     text: bytes
     alternatives: tuple[tuple[str, float], ...]
@@ -28,9 +28,10 @@ class TokenChoice:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """
-    The answer of a judge.
+    The reply of a judge.
 
-    `text` leaves out what the provider returns apart as thinking; `tokens` is empty without log-probabilities.
+    `text` excludes thinking that the provider returns in a separate field; `tokens` is empty without
+    log-probabilities. `cost_usd` is None if the price is unknown.
     """
 
     text: str
@@ -44,12 +45,12 @@ class Reply:
     tokens: tuple[TokenChoice, ...] = field(default=())
 
 
-Answer = tuple[Mapping[str, Any], Mapping[str, str]]
-"""What a transport brings back: the body, OpenAI-shaped, and the headers."""
+Response = tuple[Mapping[str, Any], Mapping[str, str]]
+"""What a transport returns: an OpenAI-shaped body, and the headers."""
 
 
 class Judge(Protocol):
-    """What answers requests; raises `CallFailed` for a call that failed and `JudgeUnusable` if every call would."""
+    """A model that answers requests."""
 
     async def ask(self, request: Request) -> Reply:
-        """Return the judge's reply."""
+        """Return the judge's reply; raise `CallFailed` if this call failed, `JudgeUnusable` if every call would."""

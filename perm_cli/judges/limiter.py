@@ -1,4 +1,4 @@
-"""The gate before a judge: every call waits here for a permit, and every wait can be cut short."""
+"""The queue in front of a judge: every call waits here for a permit, and every wait can be interrupted."""
 
 import asyncio
 from collections import deque
@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
-from perm_cli.judges.budget import Budget, BudgetReached, Use
+from perm_cli.judges.budget import Budget, BudgetReached, Usage
 from perm_cli.judges.pace import Allowance, Pace
 
-_MEMORY = 0.95
-_TICK_S = 0.001  # shorter waits do not move a clock
+_MEMORY = 0.95  # weight of the past in the moving average of tokens per call
+_TICK_S = 0.001  # timers may ring a little early: a shorter wait could end before the clock shows it
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -34,29 +34,29 @@ class Limiter:
         self._pauses: set[asyncio.Task[None]] = set()
         self._typical = 0.0
 
-    async def permit(self, worst: Use) -> "Permit":
+    async def permit(self, worst: Usage) -> "Permit":
         """
-        Wait until a call may begin that uses this much at worst.
+        Wait until a call with this worst case may begin.
 
-        Raise `BudgetReached` if it may never, and whatever `end` was given.
+        Raise `BudgetReached` if it never may, and the error given to `end` if that is called.
         """
         if self._ended:
             raise self._ended
-        if not self._waiting and (permit := self._let_through(worst)):
+        if not self._waiting and (permit := self._admit_now(worst)):
             return permit
         waiting = _Waiting(worst, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        self.look()
+        self.admit_waiting()
         try:
             return await waiting.permit
         except asyncio.CancelledError:
             if waiting.permit.done() and not waiting.permit.cancelled() and not waiting.permit.exception():
-                waiting.permit.result().failed(billed=False)  # it was let through and will not go
-            self.look()
+                waiting.permit.result().failed(billed=False)  # it was admitted and will not be made
+            self.admit_waiting()
             raise
 
     async def pause(self, seconds: float) -> None:
-        """Wait before a call is tried again; raise what `end` is given, before or meanwhile."""
+        """Wait before a retry; raise the error given to `end`, whether it was called before or is called meanwhile."""
         if self._ended:
             raise self._ended
         task = asyncio.ensure_future(self._sleep(seconds))
@@ -67,7 +67,7 @@ class Limiter:
             raise self._ended
 
     def wake(self) -> None:
-        """End all pauses: what they waited for is there."""
+        """End all pauses early: the endpoint answers again."""
         for pause in self._pauses:
             pause.cancel()
 
@@ -75,13 +75,14 @@ class Limiter:
         """Admit no further call, and raise `error` in those that wait."""
         self._ended = error
         self.wake()
-        self.look()
+        self.admit_waiting()
 
     def learn(self, tokens: float) -> None:
-        """Record what a call used: planned at their worst, calls would leave most of a per-minute limit idle."""
+        """Record the tokens that a call used, for the estimate of the next calls."""
+        # Planned with their worst case, calls would leave most of a per-minute limit unused.
         self._typical = _MEMORY * self._typical + (1 - _MEMORY) * tokens if self._typical else tokens
 
-    def look(self) -> None:
+    def admit_waiting(self) -> None:
         """Admit waiting calls that the pace and budget now allow."""
         while self._waiting:
             first = self._waiting[0]
@@ -93,38 +94,38 @@ class Limiter:
             self._waiting.popleft()
 
     def _wait_s(self, first: "_Waiting") -> float:
-        """Settle the first in the queue, or return how long it must wait."""
+        """Admit or refuse the first call in the queue and return 0, or return the seconds that it must wait."""
         if self._ended:
             first.permit.set_exception(self._ended)
             return 0.0
-        # Read once: between two readings a wait may end, and would be taken for a budget that is used up.
+        # The clock is read once: a wait that ended between two readings would look like an exhausted budget.
         now = self.clock()
         wait_s = self.pace.wait_s(now, self._planned(first.worst))
         if wait_s > 0:
             return wait_s
         if self.budget and not self.budget.fits(first.worst):
-            if self.pace.in_flight:  # which may turn out cheaper than the budget fears
+            if self.pace.in_flight:  # which may use less than is reserved for them
                 return float("inf")
             first.permit.set_exception(BudgetReached(f"the budget of {self.budget} is reached"))
         else:
             first.permit.set_result(self._begun(now, first.worst))
         return 0.0
 
-    def _let_through(self, worst: Use) -> "Permit | None":
-        """Begin a call now, or return None if pace or budget are against it."""
+    def _admit_now(self, worst: Usage) -> "Permit | None":
+        """Return a permit if pace and budget allow a call now, else None."""
         now = self.clock()
         if self.pace.wait_s(now, self._planned(worst)) > 0 or (self.budget and not self.budget.fits(worst)):
             return None
         return self._begun(now, worst)
 
-    def _begun(self, now: float, worst: Use) -> "Permit":
+    def _begun(self, now: float, worst: Usage) -> "Permit":
         planned = self._planned(worst)
         self.pace.begin(now, planned)
         if self.budget:
             self.budget.reserve(worst)
         return Permit(self, now, worst, planned)
 
-    def _planned(self, worst: Use) -> float:
+    def _planned(self, worst: Usage) -> float:
         return min(worst.tokens, self._typical or worst.tokens)
 
     def _wake_in(self, wait_s: float) -> None:
@@ -137,46 +138,46 @@ class Limiter:
     async def _wake(self, wait_s: float) -> None:
         await self._sleep(max(wait_s, _TICK_S))
         self._alarm = None
-        self.look()
+        self.admit_waiting()
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    worst: Use
+    worst: Usage
     permit: "asyncio.Future[Permit]"
 
 
 class Permit:
-    """The admission of one call, to be closed with what came of it."""
+    """The permission for one call, closed with the call's outcome."""
 
-    __slots__ = ("_begun", "_gate", "_planned", "_worst")
+    __slots__ = ("_begun", "_limiter", "_planned", "_worst")
 
-    def __init__(self, gate: Limiter, begun: float, worst: Use, planned: float) -> None:
-        self._gate = gate
+    def __init__(self, limiter: Limiter, begun: float, worst: Usage, planned: float) -> None:
+        self._limiter = limiter
         self._begun = begun
         self._worst = worst
         self._planned = planned
 
-    def answered(self, used: Use, allowances: Mapping[str, Allowance]) -> None:
-        """Record an answer, its cost and the allowances in its headers."""
-        now = self._gate.clock()
-        self._gate.pace.answered(now, self._begun, used.tokens - self._planned)
-        self._gate.learn(used.tokens)
+    def answered(self, used: Usage, allowances: Mapping[str, Allowance]) -> None:
+        """Record an answer, its usage and the allowances in its headers."""
+        now = self._limiter.clock()
+        self._limiter.pace.answered(now, self._begun, used.tokens - self._planned)
+        self._limiter.learn(used.tokens)
         if allowances:
-            self._gate.pace.told(now, allowances)
+            self._limiter.pace.limits_reported(now, allowances)
         self._close(used)
 
     def refused(self, retry_after_s: float | None) -> None:
-        """Record that the endpoint refused the call as one too many."""
-        self._gate.pace.refused(self._gate.clock(), self._begun, retry_after_s)
-        self._close(Use(calls=1))
+        """Record that the endpoint refused the call because of its rate limit."""
+        self._limiter.pace.refused(self._limiter.clock(), self._begun, retry_after_s)
+        self._close(Usage(calls=1))
 
     def failed(self, *, billed: bool, slow: bool = False) -> None:
-        """Record a failure; what may have been `billed` unseen counts with its worst case."""
-        self._gate.pace.failed(self._gate.clock(), self._begun, slow=slow)
-        self._close(self._worst if billed else Use(calls=1))
+        """Record a failure; a call that may have been `billed` counts with its worst case."""
+        self._limiter.pace.failed(self._limiter.clock(), self._begun, slow=slow)
+        self._close(self._worst if billed else Usage(calls=1))
 
-    def _close(self, used: Use) -> None:
-        if self._gate.budget:
-            self._gate.budget.settle(self._worst, used)
-        self._gate.look()
+    def _close(self, used: Usage) -> None:
+        if self._limiter.budget:
+            self._limiter.budget.settle(self._worst, used)
+        self._limiter.admit_waiting()

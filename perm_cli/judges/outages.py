@@ -1,15 +1,15 @@
-"""Whether an endpoint is away: told once when it goes and once when it is back."""
+"""Outages of an endpoint, reported once when they begin and once when they end."""
 
 from collections.abc import Callable
 
 from perm_cli.errors import CallFailed
 from perm_cli.text import one_line
 
-_UNSURE_S = 3.0  # without an answer, before an outage is more than a call that failed
+_UNSURE_S = 3.0  # without any answer; shorter than that, calls fail without there being an outage
 
 
 class Outage:
-    """The state of one endpoint, by the times of its calls; `tell` is called when it goes and when it comes back."""
+    """Whether one endpoint is down, judged by its calls; `tell` is called when an outage begins and when it ends."""
 
     def __init__(self, where: str, patience_s: float, tell: Callable[[str], None] | None = None) -> None:
         self.lasts = False
@@ -20,14 +20,15 @@ class Outage:
         self._answered_at = float("-inf")
 
     def failed(self, begun: float, now: float, failure: CallFailed) -> None:
-        """Record a call that was `begun` then and failed."""
+        """Record a call that began at `begun` and failed at `now`."""
+        # The outage began with the call, unless the endpoint has answered another one since.
         if self._since is None:
             self._since = begun if begun > self._answered_at else now
         if not self.lasts and now - self._since >= _UNSURE_S:
             self.lasts = True
             self._tell(
-                f"{self._where} is away: {one_line(failure.message)}; calls wait until it answers, "
-                f"each for {self._patience_s:g} s at most"
+                f"{self._where} does not answer: {one_line(failure.message)}; calls wait until it answers, "
+                f"each for at most {self._patience_s:g} s"
             )
 
     def answered(self, now: float) -> bool:

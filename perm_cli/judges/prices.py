@@ -1,4 +1,4 @@
-"""What LiteLLM's price list says of judges: their prices, and the day on which they are taken away."""
+"""Prices and retirement dates of judges, from LiteLLM's price list."""
 
 import os
 from datetime import date, datetime
@@ -11,7 +11,7 @@ _PER_MILLION = 1e6
 
 
 def listed_price(settings: JudgeSettings) -> Price | None:
-    """Return the price that is listed for a judge, None if there is none."""
+    """Return the listed price of a judge, None if there is none."""
     entry = _listed(settings)
     listed, output = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if listed is None or output is None:
@@ -25,7 +25,7 @@ def listed_price(settings: JudgeSettings) -> Price | None:
 
 
 def retirement_of(settings: JudgeSettings) -> date | None:
-    """Return the day on which the judge's provider takes it away, None if none is known."""
+    """Return the day on which the provider retires the judge, None if it is unknown."""
     try:
         return date.fromisoformat(_listed(settings).get("deprecation_date", ""))
     except (TypeError, ValueError):
@@ -33,16 +33,16 @@ def retirement_of(settings: JudgeSettings) -> date | None:
 
 
 def retirement_note(settings: JudgeSettings, today: date | None = None) -> str | None:
-    """Return a warning of a judge that is taken away, None if no day for that is known."""
+    """Return a warning about a judge's retirement, None if no date is known."""
     day = retirement_of(settings)
     if day is None:
         return None
     when = "was retired" if day <= (today or datetime.now().astimezone().date()) else "is retired"
-    return f"{settings.model} {when} on {day.day} {day:%B %Y}: numbers that are to be compared later need another judge"
+    return f"{settings.model} {when} on {day.day} {day:%B %Y}: take another judge for numbers to compare later"
 
 
 def _listed(settings: JudgeSettings) -> dict[str, Any]:
-    """Return what LiteLLM's list has on a judge, nothing about one at an address of one's own."""
+    """Return the judge's entry in LiteLLM's list, empty for a judge at the user's own address."""
     if settings.base_url or (settings.provider == "openai" and os.environ.get("OPENAI_BASE_URL")):
         return {}
     prices = price_list()

@@ -1,22 +1,22 @@
-"""The API key in what an endpoint says: blotted out of every text that is kept or shown, however it is written."""
+"""Redaction of the API key from every text that is stored or shown, in whatever encoding an endpoint repeats it."""
 
 import re
 from base64 import b64encode
 from urllib.parse import urlsplit
 
-_BLOT = "***"
+_MASK = "***"
 _SHORTEST = 8
 _SHORTEST_WORD = 16
 _PIECE = 8
-_ESCAPED = re.compile(r"[\\%&]")  # with which every other way to write a character begins
+_ESCAPED = re.compile(r"[\\%&]")  # the first character of every escape; without one the slow pattern is skipped
 
 
 class Redaction:
     """
-    Blot one key out of texts.
+    A function that replaces one API key in texts by asterisks.
 
-    Keys such as `EMPTY`, `1` or `not-needed` are what servers without a key are given, and stand in ordinary text:
-    a key under 8 characters, or a single word under 16, is no secret and stays.
+    Placeholders such as `EMPTY`, `1` or `not-needed`, used for servers without a key, also occur in ordinary text. So a
+    key shorter than 8 characters, or of letters only and shorter than 16, is not treated as secret.
     """
 
     def __init__(self, key: str | None) -> None:
@@ -26,13 +26,13 @@ class Redaction:
         self._spelled = re.compile("".join(map(_spellings, self._key))) if self._key else None
 
     def __call__(self, text: str) -> str:
-        """Return `text` without the key: plain, with escapes of JSON, of URLs or of HTML, or in base64."""
+        """Return `text` without the key, whether plain, in base64 or with escapes of JSON, URLs or HTML."""
         for each in filter(None, (self._key, *self._encoded)):
-            text = text.replace(each, _BLOT)
-        return self._spelled.sub(_BLOT, text) if self._spelled and _ESCAPED.search(text) else text
+            text = text.replace(each, _MASK)
+        return self._spelled.sub(_MASK, text) if self._spelled and _ESCAPED.search(text) else text
 
     def host_of(self, url: str) -> str:
-        """Return host and port of a URL, or `elsewhere` if it has none or one that holds a piece of the key."""
+        """Return host and port of a URL, or `elsewhere` if there is none or it contains a piece of the key."""
         try:
             host = urlsplit(url).netloc.rpartition("@")[2]
         except ValueError:
@@ -47,7 +47,7 @@ def _folded(text: str) -> str:
 
 
 def _spellings(character: str) -> str:
-    """Return a pattern for a character, itself or in any escape, which may itself be escaped again."""
+    """Return a pattern for a character, plain or in any escape, which may itself be escaped again."""
     code = ord(character)
     return (
         rf"(?:\\*{re.escape(character)}|\\+[uU]0*(?i:{code:x})|\\+x(?i:{code:02x})"
@@ -56,10 +56,10 @@ def _spellings(character: str) -> str:
 
 
 def _encoded(key: bytes) -> list[str]:
-    """Return what base64 makes of the key wherever it stands among other bytes, apart from its first and last sign."""
+    """Return the key in base64 for each alignment among other bytes, without the digits that depend on neighbours."""
     cores = []
-    for before in range(3):
-        signs = b64encode(bytes(before) + key).decode().rstrip("=")
+    for before in range(3):  # base64 encodes three bytes at a time, so the key may begin at any of three offsets
+        digits = b64encode(bytes(before) + key).decode().rstrip("=")
         end = -1 if (before + len(key)) % 3 else None
-        cores.append(signs[(0, 2, 3)[before] : end])
+        cores.append(digits[(0, 2, 3)[before] : end])
     return [each for core in cores for each in {core, core.replace("+", "-").replace("/", "_")}]

@@ -1,7 +1,7 @@
 """
-What a kind of judge is: a `Route`, which says how its judges are reached and what is known of them.
+The definition of a kind of judge: a `Route` says how its judges are opened and what is known about them.
 
-Each kind has a module of its own, which ends with its route; `routes` lists them.
+Each kind has its own module, which ends with its `ROUTE`; `routes` lists them.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ FREE = Price(input=0.0, output=0.0)
 
 
 class OpenJudge(Judge, Protocol):
-    """A judge that is ready to be asked; `dialect` is how its endpoint takes requests, as far as that is known."""
+    """A judge that is ready to be asked; `dialect` is the form of requests that its endpoint accepts, if known."""
 
     @property
     def dialect(self) -> Dialect:
         """Return the dialect."""
 
     def effective(self) -> dict[str, Any]:
-        """Return how it was in the end asked, for the record of the run."""
+        """Return how it was finally asked, for the record of the run."""
 
     def stop(self, reason: Exception) -> None:
         """Begin no further call: calls that wait raise `reason`, calls in flight are finished."""
@@ -35,16 +35,17 @@ class OpenJudge(Judge, Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """
-    What a judge is opened with beside its settings: limits, price and patience, with all defaults filled in.
+    What a judge is opened with besides its settings: limits and price, with all defaults filled in.
 
-    With `lasting`, the judge outlives its endpoint's outages and tells of them, where any other is given up.
+    With `on_outage`, the judge waits out outages of its endpoint and reports each to that function; without it, the
+    judge is given up.
     """
 
     concurrency: int
     timeout_s: float
     price: Price | None
     budget: Budget | None = None
-    lasting: Callable[[str], None] | None = None
+    on_outage: Callable[[str], None] | None = None
 
 
 def _nothing(_: JudgeSettings) -> None:
@@ -54,21 +55,20 @@ def _nothing(_: JudgeSettings) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """
-    A kind of judge; what is not said holds for a judge that computes on this machine and needs nothing.
+    A kind of judge; the defaults suit a judge that runs on this machine and needs nothing.
 
-    - `takes`: whether a judge is of this kind; `opened` opens one for the time of a `with` block.
-    - `is_known`: whether the model of a judge that it takes is known to exist; `providers` are the names before a
-      slash that it reaches.
-    - `missing`: what the judge lacks before it can be called, each with its cure; `where` it is asked.
-    - `identity`: what a rating depends on besides its prompt; `caveat`: what its verdicts are known not to be worth;
-      `is_control`: whether it is here for other judges to be compared with, and has no seat on a panel.
-    - `gives_logprobs`: whether it may give log-probabilities; `price`: its price where the settings have none.
-    - `concurrency` and `timeout_s`: the defaults; `by_dimension`: whether it is best asked all questions of one
-      dimension before those of the next; `spreads`: whether Ray may open it on many machines.
-    - `pinned`: the judge with the address and the key's variable that are found here, for a machine whose environment
-      says something else; `variables`: those that it reads.
-    - `served_as`: the model's name at its endpoint; `exports`: whether its requests may be made by a batch at all;
-      `batch_url` and `batch_api`: its provider's batch API, `None` where none is known.
+    - `takes`: whether a judge is of this kind; `opened`: opens one for the duration of a `with` block.
+    - `is_known`: whether the judge's model is known to exist; `providers`: the prefixes before a slash that it serves.
+    - `missing`: what the judge lacks before it can be called, each with its remedy; `where`: its address, for messages.
+    - `identity`: what a rating depends on besides its prompt; `caveat`: a known limit of its verdicts;
+      `is_control`: whether it only serves as a baseline for other judges, and so is never on a panel.
+    - `gives_logprobs`: whether it may give log-probabilities; `price`: its price if the settings have none.
+    - `concurrency` and `timeout_s`: the defaults; `by_dimension`: whether it is faster to ask all questions of one
+      dimension before those of the next; `spreads`: whether Ray may open it on several machines.
+    - `pinned`: the judge with the address and key variable resolved here, for machines with another environment;
+      `variables`: the environment variables that it reads.
+    - `served_as`: the model's name at its endpoint; `exports`: whether its requests can be sent in batches;
+      `batch_url` and `batch_api`: its provider's batch API, None if none is known.
     """
 
     takes: Callable[[JudgeSettings], bool]

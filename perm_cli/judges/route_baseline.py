@@ -1,8 +1,8 @@
 """
 The word counter as a judge: instant, offline, and a control for all others.
 
-It finds reply and seeker in the prompt by their fences, counts what `features` counts, and answers with a verdict.
-A judge that does no better against people's ratings has not shown that it reads more than words.
+It finds the reply and the seeker's words in the prompt by their fences, computes `features`, and returns a verdict.
+A judge that agrees with people no better than this one has not shown that it does more than count words.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from perm_cli.prompts.book import Prompt
 from perm_cli.prompts.fences import unfenced
 
 _NAME = "baseline"
-_VERSION = "1"  # part of its identity: to be raised when it comes to count another way
+_VERSION = "1"  # part of its identity; raise it whenever the counting changes
 CAVEAT = "baseline counts words: it is a control for other judges, and no measure of empathy"
 _LONG = 4.4  # the logarithm of some eighty words
 
 
 class BaselineJudge:
-    """A judge that answers by counting."""
+    """A judge that counts words."""
 
     def __init__(self, settings: JudgeSettings) -> None:
         self.dialect = opening_dialect(settings)
@@ -35,42 +35,42 @@ class BaselineJudge:
 
     async def ask(self, request: Request) -> Reply:
         """Return a verdict on the last supporter turn in the prompt."""
-        await asyncio.sleep(0)  # nothing else is waited for here, and an interrupt is seen only in between
+        await asyncio.sleep(0)  # nothing else here yields to the event loop, which must get to see an interrupt
         reading = self._reading_of(request.prompt)
-        features = features_after(reading.reply, reading.said)
+        features = features_after(reading.reply, reading.seeker_words)
         return Reply(text=_verdict(features, request), cost_usd=0.0, model_served=_NAME, attempts=0)
 
     def _reading_of(self, prompt: Prompt) -> "_Reading":
         known = self._readings.get(prompt.instructions)
         if not known or not prompt.case.startswith(known.seen):
             known = self._readings[prompt.instructions] = _Reading()
-        known.go_on(prompt.case)
+        known.read_on(prompt.case)
         return known
 
     def effective(self) -> dict[str, Any]:
-        """Return how it was asked: there is one way only."""
+        """Return nothing, since there is only one way to ask it."""
         return {}
 
     def stop(self, reason: Exception) -> None:
-        """Stop: no answer takes long enough to be cut short."""
+        """Do nothing: no answer takes long enough to be interrupted."""
 
 
 class _Reading:
-    """What the talk in a prompt comes to; the next turn's prompt begins with the same, which is read only once."""
+    """What has been read of a dialogue; the next turn's prompt begins with the same text, which is not read again."""
 
     def __init__(self) -> None:
         self.seen = ""
         self.reply = ""
-        self.said: set[str] = set()
+        self.seeker_words: set[str] = set()
 
-    def go_on(self, case: str) -> None:
-        """Read what `case` has beyond what was seen."""
+    def read_on(self, case: str) -> None:
+        """Read the part of `case` that has not been read before."""
         end = len(self.seen)
         for block in unfenced(case, end):
             if block.label.endswith(", supporter"):
                 self.reply = block.body
             elif block.label.endswith(", seeker"):
-                self.said |= content_words(block.body)
+                self.seeker_words |= content_words(block.body)
             else:
                 continue
             end = block.end
@@ -92,7 +92,7 @@ def _at(values: Sequence[Any], share: float) -> Any:
 
 
 def _share(features: Features) -> float:
-    """Return where on the scale the counts put a reply, from 0 to 1; the same for every dimension."""
+    """Return the position of a reply on the scale, from 0 to 1; it is the same for every dimension."""
     counts = (features.length / _LONG, features.questions / 2, features.sympathy / 12, 2 * features.overlap)
     return sum(min(count, 1.0) for count in counts) / len(counts)
 

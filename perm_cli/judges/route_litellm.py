@@ -1,8 +1,8 @@
 """
-The LiteLLM route: every provider whose API is not OpenAI-shaped.
+The LiteLLM route: every provider whose API is not OpenAI-compatible.
 
-LiteLLM is imported on first use: it takes seconds, and asks the network for a price list unless told not to
-before the import. Its own retries stay off, since with tenacity installed one failing call would be five.
+LiteLLM is imported on first use: the import takes seconds, and downloads a price list unless told not to
+beforehand. Its own retries are off: with tenacity installed they would make five requests of one failing call.
 """
 
 import importlib.metadata
@@ -20,28 +20,29 @@ from perm_cli.judges.batch_api import BatchApi
 from perm_cli.judges.chat import ChatJudge, chatting
 from perm_cli.judges.failures import raise_for_status
 from perm_cli.judges.headers import retry_after_s
-from perm_cli.judges.judge import Answer
+from perm_cli.judges.judge import Response
 from perm_cli.judges.prices import listed_price
 from perm_cli.judges.redaction import Redaction
 from perm_cli.judges.route import Route, Terms
 from perm_cli.judges.settings import JudgeSettings, checked_url, read_key
 from perm_cli.text import one_line
 
-# With --base-url, these still speak their own language; any other name is taken for an OpenAI-compatible server's.
-OWN_LANGUAGE = frozenset({
+# Even with --base-url, these providers use their own API; any other name is assumed to be OpenAI-compatible.
+OWN_API = frozenset({
     "ai21", "anthropic", "azure", "azure_ai", "bedrock", "bedrock_converse", "cloudflare", "cohere", "cohere_chat",
     "databricks", "gemini", "gigachat", "huggingface", "oci", "predibase", "replicate", "sagemaker", "sagemaker_chat",
     "snowflake", "triton", "vertex_ai", "watsonx",
 })  # fmt: skip
-_TUNED = "ft:"  # OpenAI's models that were trained further are listed nowhere
+_TUNED = "ft:"  # OpenAI's fine-tuned models, which no list contains
 _ANTHROPIC_URL = "https://api.anthropic.com"
+# Excluded in `pyproject.toml` too, but an environment may have been made without it.
 _MALICIOUS = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 _SHOWN = 300
-_LOOKED_AT = 20_000  # characters of an error: what follows is never shown
+_ERROR_CHARS = 20_000  # characters of an error that are read; it may be megabytes, and only the start is ever shown
 
 
 class LiteLLMTransport:
-    """A client of LiteLLM; `dropped` names parameters the provider has no word for."""
+    """A client that calls LiteLLM; `dropped` are the parameters that the provider does not support."""
 
     def __init__(self, model: str, base_url: str | None, key: str | None, timeout_s: float) -> None:
         self.where = base_url or model
@@ -50,7 +51,7 @@ class LiteLLMTransport:
         self.dropped: frozenset[str] = frozenset()
         self.redact = Redaction(key)
         self._model = model
-        # With an address of one's own, LiteLLM must not look for the provider's usual key, which is for another host.
+        # With a custom base URL, LiteLLM must not fall back to the provider's usual key, which is for another host.
         usual = f"{model.partition('/')[0].upper()}_API_KEY"
         placeholder = "none" if base_url and usual in os.environ else None
         given = {"api_base": base_url, "api_key": key or placeholder}
@@ -61,8 +62,8 @@ class LiteLLMTransport:
         """Close LiteLLM's connections."""
         await self._litellm.close_litellm_async_clients()
 
-    async def send(self, payload: dict[str, Any]) -> Answer:
-        """Return the answer; raise `CallFailed` or `JudgeUnusable`."""
+    async def send(self, payload: dict[str, Any]) -> Response:
+        """Return the response; raise `CallFailed` or `JudgeUnusable`."""
         litellm = self._litellm
         if self._known:
             self.dropped |= payload.keys() - self._known - {"messages"}
@@ -79,16 +80,18 @@ class LiteLLMTransport:
         except litellm.exceptions.Timeout as error:
             raise CallFailed(f"no answer within {self._timeout_s:g} s", kind="timeout", transient=True) from error
         except litellm.exceptions.ContentPolicyViolationError as error:
-            raise CallFailed(self._said(error), kind="refused", transient=False) from error
+            raise CallFailed(self._redacted(error), kind="refused", transient=False) from error
         except litellm.exceptions.ContextWindowExceededError as error:
-            raise CallFailed(self._said(error), kind="too_long", transient=False) from error
+            raise CallFailed(self._redacted(error), kind="too_long", transient=False) from error
         except litellm.exceptions.APIConnectionError as error:
-            raise CallFailed(self._said(error), kind="connection", transient=True) from error
+            raise CallFailed(self._redacted(error), kind="connection", transient=True) from error
         except litellm.exceptions.UnsupportedParamsError as error:
-            raise CallFailed(self._said(error), kind="rejected", transient=False) from error
+            raise CallFailed(self._redacted(error), kind="rejected", transient=False) from error
         except tuple(litellm.LITELLM_EXCEPTION_TYPES) as error:
             if cause := _lost_connection(error):
-                raise CallFailed(f"no connection: {self._said(cause)}", kind="connection", transient=True) from error
+                raise CallFailed(
+                    f"no connection: {self._redacted(cause)}", kind="connection", transient=True
+                ) from error
             self._refuse(error)
         headers = getattr(answer, "_hidden_params", {}).get("additional_headers") or {}
         return dict(orjson.loads(answer.model_dump_json())), {name: str(value) for name, value in headers.items()}
@@ -97,21 +100,20 @@ class LiteLLMTransport:
         headers = getattr(error, "litellm_response_headers", None) or {}
         status = int(getattr(error, "status_code", None) or 500)
         if "LLM Provider NOT provided" in str(error):
-            message = (
-                f"{self._model!r} names no provider LiteLLM knows, expected a name such as anthropic/claude-sonnet-4-6"
-            )
+            example = "anthropic/claude-sonnet-4-6"
+            message = f"{self._model!r} names no provider that LiteLLM knows, expected one such as {example}"
             raise JudgeUnusable(message) from error
         try:
-            raise_for_status(status, "", self._said(error), self.where, self._model, None, retry_after_s(headers))
+            raise_for_status(status, "", self._redacted(error), self.where, self._model, None, retry_after_s(headers))
         except (CallFailed, JudgeUnusable) as failure:
             raise failure from error
 
-    def _said(self, error: BaseException) -> str:
-        return one_line(self.redact(str(error)[:_LOOKED_AT]), _SHOWN)
+    def _redacted(self, error: BaseException) -> str:
+        return one_line(self.redact(str(error)[:_ERROR_CHARS]), _SHOWN)
 
 
 def _lost_connection(error: BaseException) -> BaseException | None:
-    """Return the failure of a connection behind what LiteLLM raises for it, which with many is a server's error."""
+    """Return the connection failure behind an error of LiteLLM, which reports many of them as server errors."""
     import httpx  # noqa: PLC0415 - LiteLLM, whose import takes seconds, has imported it by now
 
     cause: BaseException | None = error
@@ -124,7 +126,7 @@ def _imported() -> Any:
     version = importlib.metadata.version("litellm")
     if version in _MALICIOUS:
         raise SettingsError(
-            f"litellm {version} found, a release with malicious code; expected another: pip install -U litellm"
+            f"litellm {version} is a release with malicious code; install another one: pip install -U litellm"
         )
     for data in ("MODEL_COST_MAP", "ANTHROPIC_BETA_HEADERS", "BLOG_POSTS"):
         os.environ[f"LITELLM_LOCAL_{data}"] = "True"
@@ -138,11 +140,11 @@ def _imported() -> Any:
 
 
 def _providers() -> frozenset[str]:
-    return OWN_LANGUAGE | litellm_files.providers()
+    return OWN_API | litellm_files.providers()
 
 
 def _is_known(judge: JudgeSettings) -> bool:
-    """Return whether LiteLLM lists the model, or knows the provider before its slash."""
+    """Return whether LiteLLM lists the model or knows its provider."""
     if judge.model.startswith(_TUNED) or judge.model in litellm_files.price_list():
         return True
     provider, _, model = judge.model.partition("/")
@@ -160,13 +162,13 @@ def _missing(judge: JudgeSettings) -> list[str]:
 
 
 def _gives_logprobs(judge: JudgeSettings) -> bool:
-    """Return whether LiteLLM asks the model's provider for log-probabilities, or does not know."""
+    """Return whether the model supports log-probabilities according to LiteLLM, or LiteLLM does not know."""
     known = _imported().get_supported_openai_params(model=judge.model)
     return not known or "logprobs" in known
 
 
 def _variables(judge: JudgeSettings) -> frozenset[str]:
-    """Return the variables that LiteLLM may read, all of which begin with the provider's name."""
+    """Return the environment variables that LiteLLM may read: those that begin with the provider's name."""
     return frozenset(name for name in os.environ if name.startswith(f"{judge.provider.upper()}_"))
 
 
@@ -195,7 +197,7 @@ async def _opened(judge: JudgeSettings, terms: Terms) -> AsyncIterator[ChatJudge
 
 
 ROUTE = Route(
-    takes=lambda _: True,  # what nobody else takes; LiteLLM knows a hundred providers
+    takes=lambda _: True,  # whatever no other route takes; LiteLLM knows a hundred providers
     opened=_opened,
     is_known=_is_known,
     providers=_providers,

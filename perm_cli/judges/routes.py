@@ -1,4 +1,4 @@
-"""The routes there are, and the one that a judge takes: what `route.Route` says of it, with what its settings say."""
+"""The list of routes, and the functions that apply a judge's route to its settings."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -14,8 +14,9 @@ from perm_cli.judges.settings import JudgeSettings, Price
 from perm_cli.litellm_files import price_list
 from perm_cli.text import one_line
 
-# What begins the name of a model of perm's own, and the module of its route; a model may follow what ends in a slash.
-# Modules are imported for a judge that may take their route: each brings libraries of its own.
+# The beginning of the model names of perm's own judges, and the module of their route; after a beginning that ends in a
+# slash comes the name of a model. A module is imported only for a judge that may take its route, since each imports
+# other libraries.
 _OWN = {
     "local": "route_embedded",
     "baseline": "route_baseline",
@@ -37,7 +38,7 @@ def _routes(modules: Iterable[str]) -> Iterator[Route]:
 
 
 def named_judge(name: str | None, configuration: Configuration, **overrides: Any) -> JudgeSettings:
-    """Return the judge called `name`, as `judge_settings` does; raise `SettingsError` if nobody knows it."""
+    """Return the judge called `name`, as `judge_settings` does; raise `SettingsError` if it is unknown."""
     judge = judge_settings(name, configuration, **overrides)
     if route_of(judge).is_known(judge):
         return judge
@@ -54,7 +55,7 @@ def named_judge(name: str | None, configuration: Configuration, **overrides: Any
 
 
 def _nearest(model: str, configured: list[str]) -> list[str]:
-    """Return the names that may have been meant."""
+    """Return similar names, for a message."""
     provider, slash, rest = model.partition("/")
     if not slash:
         listed = [each for each in price_list() if "/" not in each]
@@ -65,7 +66,7 @@ def _nearest(model: str, configured: list[str]) -> list[str]:
 
 
 def detour_of(judge: JudgeSettings, configuration: Configuration) -> str | None:
-    """Return what to tell the user where a settings file sends elsewhere what a provider's model name asks for."""
+    """Return a warning if a settings file redirects a provider's model name to another address, else None."""
     named = configuration.judges.get(judge.name)
     plain = JudgeSettings(name=judge.name, model=judge.name)
     if named is None or named.base_url != judge.base_url or not route_of(plain).is_known(plain):
@@ -78,7 +79,7 @@ def detour_of(judge: JudgeSettings, configuration: Configuration) -> str | None:
 
 
 def missing(judge: JudgeSettings) -> list[str]:
-    """Return what this judge lacks before it can be called: a key, an extra, weights."""
+    """Return what this judge lacks before it can be called (a key, an extra, weights), each with its remedy."""
     return route_of(judge).missing(judge)
 
 
@@ -89,7 +90,7 @@ def check_judge(judge: JudgeSettings) -> None:
 
 
 def default_concurrency(judge: JudgeSettings) -> int:
-    """Return how many calls may be in flight."""
+    """Return how many calls to this judge may be in flight."""
     return judge.concurrency or route_of(judge).concurrency
 
 
@@ -99,17 +100,17 @@ def gives_logprobs(judge: JudgeSettings) -> bool:
 
 
 def caveat_of(judge: JudgeSettings) -> str | None:
-    """Return what this judge's verdicts are known not to be worth."""
+    """Return the known limit of this judge's verdicts, None if there is none."""
     return route_of(judge).caveat(judge)
 
 
 def is_control(name: str) -> bool:
-    """Return whether the judge of this name is there for others to be compared with."""
+    """Return whether the judge of this name is only a baseline for other judges."""
     return route_of(JudgeSettings(name=name, model=name)).is_control
 
 
 def control_caveats() -> set[str | None]:
-    """Return the caveats of controls, which a run keeps whatever its judge was called."""
+    """Return the caveats of the control judges, by which a run shows what its judge was whatever it was called."""
     return {caveat_of(JudgeSettings(name=name, model=name)) for name in OWN_NAMES if is_control(name)}
 
 
@@ -120,21 +121,22 @@ def identity_of(judge: JudgeSettings) -> dict[str, Any]:
 
 def price_of(judge: JudgeSettings) -> Price | None:
     """
-    Return the judge's price, None if nobody knows it.
+    Return the judge's price, None if it is unknown.
 
-    A judge at an address of one's own has the price the settings give it and no other, whatever its model is called.
+    A judge with a custom base URL has only the price from its settings: the provider's list price is not that server's.
     """
     return judge.price if judge.price or judge.base_url else route_of(judge).price(judge)
 
 
 @asynccontextmanager
 async def open_judge(
-    judge: JudgeSettings, budget: Budget | None = None, *, lasting: Callable[[str], None] | None = None
+    judge: JudgeSettings, budget: Budget | None = None, *, on_outage: Callable[[str], None] | None = None
 ) -> AsyncIterator[OpenJudge]:
     """
-    Open the judge for the time of the `with` block; raise `SettingsError` for what it lacks.
+    Open the judge for the duration of the `with` block; raise `SettingsError` if it lacks something.
 
-    A `lasting` one outlives its endpoint's outages and tells of them, where any other is given up.
+    With `on_outage`, the judge waits out outages of its endpoint and reports them to that function; without it, the
+    judge is given up.
     """
     check_judge(judge)
     route = route_of(judge)
@@ -143,7 +145,7 @@ async def open_judge(
         timeout_s=judge.timeout_s or route.timeout_s,
         price=price_of(judge),
         budget=budget,
-        lasting=lasting,
+        on_outage=on_outage,
     )
     async with route.opened(judge, terms) as opened:
         yield opened

@@ -1,8 +1,8 @@
 """
-The settings of a judge: each option is written here once, with all that the ways of setting it need.
+The settings of a judge; each option is defined here once, for all the ways of setting it.
 
 The command line, the `[judges.NAME]` tables of `perm.toml`, the arguments and variables of training, requests and the
-identity of a judge are derived from `JudgeSettings`. Light to import: `perm --help` reads this module.
+identity of a judge are derived from `JudgeSettings`. Cheap to import, because `perm --help` reads this module.
 """
 
 import os
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from perm_cli.errors import SettingsError
 from perm_cli.text import one_line
-from perm_cli.words import MOST, Structured
+from perm_cli.words import LARGEST_INTEGER, Structured
 
 _URL = re.compile(r"[^\s\\#<>\x00-\x20\x7f]+")
 
@@ -22,11 +22,11 @@ _URL = re.compile(r"[^\s\\#<>\x00-\x20\x7f]+")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """
-    What is known of an option beside its type and its value where nobody sets it.
+    The metadata of an option, besides its type and default.
 
-    Its value is from `least` to `most`. `usual` is what `help` names as the default where the value does not say it,
-    `flag` its name on the command line where that is not the field's. Ratings depend on a `rated` option, which is
-    part of the judge's identity, and a `sent` one goes into every request under its own name.
+    Its value is from `least` to `most`. `usual` is the default shown in the help if the value itself does not tell,
+    and `flag` the name on the command line if it is not the field's. A `rated` option changes ratings, so it is part of
+    the judge's identity; a `sent` option goes into every request under its own name.
     """
 
     help: str = ""
@@ -38,7 +38,7 @@ class Option:
     sent: bool = False
 
     def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], Any]) -> Any:
-        """Return pydantic's schema of the type, within the bounds."""
+        """Return pydantic's schema of the type with the option's bounds."""
         schema = schema_of(kind)
         if self.least is not None:
             schema["ge"] = self.least
@@ -52,7 +52,7 @@ _Dollars = Annotated[float, Option(least=0, most=1e6)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a judge costs, in US dollars per million tokens; cached input costs as much as any unless said."""
+    """The price of a judge in US dollars per million tokens; `cached` input costs as much as other `input` if None."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - what pydantic looks for
 
@@ -61,13 +61,13 @@ class Price:
     cached: _Dollars | None = None
 
     def cost_usd(self, tokens_in: int, tokens_out: int, cached_tokens: int = 0) -> float:
-        """Return the price of a call."""
+        """Return the price of a call in US dollars."""
         cached = self.input if self.cached is None else self.cached
         fresh = max(tokens_in - cached_tokens, 0)
         return (fresh * self.input + cached_tokens * cached + tokens_out * self.output) / 1e6
 
     def halved(self) -> "Price":
-        """Return what the same costs in a batch, with OpenAI and Anthropic alike."""
+        """Return the price in a batch, which is half with both OpenAI and Anthropic."""
         return Price(
             input=self.input / 2, output=self.output / 2, cached=None if self.cached is None else self.cached / 2
         )
@@ -78,9 +78,9 @@ class JudgeSettings:
     """
     Which model judges and how it is called.
 
-    `concurrency` and `timeout_s` are None where the route's own default holds; `rpm` and `tpm`, the requests and
-    tokens per minute, where there is no limit. A call is tried again for `patience_s` at most. `params` go into every
-    request as they are.
+    `concurrency` and `timeout_s` are None for the route's default; `rpm` and `tpm`, the requests and tokens per
+    minute, are None for no limit. A call is retried for at most `patience_s` seconds. `params` go into every request
+    unchanged.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - what pydantic looks for
@@ -92,24 +92,37 @@ class JudgeSettings:
     )
     api_key_env: Annotated[str, Option(help="Environment variable that holds the API key.")] | None = None
     temperature: Annotated[float, Option(help="Sampling temperature.", least=0, most=10, rated=True, sent=True)] = 0.3
-    max_tokens: Annotated[int, Option(help="Longest reply, in tokens.", least=1, most=MOST, rated=True)] = 1024
+    max_tokens: Annotated[
+        int, Option(help="Maximum length of a reply in tokens.", least=1, most=LARGEST_INTEGER, rated=True)
+    ] = 1024
     concurrency: (
-        Annotated[int, Option(help="Calls in flight, at most.", usual="32; 1 for local", least=1, most=MOST)] | None
+        Annotated[
+            int,
+            Option(help="Maximum number of calls in flight.", usual="32; 1 for local", least=1, most=LARGEST_INTEGER),
+        ]
+        | None
     ) = None
-    rpm: Annotated[float, Option(help="Requests a minute, at most.", least=0.001, most=1e9)] | None = None
-    tpm: Annotated[float, Option(help="Tokens a minute, at most.", least=1, most=1e12)] | None = None
+    rpm: Annotated[float, Option(help="Maximum requests per minute.", least=0.001, most=1e9)] | None = None
+    tpm: Annotated[float, Option(help="Maximum tokens per minute.", least=1, most=1e12)] | None = None
     timeout_s: (
         Annotated[
             float,
-            Option(help="Seconds for a call.", usual="120; 900 for local", flag="--timeout", least=0.001, most=86_400),
+            Option(
+                help="Time limit of a call in seconds.",
+                usual="120; 900 for local",
+                flag="--timeout",
+                least=0.001,
+                most=86_400,
+            ),
         ]
         | None
     ) = None
     patience_s: Annotated[
-        float, Option(help="Seconds a call is tried again for.", flag="--patience", least=0.001, most=86_400)
+        float,
+        Option(help="How long a failing call is retried, in seconds.", flag="--patience", least=0.001, most=86_400),
     ] = 300.0
     structured: Annotated[
-        Structured, Option(help="Form of the verdict.", usual="auto, the best the endpoint takes", rated=True)
+        Structured, Option(help="Form of the verdict.", usual="auto, the best that the endpoint accepts", rated=True)
     ] = "auto"
     logprobs: bool = False
     price: Price | None = None
@@ -117,15 +130,15 @@ class JudgeSettings:
 
     @property
     def provider(self) -> str:
-        """Return what stands before the first slash of the model's name, or nothing."""
+        """Return the part of the model's name before the first slash, empty if there is none."""
         return self.model.partition("/")[0] if "/" in self.model else ""
 
     def identity(self) -> dict[str, Any]:
         """
-        Return what a rating depends on besides its prompt: which model, asked how.
+        Return what a rating depends on besides its prompt: the model and the options that change its ratings.
 
-        An option that is None is left out, so that judges keep their identity, and runs their ratings, when there is
-        one option more; a `base_url` has always been in it.
+        An option that is None is left out, so that judges keep their identity, and runs their ratings, when a release
+        adds an option; `base_url` is included in any case, as it always has been.
         """
         return {
             name: value
@@ -139,13 +152,13 @@ class JudgeSettings:
 
 
 def options_of(kind: type) -> dict[str, tuple[Any, Option]]:
-    """Return the options of a dataclass by their names, each with its type, which is that of a value that is set."""
+    """Return the options of a dataclass by name, each with its type, None excluded."""
     hints = get_type_hints(kind, include_extras=True)
     return {name: found for name, hint in hints.items() if (found := _option_in(hint))}
 
 
 def _option_in(hint: Any) -> tuple[Any, Option] | None:
-    """Return the type and the option of a field that is one, which may also be None."""
+    """Return the type and metadata of an option from its type hint, None if the field is not an option."""
     annotated = (each for each in (hint, *get_args(hint)) if get_origin(each) is Annotated)
     known = next(annotated, None)
     return (known, known.__metadata__[0]) if known else None
@@ -157,7 +170,7 @@ _RATED = {"model", "logprobs", "params", *(name for name, (_, option) in OPTIONS
 
 
 def checked_url(base_url: str) -> str:
-    """Return a base URL without its last slash; raise `SettingsError` if it is none or holds a password."""
+    """Return a base URL without a trailing slash; raise `SettingsError` if it is invalid or contains a password."""
     try:
         parts = urlsplit(base_url)
         host = (parts.hostname or "").encode("idna")
@@ -166,7 +179,9 @@ def checked_url(base_url: str) -> str:
         is_address = False
     else:
         if parts.username or parts.password or parts.query:
-            raise SettingsError("the base URL: a user, password or query found in it, expected a key in --api-key-env")
+            raise SettingsError(
+                "the base URL must not contain a user, password or query; name a variable with the key as --api-key-env"
+            )
     if not is_address or not _URL.fullmatch(base_url):
         shown = one_line(base_url)
         raise SettingsError(f"the base URL: {shown!r} found, expected one such as http://127.0.0.1:8000/v1")
@@ -174,12 +189,12 @@ def checked_url(base_url: str) -> str:
 
 
 def checked_variable(name: str) -> str:
-    """Return the name of a variable; raise `SettingsError` if it is none, without what may be the key itself."""
+    """Return the name of an environment variable; raise `SettingsError`, without quoting it, if it may be the key."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or re.match(r"sk[-_]|AIza|gsk_|hf_", name):
-        raise SettingsError("the API key's variable: what is no name of one found, expected one such as MY_API_KEY")
+        raise SettingsError("--api-key-env: expected the name of a variable such as MY_API_KEY, not the key itself")
     return name
 
 
 def read_key(variable: str) -> str | None:
-    """Return the API key in an environment variable, without the line end that copying adds."""
+    """Return the API key in an environment variable, without a newline from copying; None if it is not set."""
     return os.environ.get(variable, "").strip() or None

@@ -1,1 +1,1 @@
-"""What a judge is sent: rubrics (what is asked), fences (what was said), and the book that renders both."""
+"""What a judge is sent: rubrics (the questions), fences (the quoted dialogue), and the book that renders both."""

@@ -1,10 +1,10 @@
 """
 Prompts: what a judge is sent about one dimension of one supporter turn.
 
-A template is a Jinja2 file with two macros. `instructions(rubric, answer)` sees no dialogue, so it is the
-same for every call of a dimension and prompt caches serve it; `case(view)` gets what the dimension's
-perspective may see, every text already fenced, and nothing else. Templates can therefore neither leak nor
-forget a fence, whoever wrote them.
+A template is a Jinja2 file with two macros. `instructions(rubric, answer)` gets no dialogue, so its text is the
+same for every call of a dimension and prompt caches serve it. `case(view)` gets what the dimension's
+perspective may see, every text already fenced, and nothing else. So no template, whoever wrote it, can reveal
+what a perspective must not see or leave a fence out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,16 +30,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from perm_cli.dialogues.dialogue import Dialogue, Turn, judged_turns
 from perm_cli.errors import AssetError
 from perm_cli.prompts.fences import Fence, fenced
-from perm_cli.prompts.rubrics import Dimension, Pack, Sight, load_rubrics, templates_of
+from perm_cli.prompts.rubrics import ContextPart, Dimension, Pack, load_rubrics, templates_of
 from perm_cli.words import Turns
 
-Answer = Literal["json", "lines"]
-"""How the judge is asked to write its verdict: a JSON object, or named lines for judges that cannot do that."""
+AnswerForm = Literal["json", "lines"]
+"""How the judge is asked to write its verdict: as a JSON object, or as named lines if it cannot write JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Hold one rendered request: what is the same for a whole dimension, then what is this dialogue's."""
+    """A rendered prompt: `instructions` are the same for a whole dimension, `case` is about one dialogue."""
 
     instructions: str
     case: str
@@ -47,32 +47,31 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Hold a dialogue up to one supporter turn as fenced texts; `None` stands for what it lacks."""
+    """A dialogue up to the judged supporter turn as fenced texts; a part of its `context` that it lacks is None."""
 
     turns: Sequence[Fence]
     judged: int
-    backdrop: Mapping[Sight, Fence | None]
+    context: Mapping[ContextPart, Fence | None]
 
     def seen_by(self, dimension: Dimension) -> dict[str, Any]:
-        """Return the parts that `dimension` may see; any other name is undefined to its template."""
-        seen: dict[str, Any] = {
-            name: fence.block if (fence := self.backdrop[name]) else None for name in dimension.sees
-        }
+        """Return the fenced texts that `dimension` may see; any other name is undefined in its template."""
+        seen: dict[str, Any] = {name: fence.block if (fence := self.context[name]) else None for name in dimension.sees}
         return seen | {"turns": tuple(fence.block for fence in self.turns), "judged": self.judged}
 
     def digest_for(self, dimension: Dimension) -> bytes:
         """Return a hash over what `dimension` sees."""
-        seen = [fence.digest if (fence := self.backdrop[name]) else b"" for name in sorted(dimension.sees)]
+        seen = [fence.digest if (fence := self.context[name]) else b"" for name in sorted(dimension.sees)]
+        # The digest of the last turn covers those before it, since each fence's digest includes the one before.
         return b"\x00".join((self.turns[-1].digest, self.judged.to_bytes(4), *seen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """
-    Hold what one dimension asks about one supporter turn, `turn` being its place counted from 1.
+    What one dimension asks about one supporter turn; `turn` is its position in the dialogue, from 1.
 
-    `digest` is a hash over everything that the rendered prompt depends on: equal digests, equal prompts. It
-    is known without rendering, so a resumed run renders only what it still has to ask.
+    `digest` is a hash over everything that the rendered prompt depends on: equal digests mean equal prompts. It
+    is computed without rendering, so a resumed run renders only the prompts that it still has to send.
     """
 
     dialogue_id: str
@@ -83,8 +82,8 @@ class Question:
     digest: bytes
 
 
-def open_book(rubrics: Path, prompts: Path | None = None, answer: Answer = "json") -> "PromptBook":
-    """Return the prompts of the pack in a folder, from templates in another one or from the pack's own."""
+def open_book(rubrics: Path, prompts: Path | None = None, answer: AnswerForm = "json") -> "PromptBook":
+    """Return the prompts of the pack in folder `rubrics`, made from the templates in `prompts` or the pack's own."""
     pack = load_rubrics(rubrics)
     return PromptBook(pack, prompts or templates_of(pack, rubrics), answer)
 
@@ -117,12 +116,13 @@ def _referenced(text: str) -> tuple[str, ...]:
 
 class PromptBook:
     """
-    Render prompts from a rubric pack and a folder of templates.
+    A renderer of prompts from a rubric pack and a folder of templates.
 
-    Every template is compiled and tried out on made-up dialogues first; `AssetError` names file, line and reason.
+    Every template is compiled and rendered on two sample dialogues first, so that a broken one is found before any
+    call is made; `AssetError` names the file, the line and the reason.
     """
 
-    def __init__(self, pack: Pack, folder: Path, answer: Answer = "json") -> None:
+    def __init__(self, pack: Pack, folder: Path, answer: AnswerForm = "json") -> None:
         self._environment = ImmutableSandboxedEnvironment(
             loader=FileSystemLoader(folder),
             undefined=StrictUndefined,
@@ -143,11 +143,11 @@ class PromptBook:
 
     @property
     def digest(self) -> str:
-        """Return a hash over all that prompts are made of, apart from the dialogues."""
+        """Return a hash over everything that prompts are made of except the dialogues."""
         return blake2b(b"".join(self._digests.values()), digest_size=8).hexdigest()
 
     def questions(self, dialogue: Dialogue, which: Turns = "all", only: str | None = None) -> Iterator[Question]:
-        """Yield what to ask of the chosen supporter turns, turn by turn, the dimensions in the pack's order."""
+        """Yield the questions about `which` supporter turns, turn by turn, in the pack's order of dimensions."""
         dimensions = [self.pack.dimensions[only]] if only else list(self.pack.dimensions.values())
         for view in _views(dialogue, which):
             for dimension in dimensions:
@@ -161,18 +161,20 @@ class PromptBook:
                 )
 
     def prompt(self, question: Question) -> Prompt:
-        """Render a question."""
+        """Return the prompt of a question."""
         case = str(self._called(question.dimension, "case", question.view.seen_by(question.dimension)))
         return Prompt(self.instructions[question.dimension.name], case)
 
     def _source(self, name: str) -> str:
-        """Return a template's text, and keep it for the record."""
+        """Return a template's text, and keep it for `run.json`."""
         try:
             self.templates[name] = (self.folder / name).read_text(encoding="utf-8")
         except OSError as error:
-            raise AssetError(f"{self.folder / name}: {error.strerror} found, expected a template") from error
+            raise AssetError(f"{self.folder / name}: the template cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
-            raise AssetError(f"{self.folder / name}:1: byte {error.start} is not UTF-8, expected UTF-8") from error
+            raise AssetError(
+                f"{self.folder / name}:1: byte {error.start} is not UTF-8; save the file as UTF-8"
+            ) from error
         return self.templates[name]
 
     def _module(self, dimension: Dimension) -> Any:
@@ -182,29 +184,30 @@ class PromptBook:
             module: Any = self._environment.get_template(name).module
         except TemplateNotFound as error:
             missing = self.folder / str(error.name)
-            raise AssetError(f"{missing}: no such template found, expected one for {dimension.name}") from error
+            raise AssetError(f"{missing}: this template is missing, and {dimension.name} needs it") from error
         except TemplateSyntaxError as error:
             raise AssetError(f"{self.folder / (error.name or name)}:{error.lineno}: {error.message}") from error
         except UnicodeDecodeError as error:
+            # Jinja2 does not say which of the imported templates it was, so each is read to name the file.
             for each in self.folder.glob("*.jinja"):
                 self._source(each.name)
-            raise AssetError(f"{path}:1: byte {error.start} is not UTF-8, expected UTF-8") from error
+            raise AssetError(f"{path}:1: byte {error.start} is not UTF-8; save the file as UTF-8") from error
         except Exception as error:  # a template is the user's program and may raise anything
             raise AssetError(f"{self._place(error, path)}: {error}") from error
         for macro in ("instructions", "case"):
             if not hasattr(module, macro):
-                raise AssetError(f"{path}:1: no macro {macro!r} found, expected instructions and case")
+                raise AssetError(f"{path}:1: the macro {macro!r} is missing; a template defines instructions and case")
         return module
 
     def _digest(self, dimension: Dimension) -> bytes:
         """Return a hash over the instructions and over the templates that the case is rendered from."""
         names, texts = [dimension.template], [self.instructions[dimension.name]]
-        for name in names:  # grows while it is walked
+        for name in names:  # the list grows during the loop, by what each template imports
             texts.append(self._source(name))
             names += [each for each in _referenced(texts[-1]) if each not in names]
         return blake2b("\x00".join(texts).encode(), digest_size=16).digest()
 
-    def _instructions(self, dimension: Dimension, answer: Answer) -> str:
+    def _instructions(self, dimension: Dimension, answer: AnswerForm) -> str:
         return str(self._called(dimension, "instructions", dimension, answer))
 
     def _try_out(self) -> None:
@@ -214,7 +217,7 @@ class PromptBook:
                 case = str(self._called(dimension, "case", view.seen_by(dimension)))
                 if view.turns[-1].block not in case:
                     path = self.folder / dimension.template
-                    raise AssetError(f"{path}: case leaves out the reply to judge, expected view.turns to be printed")
+                    raise AssetError(f"{path}: the macro 'case' leaves out the reply to judge; print all of view.turns")
 
     def _called(self, dimension: Dimension, macro: str, *arguments: object) -> object:
         try:
@@ -227,7 +230,7 @@ class PromptBook:
             ) from error
 
     def _place(self, error: BaseException, path: Path) -> str:
-        """Return file and line of the deepest template line that `error` passed through."""
+        """Return the file and line of the innermost template line in the traceback of `error`."""
         place, trace = f"{path}:1", error.__traceback__
         while isinstance(trace, TracebackType):
             file = Path(trace.tb_frame.f_code.co_filename)
@@ -257,9 +260,9 @@ def _views(dialogue: Dialogue, which: Turns) -> Iterator[View]:
         before = fences[-1].digest if fences else b""
         fences.append(fenced(f"turn {place}, {turn.role}", turn.text, before))
     for place in judged_turns(dialogue, which):
-        talk = fences[place - 1].digest
+        before = fences[place - 1].digest
         label = f"the supporter's analysis before turn {place}"
-        analysis = _fenced_if_any(label, dialogue.turns[place - 1].analysis or "", talk)
+        analysis = _fenced_if_any(label, dialogue.turns[place - 1].analysis or "", before)
         yield View(fences[:place], place, {"scenario": scenario, "persona": persona, "analysis": analysis})
 
 

@@ -1,9 +1,9 @@
 """
-Fences around what seekers and supporters wrote, which nobody who writes in them can close.
+Fences around what seekers and supporters wrote, which the text inside them cannot close.
 
-Two walls stand around hostile text. Every line of it starts with a bar, so it can begin no heading and no
-verdict line. And the fence's code is a hash over the text it closes and over the turns before it, so
-an author would have to write a text that contains its own hash.
+Two measures protect the judge from hostile text. Every line of it starts with a bar, so it cannot begin a heading or
+a verdict line. And the fence's code is a hash over the text inside it and over the turns before, so to close the
+fence early an author would have to write a text that contains its own hash.
 """
 
 import re
@@ -14,9 +14,9 @@ from hashlib import blake2b
 from string import ascii_lowercase
 from typing import NamedTuple
 
-# What neither reader nor judge can see, or what changes the order in which others are read: controls, zero-width and
-# direction marks, all that Unicode lets programs ignore, and blanks that are no spaces. Joiners and the variation
-# selector of emoji are among them, though a few of them are needed.
+# Characters that a reader cannot see or that change the reading order: controls, zero-width and direction marks, all
+# that Unicode lets programs ignore, and blanks that are not spaces. Joiners and the variation selector of emoji
+# are among them; `_needed` keeps those that change what is shown.
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00013441\U00013442\U00016fe4"
@@ -28,21 +28,21 @@ _KEYCAP = "\u20e3"
 _LAST_ASCII = "\x7f"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Beginnings of the control tokens of chat templates: <|im_start|>, </s>, <start_of_turn>, <think>, <｜User｜>,
-# [INST], [|user|], [gMASK], [@BOS@], ]~b]user, ]<]speech[>[, ]!p~[. A space behind the bracket leaves them readable,
-# and no tokeniser sees one.
+# [INST], [|user|], [gMASK], [@BOS@], ]~b]user, ]<]speech[>[, ]!p~[. With a space after the bracket they stay readable,
+# and no tokeniser takes them for control tokens.
 _ROLE_MARKER = re.compile(r"<(?=[A-Za-z/|\uff5c_!?0])|\[(?=[A-Za-z/|_@])|\](?=~|<\]|!\w{1,8}~)")
 
 _FENCED = re.compile(
     r"^\[(?P<label>[^|\n]*) \| begin (?P<code>[a-z]+)\]\n(?P<body>(?:\|[^\n]*\n)*)\[end (?P=code)\]$", re.MULTILINE
 )
 _CODE_LETTERS = 12
-# Part of every digest: to be raised when the same text comes to be fenced another way.
+# Part of every digest; raise it whenever the same text is fenced differently, so that old ratings are not reused.
 _LAYOUT = b"1"
 
 
 @dataclass(frozen=True)
 class Fence:
-    """Hold a label, a quoted body and the digest over both and all fences before, from which the code is made."""
+    """A label, a quoted body, and a digest over both and the fence before, from which the code is made."""
 
     label: str
     body: str
@@ -50,20 +50,20 @@ class Fence:
 
     @cached_property
     def block(self) -> str:
-        """Return the fenced text, spelled out when it is first asked for: a resumed run asks for few."""
+        """Return the fenced text; built on first use, since a resumed run needs few of them."""
         code = _spelled(self.digest)
         return f"[{self.label} | begin {code}]\n{self.body}\n[end {code}]"
 
 
 def fenced(label: str, text: str, after: bytes = b"") -> Fence:
-    """Fence `text` under `label`; `after` is the digest of the fence before it."""
+    """Return `text` fenced under `label`; `after` is the digest of the fence before it."""
     body = _quoted(text)
     digest = blake2b(b"\x00".join((_LAYOUT, after, label.encode(), body.encode())), digest_size=16).digest()
     return Fence(label, body, digest)
 
 
 class Block(NamedTuple):
-    """A fenced text in a prompt: its label, the text without bars, and where in the prompt it ends."""
+    """A fenced text in a prompt: its label, the text without bars, and the position in the prompt where it ends."""
 
     label: str
     body: str
@@ -71,7 +71,7 @@ class Block(NamedTuple):
 
 
 def unfenced(prompt: str, start: int = 0) -> Iterator[Block]:
-    """Yield the fenced texts in a prompt from `start`, in order."""
+    """Yield the fenced texts in a prompt from position `start`, in order."""
     for match in _FENCED.finditer(prompt, start):
         lines = match["body"][:-1].split("\n")
         yield Block(match["label"], "\n".join(line[1:].removeprefix(" ") for line in lines), match.end())
@@ -79,7 +79,7 @@ def unfenced(prompt: str, start: int = 0) -> Iterator[Block]:
 
 def _quoted(text: str) -> str:
     visible = text
-    if not (text.isascii() and text.replace("\n", "").isprintable()):  # most texts, found out at once
+    if not (text.isascii() and text.replace("\n", "").isprintable()):  # a cheap test that most texts pass
         visible = _INVISIBLE.sub(_needed, _SURROGATE.sub("\ufffd", text))
     if "<" in visible or "[" in visible or "]" in visible:
         visible = _ROLE_MARKER.sub(r"\g<0> ", visible)
@@ -87,7 +87,7 @@ def _quoted(text: str) -> str:
 
 
 def _needed(run: re.Match[str]) -> str:
-    """Return what of invisible characters changes what one sees: one joiner between letters, one mark of an emoji."""
+    """Return the invisible characters of a run that change what is shown: a joiner between letters, an emoji mark."""
     before, after = run.string[run.start() - 1 : run.start()], run.string[run.end() : run.end() + 1]
     is_marked = _EMOJI in run.group() and (after == _KEYCAP or (before > _LAST_ASCII and not before.isalpha()))
     joiner = next((each for each in run.group() if each in _JOINERS), "")
@@ -96,7 +96,7 @@ def _needed(run: re.Match[str]) -> str:
 
 
 def _spelled(digest: bytes) -> str:
-    """Return the first 56 bits as letters only: tokenisers cut digits into one token each."""
+    """Return the first 56 bits as letters, since tokenisers make one token of every digit."""
     number, letters = int.from_bytes(digest[:7]), []
     for _ in range(_CODE_LETTERS):
         number, letter = divmod(number, len(ascii_lowercase))

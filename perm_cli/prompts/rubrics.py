@@ -1,8 +1,8 @@
 """
-Rubrics: packs of dimensions, as YAML that says what each asks, who asks it, what it may see and how it is scored.
+Rubrics: packs of dimensions, as YAML that says what each asks, from whose perspective, what it sees and its scale.
 
-    rubrics/PACK/pack.yaml         what binds the dimensions: their order, their language, how they make a reward
-    rubrics/PACK/DIMENSION.yaml    all that is known of one dimension
+    rubrics/PACK/pack.yaml         the dimensions as a whole: their order, their language, how they make a reward
+    rubrics/PACK/DIMENSION.yaml    everything about one dimension
 
 Nothing else in the program names a dimension: tables, charts, exports, statistics and trainers take them from here.
 """
@@ -24,11 +24,11 @@ from perm_cli.prompts.shipped import shipped
 from perm_cli.words import FusionName
 
 Perspective = Literal["supporter", "seeker", "bystander"]
-Sight = Literal["scenario", "persona", "analysis"]
+ContextPart = Literal["scenario", "persona", "analysis"]
 Share = Literal["top", "range"]
 
 DEFAULT_PACK = "perm"
-# A dimension's name is a column of every table, beside these.
+# A dimension's name becomes a column of every table, so it must not be one of these.
 RESERVED = frozenset({
     "at", "caveat", "completion_tokens", "danger", "dialogue_id", "dimension", "dimensions", "empathy", "empty",
     "failures", "harm", "harms", "id", "judge", "judge_ok", "key", "latency_s", "longest_wait_s", "missing",
@@ -44,17 +44,17 @@ _Folder = Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dimension:
     """
-    All that is known of one dimension; templates see it as `rubric`.
+    Everything about one dimension; templates see it as `rubric`.
 
-    `share` says how a score becomes a share of 1 where it is fused: of the highest score, or of the range between the
-    lowest and the highest. `labels` are names that people's labels of the same thing are known by, with a minus before
-    those of which more means less. `text` is the file.
+    `share` says how a score becomes a share between 0 and 1 where it is fused: of the highest score (`top`), or of the
+    distance from the lowest to the highest (`range`). `labels` are names of human labels of the same quality, with a
+    minus sign before those on a reversed scale. `text` is the content of the file.
     """
 
     name: str
     perspective: Perspective
     template: str
-    sees: frozenset[Sight]
+    sees: frozenset[ContextPart]
     title: str
     question: str
     scale: Scale
@@ -65,12 +65,12 @@ class Dimension:
 
     @property
     def levels(self) -> Sequence[Level]:
-        """Return the levels of the scale, none where it has items."""
+        """Return the levels of the scale, empty if it has items."""
         return self.scale.levels
 
     @property
     def items(self) -> Sequence[Item]:
-        """Return the items of the scale, none where it has levels."""
+        """Return the items of the scale, empty if it has levels."""
         return self.scale.items
 
     @property
@@ -89,14 +89,14 @@ class Dimension:
         return self.scale.bounds
 
     def share_of(self, score: float) -> float:
-        """Return a score as a share of 1."""
+        """Return a score as a share, 1 for the highest score."""
         low, high = self.bounds
         return score / high if self.share == "top" else (score - low) / (high - low)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Empathy:
-    """The part of a reward that several dimensions are fused into: which ones, and by which mean."""
+    """The part of a reward that fuses several dimensions: which ones, and by which mean."""
 
     __pydantic_config__ = STRICT
 
@@ -106,7 +106,7 @@ class Empathy:
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """A part of a reward that one dimension takes off: `coefficient · (share - 1)`."""
+    """A penalty that one dimension adds to a reward: `coefficient · (share - 1)`."""
 
     __pydantic_config__ = STRICT
 
@@ -116,7 +116,7 @@ class Term:
 
 @dataclass(frozen=True, kw_only=True)
 class RewardRule:
-    """How the dimensions of a pack make a reward: some are fused, and others take something off."""
+    """How the dimensions of a pack make a reward: some are fused, others are penalty terms."""
 
     __pydantic_config__ = STRICT
 
@@ -125,17 +125,17 @@ class RewardRule:
 
     @property
     def names(self) -> list[str]:
-        """Return the dimensions in it."""
+        """Return the names of the dimensions that the reward uses."""
         return [*self.empathy.of, *(term.of for term in self.terms)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """
-    Dimensions that are rated together, in the order in which they are asked about, and how they make a reward.
+    Dimensions that are rated together, in the order in which they are rated, and how they make a reward.
 
-    `prompts` names the folder of their templates. `text` is `pack.yaml`, and `digest` a hash over the text of all
-    dimensions.
+    `prompts` names the folder of their templates, `text` is the content of `pack.yaml`, and `digest` a hash over the
+    texts of all dimensions.
     """
 
     name: str
@@ -151,12 +151,12 @@ class Pack:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """Return what rewards depend on besides scores: packs of one shape differ in their wording only."""
+        """Return what rewards depend on besides scores: packs of the same shape differ in their wording only."""
         return self.reward, *((name, each.bounds, each.share) for name, each in self.dimensions.items())
 
     @property
-    def felt(self) -> str:
-        """Return the dimension that is shown from turn to turn: the seeker's first, else the first."""
+    def trajectory_dimension(self) -> str:
+        """Return the dimension that is shown turn by turn: the first of the seeker's perspective, else the first."""
         own = (name for name, each in self.dimensions.items() if each.perspective == "seeker")
         return next(own, next(iter(self.dimensions)))
 
@@ -180,7 +180,7 @@ class _DimensionFile(ScaleFile):
     name: _Name
     perspective: Perspective
     template: Annotated[str, StringConstraints(pattern=r"^[\w-]+\.jinja$")]
-    sees: list[Sight]
+    sees: list[ContextPart]
     title: Words
     question: Words
     sources: list[Words]
@@ -193,7 +193,7 @@ _DIMENSION = TypeAdapter(_DimensionFile)
 
 
 def pack_folder(chosen: str) -> Path:
-    """Return the folder of a pack: the one of that path, or the shipped one of that name; raise `AssetError`."""
+    """Return the folder of a pack, given by path or as the name of a shipped pack; raise `AssetError` otherwise."""
     known = sorted(each.name for each in shipped("rubrics").iterdir() if (each / "pack.yaml").is_file())
     if chosen in known and not (Path(chosen) / "pack.yaml").is_file():
         return shipped("rubrics") / chosen
@@ -205,12 +205,12 @@ def pack_folder(chosen: str) -> Path:
 
 @cache
 def default_pack() -> Pack:
-    """Return the shipped pack that is used unless another one is named."""
+    """Return the shipped pack that is used if none is named."""
     return load_rubrics(shipped("rubrics") / DEFAULT_PACK)
 
 
 def load_rubrics(folder: Path) -> Pack:
-    """Read and check a folder of rubrics; raise `AssetError` with file, line and reason."""
+    """Read and check a folder of rubrics; raise `AssetError` with the file, the line and the reason."""
     names = _read(folder / "pack.yaml", _text_of(folder / "pack.yaml"), _PACK).dimensions
     texts = {name: _text_of(folder / f"{name}.yaml") for name in dict.fromkeys(names)}
     return pack_of(_text_of(folder / "pack.yaml"), texts, str(folder))
@@ -218,10 +218,10 @@ def load_rubrics(folder: Path) -> Pack:
 
 def pack_of(text: str, texts: Mapping[str, str], place: str) -> Pack:
     """
-    Return the pack that texts make: of `pack.yaml`, and of each dimension by its name.
+    Return the pack made from the text of `pack.yaml` and the `texts` of its dimensions by name.
 
-    Raise `AssetError` with the place, the line and the reason. A pack that does not say how it makes a reward makes it
-    as the default pack does, if it has its dimensions.
+    Raise `AssetError` with `place`, the line and the reason. A pack that does not define a reward uses that of the
+    default pack, which needs the default pack's dimensions.
     """
     path = Path(place) / "pack.yaml"
     pack = _read(path, text, _PACK)
@@ -245,7 +245,7 @@ def pack_of(text: str, texts: Mapping[str, str], place: str) -> Pack:
 
 
 def templates_of(pack: Pack, folder: Path) -> Path:
-    """Return the folder of a pack's templates: the one beside its `pack.yaml` in `folder`, else the shipped one."""
+    """Return the folder of a pack's templates: in `folder` beside its `pack.yaml`, else the shipped one."""
     for place in (folder / pack.prompts, shipped("prompts") / pack.prompts):
         if place.is_dir():
             return place
@@ -257,11 +257,11 @@ def templates_of(pack: Pack, folder: Path) -> Path:
 
 
 @lru_cache(maxsize=64)
-def kept_pack(text: str | None, texts: tuple[tuple[str, str], ...], place: str) -> Pack:
+def recorded_pack(text: str | None, texts: tuple[tuple[str, str], ...], place: str) -> Pack:
     """
-    Return the pack that a run has kept; raise `AssetError` if nobody can read it.
+    Return the pack in the record of a run; raise `AssetError` if it cannot be read.
 
-    Releases before kept the dimensions only, which were those of the default pack.
+    Older releases recorded only the dimensions, which were those of the default pack.
     """
     try:
         return pack_of(text or default_pack().text, dict(texts), place)
@@ -272,16 +272,16 @@ def kept_pack(text: str | None, texts: tuple[tuple[str, str], ...], place: str) 
 
 
 def _wrong_in_pack(pack: _PackFile, texts: Mapping[str, str], rule: RewardRule) -> tuple[str, str] | None:
-    """Return the field that cannot be used, and why."""
+    """Return the first invalid field and the reason."""
     names, source = pack.dimensions, "reward" if pack.reward else "dimensions"
     if twice := _repeated(names):
         return "dimensions", f"{twice!r} found twice, expected each dimension once"
     if taken := next(filter(_is_taken, names), None):
-        return "dimensions", f"{taken!r} found, which is a column of every table, expected another name"
+        return "dimensions", f"{taken!r} is the name of a column of every table; choose another name"
     if lost := next((name for name in names if name not in texts), None):
-        return "dimensions", f"{lost!r} found, expected a dimension that there is a text of"
+        return "dimensions", f"{lost!r} is listed here, but its rubric is missing"
     if unknown := next((name for name in rule.names if name not in names), None):
-        return source, f"the reward is made of {unknown!r}, expected some of {', '.join(names)}"
+        return source, f"the reward uses {unknown!r}, expected only {', '.join(names)}"
     if twice := _repeated(rule.names):
         return source, f"{twice!r} found twice, expected each dimension once"
     return None
@@ -315,12 +315,12 @@ def _dimension(path: Path, text: str, name: str) -> Dimension:
 
 
 def _wrong_in_dimension(found: _DimensionFile, name: str) -> tuple[str, str] | None:
-    """Return the field that cannot be used, and why."""
+    """Return the first invalid field and the reason."""
     if found.name != name:
-        return "name", f"{found.name!r} found, expected {name!r} as the file is called"
+        return "name", f"{found.name!r} found, expected {name!r}, the name of the file"
     if "analysis" in found.sees and found.perspective != "supporter":
         who = found.perspective
-        return "sees", f"analysis found for the {who}, expected it for the supporter only: nobody else knows it"
+        return "sees", f"the {who} cannot see the analysis, which only the supporter knows; remove it"
     if wrong := found.wrong():
         return wrong
     if found.share == "top" and found.scale().bounds[0] < 0:
@@ -331,9 +331,9 @@ def _wrong_in_dimension(found: _DimensionFile, name: str) -> tuple[str, str] | N
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
     """
-    What a dimension asked, as a run has kept its text; of a text that is no rubric, the text itself is the question.
+    What a dimension asked, from the record of a run; if its text is not a rubric, the text itself is the question.
 
-    `columns` and `rows` are the words of its scale.
+    `columns` and `rows` are the wording of its scale as a table.
     """
 
     title: str
@@ -347,7 +347,7 @@ Wordings = Mapping[str, Wording]
 
 
 def wording_of(name: str, text: str) -> Wording:
-    """Return what a rubric that a run has kept asks, which may be one of another release or no rubric at all."""
+    """Return what a recorded rubric asks; it may be from another release or not a rubric at all."""
     try:
         found = _dimension(Path(name), text, name)
     except AssetError:
@@ -366,9 +366,9 @@ def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise AssetError(f"{path}: {error.strerror} found, expected a rubric file") from error
+        raise AssetError(f"{path}: the rubric cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise AssetError(f"{path}: byte {error.start} is not UTF-8, expected UTF-8") from error
+        raise AssetError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
 
 
 def _read(path: Path, text: str, adapter: TypeAdapter[Any]) -> Any:
@@ -379,9 +379,9 @@ def _read(path: Path, text: str, adapter: TypeAdapter[Any]) -> Any:
         raise AssetError(f"{path}:{line}: {error.problem} found, expected YAML") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise AssetError(f"{path}:{line}: the character {chr(error.character)!r} found, expected YAML") from error
+        raise AssetError(f"{path}:{line}: the character {chr(error.character)!r} is not allowed in YAML") from error
     except RecursionError as error:
-        raise AssetError(f"{path}: lists or mappings nested too deeply found, expected YAML") from error
+        raise AssetError(f"{path}: lists or mappings are nested too deeply") from error
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -390,13 +390,13 @@ def _read(path: Path, text: str, adapter: TypeAdapter[Any]) -> Any:
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """Load plain YAML and refuse a key that stands twice in one mapping."""
+    """A loader of plain YAML that refuses a key that occurs twice in one mapping; PyYAML keeps the last silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the base class's signature
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key that is no word", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key that is not a single word", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} twice", key.start_mark)
             seen.add(key.value)
@@ -404,7 +404,7 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def _plain(loader: _OnceLoader, node: yaml.Node) -> Any:
-    """Return the number or truth value that a word means; PyYAML's own error for one that means none has no place."""
+    """Return a scalar as a number or a boolean; for invalid ones, PyYAML's own error would have no line number."""
     kind = node.tag.rpartition(":")[2]
     try:
         return getattr(yaml.SafeLoader, f"construct_yaml_{kind}")(loader, node)
@@ -415,12 +415,12 @@ def _plain(loader: _OnceLoader, node: yaml.Node) -> Any:
 
 for _tag in ("int", "float", "bool"):
     yaml.add_constructor(f"tag:yaml.org,2002:{_tag}", _plain, Loader=_OnceLoader)
-# A date is a text like any other here, and an impossible one no reason to stop.
+# Dates stay text here: nothing needs a date, and an impossible one would stop the loader.
 yaml.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value), Loader=_OnceLoader)
 
 
 def _line_of(text: str, location: Sequence[str | int]) -> int:
-    """Return the line of the deepest part of `location` that a file has."""
+    """Return the line of the innermost part of `location` that the file contains."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     line = 1
     for part in location:

@@ -1,8 +1,8 @@
 """
-Scales: what a verdict on a dimension states, how each number in it is read, and what score the numbers make.
+Scales: which numbers a verdict on a dimension states, how they are read, and what score they make.
 
 There are two kinds. *Levels* describe every score in words, and a verdict is one of them. *Items* are rated one by
-one, and the score is their sum. Whoever asks, reads, fuses or shows takes a `Scale` and need not know which it is.
+one, and the score is their sum. All other modules use the `Scale` protocol and need not know which kind it is.
 """
 
 import math
@@ -19,8 +19,8 @@ SCORE = "score"
 STRICT = ConfigDict(extra="forbid")
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _ITEM_RANGE = (0, 20)
-_WIDEST = 100  # a JSON schema lists every number of a field
-_TAKEN = frozenset({SCORE, "rationale", "reason", "reasoning", "total"})  # what else a verdict may state
+_WIDEST = 100  # the JSON schema of a field lists every value
+_TAKEN = frozenset({SCORE, "rationale", "reason", "reasoning", "total"})  # other fields of a verdict
 _ItemName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 _Whole = Annotated[int, Field(ge=-1000, le=1000)]
 
@@ -30,7 +30,7 @@ _VALUE = re.compile(
     rf"(?:(?:/|out\s+of|of){_OPEN}(?P<top>\d{{1,9}})(?:\.0+)?+(?![\d.,]*\d)分?+)?{_CLOSE}(?P<rest>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
-# What may follow a verdict though it holds numbers: a remark that is set off from it. Another number is none.
+# After a verdict, text with digits is accepted only as a remark that is set off from it; a second number is never one.
 _REMARK = re.compile(r"[\s.]*+(?:,\s|[(\[—–（，；。]|-\s|because\b|since\b|[:;]\s|\|)", re.IGNORECASE)
 _ANOTHER = re.compile(
     r"[\s.,(\[]*+(?:[-–—~/]?\d|(?:[-–—~]|to\b|or\b|maybe\b)\s*+\d+\s*+(?:$|[^\w\s]|of\b|out\b))", re.IGNORECASE
@@ -39,7 +39,7 @@ _ANOTHER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """A number that a verdict states, or the reason why what it states is none; `position` is its place in a text."""
+    """A number stated by a verdict, or the reason why it is not valid; `position` is where it stands in the text."""
 
     status: Literal["scored", "truncated", "unparseable", "out_of_range"]
     number: int | None = None
@@ -60,17 +60,17 @@ class Number:
         return {"type": "integer", "enum": list(range(self.low, self.high + 1))}
 
     def read(self, value: object) -> Stated:
-        """Return what a value of a JSON object states."""
+        """Return the number that a value of a JSON object states."""
         if isinstance(value, str):
             return self.read_text(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return Stated("unparseable")
-        if isinstance(value, float) and not math.isfinite(value):  # an integer too large for a float is off the scale
+        if isinstance(value, float) and not math.isfinite(value):  # an integer too large for a float is out of range
             return Stated("unparseable")
         return self._placed(value)
 
     def read_text(self, text: str, offset: int = 0) -> Stated:
-        """Return what a text that begins with a number states; the text begins at `offset` of the reply."""
+        """Return the number that a text begins with; the text begins at position `offset` of the reply."""
         match = _VALUE.match(text)
         if not match or (match["top"] and int(match["top"]) != self.high):
             return Stated("unparseable")
@@ -87,14 +87,14 @@ class Number:
 
 
 def is_bare(text: str) -> bool:
-    """Return whether a text is a number and nothing that has room for a reason, such as `4 out of 5`."""
+    """Return whether a text is only a number, such as `4 out of 5`, without a reason."""
     value = _VALUE.match(text.strip())
     return value is not None and not re.search(r"\w", value["rest"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """One level of a scale, and what it means."""
+    """One level of a scale and its meaning."""
 
     score: int
     text: str
@@ -102,7 +102,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One of the items whose numbers are summed, and what its two ends mean."""
+    """One of the items whose scores are summed, and what its lowest and highest score mean."""
 
     name: str
     question: str
@@ -115,7 +115,7 @@ class Scale(Protocol):
 
     @property
     def fields(self) -> Sequence[Number]:
-        """Return what a verdict states, one number per field; a single one is called `score`."""
+        """Return the numbers that a verdict states; a single one is called `score`."""
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -123,11 +123,11 @@ class Scale(Protocol):
 
     @property
     def levels(self) -> Sequence[Level]:
-        """Return the levels, in order, where each score is described by one."""
+        """Return the levels in ascending order, empty if the scale has items."""
 
     @property
     def items(self) -> Sequence[Item]:
-        """Return the items, where the score is made of several."""
+        """Return the items, empty if the scale has levels."""
 
     @property
     def text(self) -> str:
@@ -135,15 +135,15 @@ class Scale(Protocol):
 
     @property
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """Return the wording as a table: the names of its columns, and its rows."""
+        """Return the wording as a table: its column names and its rows."""
 
     def score(self, stated: Mapping[str, int]) -> float:
-        """Return the score that the numbers of all fields make."""
+        """Return the score for the stated numbers by field name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """A scale whose every score is described in words; a verdict is one of them."""
+    """A scale that describes every score in words; a verdict is one of its levels."""
 
     levels: Sequence[Level]
     items: Sequence[Item] = ()
@@ -200,7 +200,7 @@ class Items:
 
     @property
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-        """Return what each item asks, and what its two ends mean."""
+        """Return what each item asks, and what its lowest and highest score mean."""
         columns = ("item", "question", f"{self.lowest} is", f"{self.highest} is")
         return columns, [(item.name, item.question, item.low, item.high) for item in self.items]
 
@@ -227,17 +227,17 @@ class ScaleFile:
     highest: _Whole | None = None
 
     def wrong(self) -> tuple[str, str] | None:
-        """Return the field that contradicts another one, and what was expected of it."""
+        """Return a field that contradicts another one and the reason, None if there is none."""
         if self.levels and self.items:
-            return "levels", "levels found beside items, expected one of them"
+            return "levels", "levels and items cannot be combined; keep one of them"
         if self.levels:
             return self._wrong_levels(sorted(self.levels))
         if self.items:
             return self._wrong_items(*self._ends)
-        return "levels", "neither levels nor items found, expected one of them"
+        return "levels", "levels and items are both missing; add one of them"
 
     def scale(self) -> Scale:
-        """Return the scale of a file in which nothing is `wrong`."""
+        """Return the scale; the file must have passed `wrong`."""
         if self.levels:
             return Levels(tuple(Level(score=score, text=text) for score, text in sorted(self.levels.items())))
         items = (self.items or {}).items()
@@ -253,15 +253,15 @@ class ScaleFile:
 
     def _wrong_levels(self, scores: list[int]) -> tuple[str, str] | None:
         if scores != list(range(scores[0], scores[0] + len(scores))):
-            return "levels", f"{scores} found, expected whole numbers one after the other, such as 1 to 5"
+            return "levels", f"{scores} found, expected consecutive whole numbers such as 1 to 5"
         if self.lowest is not None or self.highest is not None:
-            return "levels", "levels found beside lowest or highest, which only items have"
+            return "levels", "levels cannot be combined with lowest or highest, which belong to items"
         return None
 
     def _wrong_items(self, low: int, high: int) -> tuple[str, str] | None:
         if not low < high <= low + _WIDEST:
             place = "highest" if self.highest is not None else "lowest"
-            return place, f"{low} to {high} found, expected at most {_WIDEST} more at the top than at the bottom"
+            return place, f"{low} to {high} found, expected a highest that is 1 to {_WIDEST} above the lowest"
         if taken := sorted(_TAKEN & (self.items or {}).keys()):
-            return "items", f"{taken[0]!r} found, which a verdict has already, expected another name"
+            return "items", f"{taken[0]!r} is already a field of every verdict; choose another name"
         return None

@@ -1,4 +1,4 @@
-"""Where rubrics and prompt templates lie: beside the package in a checkout, in its folder `shipped` once installed."""
+"""The location of rubrics and prompt templates: beside the package in a checkout, in `shipped/` once installed."""
 
 from pathlib import Path
 

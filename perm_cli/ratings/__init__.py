@@ -1,1 +1,1 @@
-"""What one judge says of one dimension of one turn, and the run folder that keeps it."""
+"""Ratings, each by one judge of one dimension of one turn, and the run folder that stores them."""

@@ -1,4 +1,4 @@
-"""The columns of a file of ratings, derived from the dataclass of one line, so that a field is declared once."""
+"""The columns of a ratings file, derived from the dataclass of its lines, so that each is declared once."""
 
 from dataclasses import MISSING, dataclass, fields
 from types import NoneType, UnionType
@@ -9,7 +9,7 @@ _IN_JSON = {str: (str,), int: (int,), float: (float, int), dict: (dict,)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One field: the `kind` of its values, whether they may be null, and its default, `MISSING` if it has none."""
+    """One column: the type of its values, whether they may be null, and its default, `MISSING` if it has none."""
 
     name: str
     kind: type
@@ -18,17 +18,17 @@ class Column:
 
     @property
     def types(self) -> frozenset[type]:
-        """Return the types that its values may have once JSON is read."""
+        """Return the types that its values may have after JSON is parsed."""
         return frozenset((*_IN_JSON[self.kind], *([NoneType] if self.nullable else [])))
 
     @property
     def is_count(self) -> bool:
-        """Return whether its values are whole numbers from 0."""
+        """Return whether its values are counts: integers of 0 or more."""
         return self.kind is int and not self.nullable
 
 
 def columns_of(line: type) -> tuple[Column, ...]:
-    """Return the columns of a dataclass: texts, numbers and mappings, each alone or with None."""
+    """Return the columns of a dataclass whose fields are strings, numbers or mappings, each optionally None."""
     hints = get_type_hints(line)
     return tuple(_column(each.name, hints[each.name], each.default) for each in fields(line))
 
@@ -42,5 +42,5 @@ def _column(name: str, hint: Any, default: Any) -> Column:
 
 
 def defaults_of(columns: tuple[Column, ...]) -> dict[str, Any]:
-    """Return the values of columns that a line need not have."""
+    """Return the defaults of the columns that a line may lack."""
     return {each.name: each.default for each in columns if each.default is not MISSING}

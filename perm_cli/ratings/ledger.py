@@ -1,8 +1,8 @@
 """
-The ledger: which ratings a run folder holds, and what has come of those that its commands asked for.
+The ledger: an index of the ratings in a run folder, and the outcomes of those that its commands asked for.
 
-It keeps of every rating what fusing and resuming need, in a scratch database, so that memory does not grow with
-the run. It is filled from the ratings of the folder whenever that is opened; the folder remains the truth.
+It keeps the columns of every rating that fusing and resuming need, in a scratch database, so that memory does not grow
+with the run. It is rebuilt from the folder's ratings whenever that is opened; the files remain the source of truth.
 """
 
 from bisect import bisect_left
@@ -13,14 +13,14 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from perm_cli.dialogues.dialogue import judged_places
-from perm_cli.disk import scratch
+from perm_cli.disk import scratch_database
 from perm_cli.ratings.columns import defaults_of
 from perm_cli.ratings.rating import COLUMNS, Call, Rating, is_settled
 from perm_cli.words import Role, Status, Turns
 
 _BATCH = 1000
 LineRanges = Sequence[tuple[int, int]]
-"""Lines of `dialogues.jsonl`: first and last of each range, counted from 0, in ascending order."""
+"""Lines of `dialogues.jsonl`: the first and last line of each range, from 0, in ascending order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Ask:
     """
     What one command asked for: ratings under some settings, of the dialogues on these lines.
 
-    `lines` is None where the run has no record of them; what was asked for is then taken to be what there is.
+    `lines` is None if the run has no record of them; the ratings that exist then count as those asked for.
     """
 
     settings: str
@@ -45,14 +45,14 @@ def is_among(line: int, ranges: LineRanges) -> bool:
     return place < len(ranges) and ranges[place][0] <= line
 
 
-def ratings_of(ask: Ask, dialogues: Iterable["Kept"]) -> int:
-    """Return how many ratings an ask comes to."""
+def ratings_of(ask: Ask, dialogues: Iterable["StoredDialogue"]) -> int:
+    """Return the number of ratings that an ask covers."""
     places = sum(1 for dialogue in dialogues for _ in _places([ask], dialogue))
     return places * len(ask.dimensions) * ask.samples
 
 
-class Kept(NamedTuple):
-    """A dialogue of the run as far as the ledger needs it: its line, its names and the roles of its turns."""
+class StoredDialogue(NamedTuple):
+    """A dialogue of the run as the ledger needs it: its line, id, system and the roles of its turns."""
 
     line: int
     id: str
@@ -61,7 +61,7 @@ class Kept(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a rating came to: the columns of `Rating` that rewards are made of."""
+    """The outcome of a rating: the columns of `Rating` that rewards are made from."""
 
     key: str
     settings: str
@@ -101,7 +101,7 @@ _TABLES = {
     "lines": "dialogue_id TEXT, system TEXT, line INTEGER",
     "numbers": "number INTEGER",
 }
-# Of a dialogue that was edited, that text counts which was asked about last.
+# If a dialogue was edited between commands, the text asked about last counts.
 _FORGET_EARLIER_TEXTS = """
     DELETE FROM asked WHERE EXISTS (
         SELECT 1 FROM asked AS other WHERE other.dialogue_id = asked.dialogue_id AND other.system = asked.system
@@ -114,8 +114,8 @@ _ASK_FOR_WHAT_IS_HELD = """
         1 << 40
     ), dialogue_id, turn, max(sample) + 1 FROM held WHERE settings = ? GROUP BY judge, system, dialogue_id, turn
 """
-# The last key at a place is that of the text that was asked about last. Of its ratings, one that is settled is never
-# made again, so it counts before any that is not.
+# The last key at a place belongs to the text that was asked about last. Among the ratings with that key, a settled one
+# counts before any other, because it is never made again.
 _LATEST = f"""
     CREATE TABLE latest AS SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY {_PLACE} ORDER BY settled DESC, nth) AS rank FROM (
@@ -130,7 +130,7 @@ _NOT_MADE = defaults_of(COLUMNS) | {"key": "", "status": "skipped"}
 
 
 def _column(name: str) -> str:
-    """Return a column of an outcome whose rating may not have been made."""
+    """Return the SQL of a column of an outcome, with a default where no rating was made."""
     if name in _OF_THE_CELL:
         return f"asked.{name}"
     if name in _OF_THE_PART:
@@ -139,7 +139,7 @@ def _column(name: str) -> str:
     return f"ifnull(latest.{name}, {'NULL' if value is None else repr(value)})"
 
 
-# What stands together in this order is fused together.
+# In this order, the ratings that are fused together are adjacent.
 _OUTCOMES = f"""
     SELECT {", ".join(map(_column, Outcome._fields))} FROM (
         SELECT settings, max(judge) AS judge, system, max(line) AS line, dialogue_id, turn, max(samples) AS samples
@@ -153,10 +153,10 @@ _OUTCOMES = f"""
 
 
 class Ledger:
-    """The ratings held when it was made, and those noted since."""
+    """An index of the ratings given to it at the start and those noted since."""
 
     def __init__(self, held: Iterable[Mapping[str, Any]]) -> None:
-        self._database = scratch()
+        self._database = scratch_database()
         self._database.execute(f"CREATE TABLE held ({_HELD})")
         self._noted: list[tuple[Any, ...]] = []
         entries = ((is_settled(row["status"], row["error"]), *_of_row(row)) for row in held)
@@ -164,49 +164,49 @@ class Ledger:
         while batch := list(islice(entries, _BATCH)):
             self._database.executemany(_INSERT, batch)
             self._holds = True
-        if self._holds:
+        if self._holds:  # indexed only now: an index that grows with every row costs more
             self._database.execute("CREATE INDEX by_key ON held (key)")
             self._database.execute(f"CREATE INDEX by_place ON held ({_PLACE})")
 
     def holds(self, key: str, settings: str | None = None) -> bool:
-        """Return whether a settled rating with this key is held under these settings, or under any."""
+        """Return whether there is a settled rating with this key under these settings, or under any if None."""
         return self._holds and self._database.execute(_FIND, (key, settings)).fetchone() is not None
 
     def last_key(self, call: Call, settings: str) -> str | None:
-        """Return the key of the last rating in the place of this call, which is another one if its text was edited."""
+        """Return the key of the last rating at the place of this call; it differs from the call's after an edit."""
         if not self._holds:
             return None
-        self._settle()
+        self._flush()
         asks = call.question
         place = (asks.dialogue_id, asks.system, asks.turn, asks.dimension.name, call.sample, settings)
         found = self._database.execute(_LAST_KEY, place).fetchone()
         return found[0] if found else None
 
     def settled(self, settings: str) -> int:
-        """Return how many ratings under these settings are not to be paid for again, -1 if others are."""
+        """Return the number of ratings under these settings if all are settled, else -1."""
         by_key = "SELECT max(settled) AS settled FROM held WHERE settings = ? GROUP BY key"
         query = f"SELECT count(*), min(settled) FROM ({by_key})"  # noqa: S608 - the words are ours
         ratings, all_settled = self._database.execute(query, (settings,)).fetchone()
         return ratings if all_settled else -1
 
     def has_scored(self, judge: str) -> bool:
-        """Return whether this judge has ever given a score in this folder."""
+        """Return whether this judge has given any score in this folder."""
         query = "SELECT 1 FROM held WHERE judge = ? AND status = 'scored' LIMIT 1"
         return self._database.execute(query, (judge,)).fetchone() is not None
 
     def note(self, rating: Rating) -> None:
-        """Add a rating that was just made."""
+        """Add a new rating."""
         self._noted.append((is_settled(rating.status, rating.error), *_of_rating(rating)))
         if len(self._noted) >= _BATCH:
-            self._settle()
+            self._flush()
 
-    def outcomes(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[Kept]]) -> Iterator[Outcome]:
+    def outcomes(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[StoredDialogue]]) -> Iterator[Outcome]:
         """
-        Yield what came of everything that was asked for: by settings and system, then by dialogue and turn.
+        Yield the outcomes of all ratings asked for, ordered by settings, judge, system, dialogue and turn.
 
-        A rating that was asked for and not made is `skipped`. Asks come in the order in which they were made.
+        A rating that was asked for and not made is `skipped`. `asks` are in the order in which they were made.
         """
-        self._settle()
+        self._flush()
         for name, columns in _TABLES.items():
             self._database.execute(f"DROP TABLE IF EXISTS {name}")
             self._database.execute(f"CREATE TABLE {name} ({columns})")
@@ -216,7 +216,7 @@ class Ledger:
         self._database.execute(f"CREATE INDEX latest_by_place ON latest ({_PLACE})")
         return map(Outcome._make, self._database.execute(_OUTCOMES))
 
-    def _ask(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[Kept]]) -> None:
+    def _ask(self, asks: Sequence[Ask], dialogues: Callable[[], Iterable[StoredDialogue]]) -> None:
         parts = {(ask.settings, name, place) for ask in asks for place, name in enumerate(ask.dimensions)}
         self._database.executemany("INSERT INTO parts VALUES (?, ?, ?)", parts)
         asks = [replace(ask, judge=self._judge_of(ask)) for ask in asks]
@@ -234,28 +234,28 @@ class Ledger:
         self._database.executemany("INSERT INTO numbers VALUES (?)", ((number,) for number in range(samples)))
 
     def _judge_of(self, ask: Ask) -> str:
-        """Return what the judge was called last, which is no part of its settings."""
+        """Return the judge's most recent name, which is not part of its settings."""
         query = "SELECT judge FROM held WHERE settings = ? ORDER BY at DESC, rowid DESC LIMIT 1"
         found = self._database.execute(query, (ask.settings,)).fetchone()
         return str(found[0]) if found else ask.judge
 
     def spent(self) -> tuple[int, int, float]:
-        """Return the calls, tokens and US dollars that the ratings held have cost, whoever asked for them."""
+        """Return the calls, tokens and US dollars that all ratings made in this folder have cost."""
         query = "SELECT sum(attempts), sum(tokens_in + tokens_out), sum(cost_usd) FROM held WHERE reused = ''"
         calls, tokens, cost_usd = self._database.execute(query).fetchone()
         return calls or 0, tokens or 0, cost_usd or 0.0
 
     def close(self) -> None:
-        """Remove all of it from disk."""
+        """Delete the database."""
         self._database.close()
 
-    def _settle(self) -> None:
+    def _flush(self) -> None:
         self._database.executemany(_INSERT, self._noted)
         self._noted.clear()
 
 
-def _places(asks: Sequence[Ask], dialogue: Kept) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for every supporter turn of a dialogue that was asked about."""
+def _places(asks: Sequence[Ask], dialogue: StoredDialogue) -> Iterator[tuple[Any, ...]]:
+    """Yield one row per ask and supporter turn of a dialogue that it covers."""
     for nth, ask in enumerate(asks):
         if ask.lines and is_among(dialogue.line, ask.lines):
             cell = (nth, ask.settings, ask.judge, dialogue.system, dialogue.line, dialogue.id)

@@ -1,7 +1,7 @@
 """
-The rating: what one judge gives on one dimension of one supporter turn, or the reason why there is none.
+The rating: one judge's score on one dimension of one supporter turn, or the reason why there is none.
 
-`rate` asks, reads, and where a reply cannot be read asks once more; nothing that goes wrong here becomes a score.
+`rate` asks the judge, reads the reply and asks again if it is unreadable; no failure becomes a score.
 """
 
 import math
@@ -27,8 +27,8 @@ from perm_cli.ratings.verdicts import Verdict, is_single, read_verdict
 from perm_cli.text import one_line
 from perm_cli.words import Status
 
-GROWTH = 4
-_LEAST_MASS = 0.01
+GROWTH = 4  # factor of the token limit when a truncated reply is asked for again
+_LEAST_MASS = 0.01  # of probability on the levels; below it, the token is not a verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,13 @@ class Rating:
     """
     One line of `ratings.jsonl`; its fields are the columns of that file, of the shards and of the ledger.
 
-    A field without a default must be in every line ever written, so a field that is added needs one.
+    A field without a default must be in every line ever written, so a new field needs one.
 
-    Only a `scored` rating has a score, on the scale of its dimension. `settings` names the entry of
-    `run.json` that it was made under. `distribution` holds the judge's probabilities over the levels, and under
-    `missing` the share it gave to anything else. `error` says of a failed call its `kind`, its `message` and
-    whether it is `transient`, that is, may succeed another time. Tokens, cost and latency cover every attempt.
-    `reused` names the run it was taken from, if it was not made in this one.
+    Only a `scored` rating has a score, on the scale of its dimension. `settings` is the id of the settings in
+    `run.json` that it was made under. `distribution` has the judge's probability of each level, and under `missing` the
+    probability of everything else. `error` describes a failed call: its `kind`, its `message` and whether it is
+    `transient`, so may succeed another time. Tokens, cost and latency include every attempt. `reused` names the run
+    that it was taken from, if it was not made in this one.
     """
 
     key: str
@@ -76,7 +76,7 @@ COLUMNS = columns_of(Rating)
 
 
 def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
-    """Return whether asking again would be paying twice: true of all but calls that may succeed another time."""
+    """Return whether a rating is final: neither skipped nor a failure that may pass; it is never paid for again."""
     if status == "failed":
         return not (error or {}).get("transient", True)
     return status != "skipped"
@@ -84,7 +84,7 @@ def is_settled(status: str, error: Mapping[str, Any] | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatingRules:
-    """How ratings are made: under which settings, by which judge, with how many tokens and attempts, scored how."""
+    """How ratings are made: settings, judge, token limit, re-asks, and whether scores are expectations."""
 
     settings: str
     judge: str
@@ -99,7 +99,7 @@ class Call:
     """
     A question with the number of its sample and the key of its rating.
 
-    `sample` and `rank`, the place of the dialogue in the input, are counted from 0.
+    `sample` and `rank`, the position of the dialogue in the input, count from 0.
     """
 
     question: Question
@@ -110,17 +110,17 @@ class Call:
 
 def key_of(question: Question, identity: bytes, sample: int) -> str:
     """
-    Return the key of a rating: a hash over its prompt, whose reply it is about, its judge's identity and the sample.
+    Return the key of a rating: a hash over its prompt, dialogue and system, its judge's identity and the sample.
 
-    Two systems that reply in the same words get a rating each: one verdict shared by both would hide the
-    judge's own noise from every comparison between them.
+    Two systems that reply in the same words get separate ratings: a shared verdict would hide the judge's noise
+    from every comparison between them.
     """
     whose = orjson.dumps([question.dialogue_id, question.system])
     return blake2b(b"\x00".join((question.digest, whose, identity, sample.to_bytes(4))), digest_size=16).hexdigest()
 
 
 def schema_of(dimension: Dimension) -> dict[str, Any]:
-    """Return the JSON schema of a verdict, the rationale before the numbers."""
+    """Return the JSON schema of a verdict, with the rationale before the numbers."""
     return _schema(tuple(dimension.scale.fields))
 
 
@@ -136,7 +136,7 @@ def _schema(numbers: tuple[Number, ...]) -> dict[str, Any]:
 
 
 async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> Rating:
-    """Return the rating; raise `NotAsked` if no call was made for it, `JudgeUnusable` if none can succeed."""
+    """Return the rating of a call; raise `NotAsked` if no request was made, `JudgeUnusable` if none can succeed."""
     started = perf_counter()
     spent = _Spent()
     request = Request(
@@ -158,7 +158,7 @@ async def rate(judge: Judge, call: Call, prompt: Prompt, rules: RatingRules) -> 
 
 
 def unmade(call: Call, rules: RatingRules) -> Rating:
-    """Return the rating of a call that was not made."""
+    """Return the `skipped` rating of a call that was not made."""
     return Rating(**_origin(call, rules), status="skipped")
 
 
@@ -177,7 +177,7 @@ def _origin(call: Call, rules: RatingRules) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Spent:
-    """What all attempts at a rating used, which was billed whatever came of it."""
+    """The usage of all attempts at a rating, which is billed whatever their outcome."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -197,7 +197,7 @@ class _Spent:
 async def _verdict(
     judge: Judge, call: Call, request: Request, rules: RatingRules, spent: _Spent
 ) -> tuple[Reply, Verdict]:
-    """Ask until the reply can be read: once more with more room if it was cut, `reask` times if it is garbled."""
+    """Ask until the reply is readable: once more with a larger limit if truncated, `reask` times if unparseable."""
     asked_again = 0
     while True:
         reply = await judge.ask(request)
@@ -212,7 +212,7 @@ async def _verdict(
 
 
 def rated_from(unmade: Rating, reply: Reply, dimension: Dimension, rules: RatingRules) -> Rating:
-    """Return the rating that one reply makes, such as one that a batch has brought."""
+    """Return the rating made from one reply, such as one from a batch."""
     spent = _Spent()
     spent.add(reply)
     verdict = read_verdict(reply.text, dimension, reply.finish_reason)
@@ -220,21 +220,21 @@ def rated_from(unmade: Rating, reply: Reply, dimension: Dimension, rules: Rating
 
 
 def failed_from(unmade: Rating, failure: CallFailed) -> Rating:
-    """Return the rating that a failed call makes."""
+    """Return the rating made from a failed call."""
     spent = _Spent()
     outcome = _failed(failure, spent)
     return replace(unmade, **_facts(spent, outcome))
 
 
-def at_now() -> str:
-    """Return the time as ratings carry it, so that texts stand in the order of time."""
+def timestamp() -> str:
+    """Return the current UTC time for `at`; as strings, these sort by time."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _facts(spent: _Spent, outcome: Mapping[str, Any], latency_s: float = 0.0) -> dict[str, Any]:
     return {
         "latency_s": round(latency_s, 4),
-        "at": at_now(),
+        "at": timestamp(),
         "tokens_in": spent.tokens_in,
         "tokens_out": spent.tokens_out,
         "cached_tokens": spent.cached_tokens,
@@ -274,10 +274,11 @@ def _read(reply: Reply, verdict: Verdict, dimension: Dimension, rules: RatingRul
 
 def level_chances(reply: Reply, verdict: Verdict, dimension: Dimension) -> dict[str, float] | None:
     """
-    Return the judge's probability of each level at the verdict's place, summing to 1, and the `missing` mass.
+    Return the judge's probability of each level at the verdict's position, summing to 1, and the `missing` mass.
 
-    None without log-probabilities there, and of several items, which have no single place. None too where one level
-    is written as the beginning of another, such as 1 and 10, unless the latter is seen to be one token.
+    None without log-probabilities there, and for several items, which have no single position. None also if one level
+    begins with the digits of another, such as 10 with 1, unless the longer one is seen to be a single token: otherwise
+    the probability of 1 would include that of 10.
     """
     token = _token_at(reply, verdict.position)
     if token is None or not is_single(dimension):
@@ -303,7 +304,7 @@ _LEVEL = re.compile(r"[\s\"'*:]*([-−+]?[0-9]{1,4})[\s\"'*:]*")
 
 
 def _longer_levels(dimension: Dimension) -> set[str]:
-    """Return the levels that begin like another one."""
+    """Return the levels whose digits begin with those of another level."""
     levels = [str(level) for level in range(dimension.low, dimension.high + 1)]
     return {level for level in levels if any(level != other and level.startswith(other) for other in levels)}
 
@@ -313,7 +314,7 @@ def _token_at(reply: Reply, position: int | None) -> Any:
         return None
     wanted = len(reply.text[:position].encode(errors="replace"))
     written = b"".join(token.text for token in reply.tokens)
-    # Tokens of the thinking may stand before those of the text.
+    # The tokens may begin with thinking that is not in the text, so the text is searched for from the end.
     start = written.rfind(reply.text.encode(errors="replace"))
     if start < 0:
         return None
@@ -326,7 +327,7 @@ def _token_at(reply: Reply, position: int | None) -> Any:
 
 
 def rating_line(rating: Rating) -> bytes:
-    """Return the rating as one line of JSON; text that no encoding holds loses the characters at fault."""
+    """Return the rating as one line of JSON; characters that UTF-8 cannot encode are replaced."""
     try:
         return orjson.dumps(rating, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
@@ -335,7 +336,7 @@ def rating_line(rating: Rating) -> bytes:
 
 
 def read_row(line: bytes) -> dict[str, Any] | None:
-    """Return the fields of the rating that a line holds, None if the line is damaged."""
+    """Return the fields of the rating on a line, None if the line is damaged."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -344,18 +345,18 @@ def read_row(line: bytes) -> dict[str, Any] | None:
 
 
 def read_rating(line: bytes) -> Rating | None:
-    """Return the rating a line holds, None if the line is damaged."""
+    """Return the rating on a line, None if the line is damaged."""
     row = read_row(line)
     return None if row is None else Rating(**row)
 
 
 def is_rating(row: object) -> bool:
     """
-    Return whether a row from outside has the fields of a rating, each of its type and within its bounds.
+    Return whether a row from a file has the fields of a rating, each of the right type and within its bounds.
 
-    A column that another release did not write gets its default, so that what was paid for stays readable. One that
-    only another release writes is left out of the row. It is not lost: `ratings.jsonl` is never rewritten, and what
-    this release would copy or show must be what it has checked.
+    The row is completed: a column that another release did not write gets its default, so that paid ratings stay
+    readable. A column that only another release writes is removed from the row, since this release must copy or show
+    only what it has checked. It is not lost, because `ratings.jsonl` is never rewritten.
     """
     if not isinstance(row, dict):
         return False
@@ -379,12 +380,12 @@ def is_rating(row: object) -> bool:
 
 @cache
 def _fits(types: tuple[type, ...]) -> bool:
-    """Return whether fields may be of these types; cached, since a million rows have few combinations of them."""
+    """Return whether fields may have these types; cached, since even a million rows have few combinations."""
     return all(each in allowed for each, allowed in zip(types, _TYPES.values(), strict=True))
 
 
 _STATUSES = frozenset(get_args(Status))
-_BEYOND = 2**63  # what no file of ours and no database holds
+_BEYOND = 2**63  # too large for Parquet and SQLite
 _TYPES = {each.name: each.types for each in COLUMNS}
 _DEFAULTS = defaults_of(COLUMNS)
 _TEXTS = [each.name for each in COLUMNS if each.kind is str]

@@ -1,4 +1,4 @@
-"""Ratings of other runs, to be used again where the key is the same: `--reuse`."""
+"""Ratings of other runs that can be reused for calls with the same key: `--reuse`."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from perm_cli.disk import scratch
+from perm_cli.disk import scratch_database
 from perm_cli.errors import RunError
 from perm_cli.ratings.rating import Rating, is_settled, rating_line
 from perm_cli.ratings.run_folder import RunFolder, run_folders
@@ -15,10 +15,10 @@ _PUT = "INSERT OR REPLACE INTO ratings VALUES (?, ?, ?)"
 
 
 class Reserve:
-    """The settled ratings of other run folders by key, on disk; of several with one key, the last."""
+    """The settled ratings of other run folders by key, in a database on disk; the last one per key counts."""
 
     def __init__(self, runs: Iterable[Path]) -> None:
-        self._database = scratch()
+        self._database = scratch_database()
         self._database.execute("CREATE TABLE ratings (key TEXT PRIMARY KEY, run TEXT, line BLOB)")
         for run in run_folders(runs):
             if not (run / "ratings.jsonl").exists() and not (run / "ratings").is_dir():
@@ -31,11 +31,11 @@ class Reserve:
             self._database.executemany(_PUT, rows)
 
     def put(self, rating: Rating, run: str) -> None:
-        """Add a rating that has just been made in a run."""
+        """Add a new rating of a run."""
         self._database.execute(_PUT, (rating.key, run, rating_line(rating)))
 
     def get(self, key: str) -> Rating | None:
-        """Return the rating with this key, marked with the run that paid for it."""
+        """Return the rating with this key, its `reused` set to the run that paid for it; None if there is none."""
         found = self._database.execute("SELECT run, line FROM ratings WHERE key = ?", (key,)).fetchone()
         if found is None:
             return None
@@ -43,5 +43,5 @@ class Reserve:
         return rating if rating.reused else replace(rating, reused=found[0])
 
     def close(self) -> None:
-        """Remove all of it from disk."""
+        """Delete the database."""
         self._database.close()

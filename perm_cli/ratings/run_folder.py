@@ -1,15 +1,15 @@
 """
-The run folder: everything a command did, safe to be stopped anywhere.
+The run folder: everything that commands did, consistent wherever a command is killed.
 
-    run.json         the settings ratings were made under, by id, and every command that worked on the folder
+    run.json         the settings that ratings were made under, by id, and every command that worked on the folder
     dialogues.jsonl  the dialogues as they were read, in the native format
-    ratings.jsonl    one rating per line, on disk as it arrives; never rewritten
-    ratings/         ratings that many machines have made, in Parquet
-    batches/         what was sent to a batch API, and what for
-    rewards.jsonl    one line per supporter turn, judge and settings, written anew by every fusion
+    ratings.jsonl    one rating per line, written as it arrives; never rewritten
+    ratings/         ratings made by Ray workers, in Parquet
+    batches/         the requests sent to a batch API, and the ratings they are for
+    rewards.jsonl    one line per supporter turn, judge and settings, rewritten by every fusion
     summary.json, summary.csv
 
-A last line cut by a crash is set aside in `ratings.damaged` (or `dialogues.damaged`), and made again.
+A last line cut off by a crash is moved to `ratings.damaged` (or `dialogues.damaged`), and its rating is made again.
 """
 
 import hashlib
@@ -30,22 +30,22 @@ from filelock import FileLock, Timeout
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.dialogues.files.rows import RowError
 from perm_cli.dialogues.formats.native import ROLES, to_dialogue
-from perm_cli.disk import naming, rewriting, scratch
+from perm_cli.disk import naming_errors, rewriting, scratch_database
 from perm_cli.errors import AssetError, PermError, RunError, RunInUse
-from perm_cli.prompts.rubrics import Pack, kept_pack
-from perm_cli.ratings.ledger import Ask, Kept, Ledger, LineRanges, Outcome, is_among, ratings_of
+from perm_cli.prompts.rubrics import Pack, recorded_pack
+from perm_cli.ratings.ledger import Ask, Ledger, LineRanges, Outcome, StoredDialogue, is_among, ratings_of
 from perm_cli.ratings.rating import Rating, rating_line, read_row
 from perm_cli.ratings.run_record import CommandRecord, SettingsRecord, read_record, record_json
 from perm_cli.ratings.shards import read_shard
 
 _KNOWN = frozenset({"run.json", "dialogues.jsonl", "ratings.jsonl", "ratings"})
 _FUSED = ("dialogues.jsonl", "ratings.jsonl", "rewards.jsonl", "summary.json", "summary.csv")
-_ROUNDING = 1e-9  # of expectations
+_ROUNDING = 1e-9  # by which the rounding of an expectation may exceed the scale
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 
 class RunFolder:
-    """The files of one run; `cut` names those whose last line was set aside."""
+    """The files of one run; `cut` names those whose incomplete last line was moved away."""
 
     def __init__(self, path: Path, cut: Sequence[str] = ()) -> None:
         self.path = path
@@ -56,15 +56,15 @@ class RunFolder:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """Return the ledger of the ratings, which are read for it when it is first asked for."""
+        """Return the ledger of the ratings, built on first use."""
         return Ledger(self.rows())
 
     def ratings(self) -> Iterator[Rating]:
-        """Yield the ratings in the order they arrived; damaged lines are counted and passed over."""
+        """Yield the ratings in the order in which they arrived; damaged lines are counted and skipped."""
         return (Rating(**row) for row in self.rows())
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the ratings as they are stored."""
+        """Yield the ratings as stored rows; damaged lines are counted and skipped."""
         self.damaged = 0
         bounds = self._bounds()
         for row in chain(self._lines(), *map(read_shard, self.shards())):
@@ -74,7 +74,7 @@ class RunFolder:
                 yield row
 
     def packs(self) -> dict[str, Pack]:
-        """Return the dimensions that ratings were made on, by settings; raise `RunError` if nobody can read them."""
+        """Return the packs that ratings were made with, by settings id; raise `RunError` if one cannot be read."""
         try:
             return {name: self._pack(name, settings) for name, settings in self.record.settings.items()}
         except AssetError as error:
@@ -82,18 +82,18 @@ class RunFolder:
 
     def _pack(self, name: str, settings: SettingsRecord) -> Pack:
         texts = tuple(settings.rubrics.items())
-        return kept_pack(settings.pack, texts, f"{self.path}/run.json: settings {name}")
+        return recorded_pack(settings.pack, texts, f"{self.path}/run.json: settings {name}")
 
     def _bounds(self) -> dict[str, dict[str, tuple[float, float]]]:
-        """Return between what scores lie, by settings and dimension, as far as it is known."""
+        """Return the lowest and highest score by settings id and dimension, as far as known."""
         found: dict[str, dict[str, tuple[float, float]]] = {}
         for name, settings in self.record.settings.items():
-            with suppress(AssetError):  # said where rewards are made of the scores
+            with suppress(AssetError):  # reported when rewards are made from the scores
                 found[name] = {each.name: each.bounds for each in self._pack(name, settings).dimensions.values()}
         return found
 
     def shards(self) -> list[Path]:
-        """Return the files of ratings that many machines have written."""
+        """Return the Parquet files of ratings."""
         return sorted((self.path / "ratings").glob("*.parquet"))
 
     def _lines(self) -> Iterator[dict[str, Any] | None]:
@@ -103,37 +103,39 @@ class RunFolder:
                 yield from map(read_row, stream)
 
     def open_ratings(self) -> int:
-        """Open the file of ratings to append to it, which is best found impossible before the first call."""
+        """Open `ratings.jsonl` for appending and return its descriptor; done before the first call costs money."""
         if self._appending is None:
             self._appending = os.open(self.path / "ratings.jsonl", _APPENDING, 0o644)
         return self._appending
 
     def append(self, rating: Rating) -> None:
         """
-        Put a rating on disk, and into the ledger.
+        Write a rating to disk and add it to the ledger; raise `RunError` if it cannot be written.
 
-        It is one write, so that a crash loses at most the line being written.
+        It is a single write, so that a crash loses at most the line being written.
         """
         line = rating_line(rating)
         try:
             stream = self.open_ratings()
             written = os.write(stream, line)
         except OSError as error:
-            raise RunError(f"{self.path}/ratings.jsonl: {error.strerror}; what is rated so far is kept") from error
+            raise RunError(f"{self.path}/ratings.jsonl: {error.strerror}; ratings so far are kept") from error
         if written != len(line):
-            os.ftruncate(stream, os.fstat(stream).st_size - written)  # or the next line would be joined to it
-            raise RunError(f"{self.path}/ratings.jsonl: a line was written in part only: is the disk full?")
+            os.ftruncate(
+                stream, os.fstat(stream).st_size - written
+            )  # or the next line would be appended to the fragment
+            raise RunError(f"{self.path}/ratings.jsonl: only part of a line was written: is the disk full?")
         self.ledger.note(rating)
 
     @property
     def has_dialogues(self) -> bool:
-        """Return whether dialogues were kept here."""
+        """Return whether the folder has dialogues."""
         return (self.path / "dialogues.jsonl").exists()
 
     def keep_dialogues(self, dialogues: Iterable[Dialogue]) -> LineRanges:
-        """Add the dialogues that the folder does not hold yet; return the lines on which all of them stand."""
+        """Append the dialogues that the folder does not have yet; return the lines of all of them."""
         path = self.path / "dialogues.jsonl"
-        with naming(path), path.open("a+b") as stream, closing(scratch()) as held:
+        with naming_errors(path), path.open("a+b") as stream, closing(scratch_database()) as held:
             stream.seek(0)
             held.execute("CREATE TABLE lines (digest BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID")
             lines = ((_digest(line), number) for number, line in enumerate(stream))
@@ -153,13 +155,13 @@ class RunFolder:
         return sorted(ranges)
 
     def add_dialogues(self, dialogues: Iterable[Dialogue]) -> None:
-        """Add dialogues that the folder is known not to hold."""
+        """Append dialogues that the folder is known not to have."""
         path = self.path / "dialogues.jsonl"
-        with naming(path), path.open("ab") as stream:
+        with naming_errors(path), path.open("ab") as stream:
             stream.writelines(orjson.dumps(dialogue, option=orjson.OPT_APPEND_NEWLINE) for dialogue in dialogues)
 
     def dialogues(self, lines: LineRanges | None = None) -> Iterator[Dialogue]:
-        """Yield the dialogues of the run, or those on some lines; the last text of one that was edited comes last."""
+        """Yield the dialogues of the run, or those on some lines; the latest text of an edited dialogue comes last."""
         for row in self._dialogue_rows(lines):
             try:
                 yield to_dialogue(row, ROLES, "")
@@ -167,16 +169,16 @@ class RunFolder:
                 raise RunError(f"{self.path}/dialogues.jsonl: {row['id']!r}: {error}; remove the file") from error
 
     def texts(self) -> Iterator[Dialogue]:
-        """Yield the dialogues that were asked about; of one that was edited, the text asked about last comes last."""
+        """Yield the dialogues that commands were about; for an edited one, the text asked about last comes last."""
         asked = dict.fromkeys(_ranges(each.lines) for each in reversed(self.record.commands))
         return (dialogue for lines in reversed(asked or {None: None}) for dialogue in self.dialogues(lines))
 
     def edited(self, lines: LineRanges) -> Iterator[Dialogue]:
-        """Yield those of the dialogues on these lines of which the folder holds another text too."""
-        with closing(scratch()) as names:
+        """Yield the dialogues on these lines that the folder also has with another text."""
+        with closing(scratch_database()) as names:
             names.execute("CREATE TABLE names (id TEXT, system TEXT, line INTEGER)")
             rows = ((row["id"], row["system"], line) for line, row in enumerate(self._dialogue_rows()))
-            if [tuple(each) for each in lines] != [(0, self._count() - 1)]:  # else each has been asked about once
+            if [tuple(each) for each in lines] != [(0, self._count() - 1)]:  # else no dialogue can have two texts
                 names.executemany("INSERT INTO names VALUES (?, ?, ?)", rows)
             names.execute("CREATE INDEX by_name ON names (id, system)")
             query = "SELECT line FROM names JOIN (SELECT id, system FROM names GROUP BY id, system HAVING count(*) > 1)"
@@ -191,21 +193,21 @@ class RunFolder:
             return sum(1 for _ in stream)
 
     def dialogue_names(self) -> Iterator[tuple[str, str]]:
-        """Yield id and system of the dialogues."""
+        """Yield the id and system of each dialogue."""
         return ((row["id"], row["system"]) for row in self._dialogue_rows())
 
     def outcomes(self, commands: Sequence[CommandRecord] | None = None) -> Iterator[Outcome]:
         """
-        Yield what came of the ratings that some commands on the folder asked for, or all of them.
+        Yield the outcomes of the ratings that these commands asked for, or all commands if None.
 
-        What stands together in this order is fused together; a rating that was not made is `skipped`.
+        Ratings that are fused together are adjacent; a rating that was not made is `skipped`.
         """
         commands = self.record.commands if commands is None else commands
         asks = list(dict.fromkeys(self._ask_of(command) for command in reversed(commands)))[::-1]
         return self.ledger.outcomes(asks, self._kept)
 
     def stopped(self, settings: str) -> str | None:
-        """Return why the last command under these settings ended before all was rated, None if it did not."""
+        """Return why the last command under these settings left ratings unmade, None if it did not."""
         last = next((each for each in reversed(self.record.commands) if each.settings == settings), None)
         if last is None or not last.lines:
             return None
@@ -223,13 +225,13 @@ class RunFolder:
         )
         if ask.lines is not None or not ask.judge:
             return ask
-        # Releases before did not keep the lines, which are all of them if that many ratings come of these.
+        # Older releases did not record the lines; if all lines give the recorded number of ratings, it was all of them.
         whole = replace(ask, lines=((0, self._count() - 1),))
         return whole if ratings_of(whole, self._kept()) == command.ratings else ask
 
-    def _kept(self) -> Iterator[Kept]:
+    def _kept(self) -> Iterator[StoredDialogue]:
         for number, row in enumerate(self._dialogue_rows()):
-            yield Kept(number, row["id"], row["system"], [turn["role"] for turn in row["turns"]])
+            yield StoredDialogue(number, row["id"], row["system"], [turn["role"] for turn in row["turns"]])
 
     def _dialogue_rows(self, lines: LineRanges | None = None) -> Iterator[dict[str, Any]]:
         path = self.path / "dialogues.jsonl"
@@ -244,12 +246,12 @@ class RunFolder:
                     except (orjson.JSONDecodeError, KeyError, TypeError):
                         named = False
                     if not named:
-                        what = f"{path}:{number + 1}: a damaged line found, expected a dialogue; remove the file"
-                        raise RunError(f"{what} and run perm score again, which writes it anew")
+                        what = f"{path}:{number + 1}: the line is damaged; remove the file"
+                        raise RunError(f"{what} and run perm score again, which rewrites it")
                     yield row
 
     def digest(self) -> str:
-        """Return a hash over dialogues and ratings, and over the rewards and summaries made of them."""
+        """Return a hash over the dialogues, the ratings, and the rewards and summaries made from them."""
         made_of = blake2b(digest_size=16)
         for path in [*(self.path / name for name in _FUSED), *self.shards()]:
             if path.exists():
@@ -259,7 +261,7 @@ class RunFolder:
         return made_of.hexdigest()
 
     def unrecorded_ratings(self) -> int:
-        """Return how many ratings commands asked for of which no record tells more, the largest of each settings."""
+        """Return the number of ratings asked for by commands without recorded lines, the maximum per settings."""
         asked: dict[str, int] = {}
         for command in self.record.commands:
             if command.lines is None:
@@ -271,20 +273,20 @@ class RunFolder:
         self.write("run.json", record_json(self.record))
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all."""
+        """Write a file completely or not at all."""
         with self.rewriting(name) as stream:
             stream.write(content)
 
     def rewriting(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """Open a file to write it anew, whole or not at all."""
+        """Open a temporary file that replaces file `name` when the `with` block succeeds."""
         return rewriting(self.path / name)
 
     def close(self) -> None:
-        """Bring the ratings safely to disk."""
+        """Flush the ratings to disk and release the files."""
         if "ledger" in vars(self):
             self.ledger.close()
         if self._appending is not None:
-            with naming(self.path / "ratings.jsonl"):
+            with naming_errors(self.path / "ratings.jsonl"):
                 os.fsync(self._appending)
             os.close(self._appending)
             self._appending = None
@@ -292,12 +294,12 @@ class RunFolder:
 
 @contextmanager
 def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
-    """Open a run folder for one process; raise `RunError` if it is in use, unwritable or something else."""
+    """Open a run folder for this process alone; raise `RunError` if it is in use, unwritable or not a run folder."""
     _check(path, create=create)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".lock", timeout=0):
-            take_away(path / "todo")  # of a driver on Ray that was killed, whose workers then write no more
+            remove_work(path / "todo")  # left by a killed Ray driver; its workers stop when it is gone
             cut = [name for name in ("ratings", "dialogues") if _set_aside_cut_line(path / f"{name}.jsonl")]
             folder = RunFolder(path, cut)
             try:
@@ -307,14 +309,14 @@ def open_run(path: Path, *, create: bool = True) -> Iterator[RunFolder]:
     except Timeout as error:
         raise RunInUse(f"{path}: in use by another perm; wait for it or choose another --out") from error
     except OSError as error:
-        if isinstance(error.__context__, PermError):  # closing has failed, too, after what the user has to know
+        if isinstance(error.__context__, PermError):  # closing failed as well, but the first error is the one to report
             raise error.__context__ from None
         kept = "; the ratings on disk are kept" if (path / "ratings.jsonl").exists() else ""
         raise RunError(f"{error.filename or path}: {error.strerror or error}{kept}") from error
 
 
-def take_away(work: Path) -> None:
-    """Remove the shards of work, and the drafts beside them, at one moment for all who look."""
+def remove_work(work: Path) -> None:
+    """Remove a folder of shards and drafts, atomically for the processes that use it."""
     aside = work.with_name(f".{work.name}.{os.getpid()}")
     with suppress(FileNotFoundError):
         work.rename(aside)
@@ -322,18 +324,18 @@ def take_away(work: Path) -> None:
 
 
 def is_run(path: Path) -> bool:
-    """Return whether this is a run folder, or the folder of a training run, which holds some."""
+    """Return whether this is a run folder, or a training run's folder that contains some."""
     return (path / "run.json").exists() or bool(workers_of(path))
 
 
 def workers_of(path: Path) -> list[Path]:
-    """Return the run folders of the processes in the folder of a training run, none if it is no such folder."""
+    """Return the run folders of the worker processes in a training run's folder, empty if it is not one."""
     found = [each.parent for each in path.glob("worker-*/run.json")]
     return sorted(found, key=lambda each: (len(each.name), each.name))
 
 
 def run_folders(runs: Iterable[Path]) -> list[Path]:
-    """Return run folders, those of its processes in place of the folder of a training run."""
+    """Return run folders, with a training run's folder replaced by those of its worker processes."""
     return [each for run in runs for each in (workers_of(run) or [run])]
 
 
@@ -355,15 +357,15 @@ def _set_aside_cut_line(path: Path) -> bool:
         if stream.read(1) == b"\n":
             return False
         stream.seek(0)
-        whole = 0
+        complete = 0
         for line in stream:
             if line.endswith(b"\n"):
-                whole += len(line)
-        stream.seek(whole)
+                complete += len(line)
+        stream.seek(complete)
         cut = stream.read()
         with path.with_suffix(".damaged").open("ab") as aside:
             aside.write(cut + b"\n")
-        stream.truncate(whole)
+        stream.truncate(complete)
     return True
 
 
@@ -376,7 +378,7 @@ def _is_within(score: float | None, bounds: tuple[float, float] | None) -> bool:
 
 
 def _on_lines(stream: BinaryIO, ranges: LineRanges) -> Iterator[tuple[int, bytes]]:
-    """Yield number and text of some lines."""
+    """Yield the number and content of the lines in `ranges`."""
     at = 0
     for first, last in ranges:
         yield from enumerate(islice(stream, first - at, last + 1 - at), first)

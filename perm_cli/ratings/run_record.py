@@ -1,8 +1,8 @@
 """
-The record of a run, `run.json`: the settings ratings were made under, and every command that worked on the folder.
+The record of a run, `run.json`: the settings that ratings were made under, and every command that used the folder.
 
-What is not in the file has its default here and stays out of the file when that is written anew; what another release
-has added survives. That is what pydantic's models are for, which know what they were given.
+A field that is not in the file has its default here and stays out of the file when it is rewritten; fields added by
+another release survive. Pydantic's models do this, because they remember which fields they were given.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ BatchState = Literal["sending", "open", "exported", "collected", "cancelled"]
 
 
 class _Entry(BaseModel):
-    """An object of `run.json`, in the order in which its fields are written."""
+    """An object of `run.json`; its fields are written in this order."""
 
     model_config = ConfigDict(extra="allow")
 
     def as_written(self) -> dict[str, Any]:
-        """Return what stands in the file."""
+        """Return the object as it is written to the file."""
         return self.model_dump(exclude_unset=True)
 
 
 class InputRecord(_Entry):
-    """One file of dialogues, as it was when it was checked."""
+    """One file of dialogues as it was when checked."""
 
     name: str
     format: str = ""
@@ -42,7 +42,7 @@ class InputRecord(_Entry):
 
 
 class AskedRecord(_Entry):
-    """What, besides the settings, the ratings depend on that a command asked for."""
+    """What the ratings that a command asked for depend on, besides the settings."""
 
     inputs: list[InputRecord] = []
     format: str = "auto"
@@ -57,8 +57,8 @@ class CommandRecord(_Entry):
     """
     One command on the folder; `ratings` is the number it asked for, `made` counts by status those that it made.
 
-    `lines` are the dialogues it was about, None in a folder of training or of a release that did not keep them.
-    `stopped` says why it `ended` before all was rated; a command that has not ended runs, or was killed.
+    `lines` are the dialogues that it was about, None in training or in a folder of a release that did not record them.
+    `stopped` says why it `ended` before everything was rated; a command without `ended` is running or was killed.
     """
 
     command: str = ""
@@ -76,7 +76,7 @@ class CommandRecord(_Entry):
 
 
 class JudgeRecord(_Entry):
-    """The settings of a judge; all that are no name belong to `JudgeSettings`, of this release or of another."""
+    """The settings of a judge; all fields but its names are those of `JudgeSettings`, of this or another release."""
 
     name: str = ""
     model: str = "unknown"
@@ -84,9 +84,9 @@ class JudgeRecord(_Entry):
 
 class SettingsRecord(_Entry):
     """
-    What ratings were made under: the judge, the pack, and the texts of rubrics and templates by name.
+    Settings that ratings were made under: the judge, the pack, and the texts of rubrics and templates by name.
 
-    `caveat` is what the judge is known not to be worth, `effective` what its endpoint turned out to take.
+    `caveat` is a known limit of the judge, `effective` the form of requests that its endpoint accepted.
     """
 
     judge: JudgeRecord = JudgeRecord()
@@ -100,20 +100,21 @@ class SettingsRecord(_Entry):
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """Return the names of the dimensions rated; records without rubrics are of the default pack."""
+        """Return the names of the dimensions; a record without rubrics is of the default pack."""
         return tuple(self.rubrics or default_pack().dimensions)
 
     @property
     def wordings(self) -> Wordings:
-        """Return what the judge was asked, by dimension in the rubrics' order."""
+        """Return the wording that the judge was asked with, by dimension in the rubrics' order."""
         return {name: wording_of(name, text) for name, text in self.rubrics.items()}
 
 
 class BatchRecord(_Entry):
     """
-    One batch of a run: `id` is the provider's, `standing` what the provider last said of it.
+    One batch of a run: `id` is the provider's, `standing` the status that the provider last reported.
 
-    `after` is the id of the newest batch there was before it was sent, where the provider has no place for `marker`.
+    `after` is the id of the newest batch before it was sent, used to find it again if the provider cannot store
+    `marker`.
     """
 
     number: int
@@ -129,15 +130,15 @@ class BatchRecord(_Entry):
 
     @property
     def is_unsure(self) -> bool:
-        """Return whether its submission was cut short, so that it may have come about or not."""
+        """Return whether its submission was interrupted, so that the batch may or may not exist."""
         return self.state == "sending" and self.standing == "unsure"
 
 
 class RunRecord(_Entry):
     """
-    All of `run.json`.
+    The whole of `run.json`.
 
-    `spent` is what budgets have been charged with, by unit; `fused` a hash over what the summary was made of.
+    `spent` is what budgets were charged, by unit; `fused` is a hash over what the summary was made from.
     """
 
     perm_run: int = _FORMAT
@@ -148,33 +149,33 @@ class RunRecord(_Entry):
     fused: str = ""
 
     def enter(self, identity: str, settings: SettingsRecord) -> None:
-        """Enter settings; what an earlier command found out about them stays."""
+        """Add settings under their id; fields that only an earlier command recorded are kept."""
         earlier = self.settings.get(identity)
         known = earlier.as_written() if earlier else {}
         self.settings[identity] = SettingsRecord.model_validate(known | settings.as_written())
 
     def under(self, identity: str) -> SettingsRecord:
-        """Return the settings of this name, empty ones if none are on record."""
+        """Return the settings with this id, empty ones if they are not recorded."""
         return self.settings.get(identity) or SettingsRecord()
 
     def charge(self, unit: str, amount: float) -> None:
-        """Enter what a budget has been charged with."""
+        """Record the amount that a budget was charged in a unit."""
         self.spent = self.spent | {unit: amount}
 
     @property
     def last_score(self) -> ScoreMode:
-        """Return what several samples of a rating come to, as the last command has said."""
+        """Return how the last command combined several samples of a rating into a score."""
         return self.commands[-1].score if self.commands else "mode"
 
 
 def read_record(path: Path) -> RunRecord:
-    """Return the record in a file, an empty one if there is none; raise `RunError` if it is something else."""
+    """Return the record in a file, an empty one if there is no file; raise `RunError` if it is not a record."""
     if not path.exists():
         return RunRecord(perm_run=_FORMAT, settings={}, commands=[])
     try:
         record = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise RunError(f"{path}: wrong JSON found ({error}), expected the record of a run") from error
+        raise RunError(f"{path}: invalid JSON: {error}; expected the record of a run") from error
     if not isinstance(record, Mapping) or record.get("perm_run") != _FORMAT:
         raise RunError(f"{path}: an unknown kind of record found, expected perm_run {_FORMAT}")
     try:
@@ -184,5 +185,5 @@ def read_record(path: Path) -> RunRecord:
 
 
 def record_json(record: RunRecord) -> bytes:
-    """Return a record as its file holds it."""
+    """Return a record as the content of its file."""
     return orjson.dumps(record.as_written(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

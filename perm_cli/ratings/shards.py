@@ -1,4 +1,4 @@
-"""Ratings in Parquet: what many machines write into `ratings/` of a run folder, one file per shard of the work."""
+"""Ratings in Parquet, which Ray workers write into `ratings/` of a run folder, one file per shard of the work."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +15,9 @@ _AS_JSON = [each.name for each in COLUMNS if each.kind is dict]
 
 def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
     """
-    Write ratings as one Parquet file, whole or not at all; mappings go in as JSON.
+    Write ratings as one Parquet file, completely or not at all; mappings are stored as JSON.
 
-    The draft is put in its place at once; raise `FileNotFoundError` if it, or the folder it lies in, was taken away.
+    The file is written to `draft` and then moved; raise `FileNotFoundError` if the draft or its folder was removed.
     """
     rows = [orjson.loads(rating_line(rating)) for rating in ratings]
     for row in rows:
@@ -27,11 +27,11 @@ def write_shard(ratings: Sequence[Rating], target: Path, draft: Path) -> None:
 
 
 def read_shard(path: Path) -> Iterator[dict[str, Any] | None]:
-    """Yield the ratings of a file as they are stored, None for a damaged one; raise `RunError` if it cannot be read."""
+    """Yield the ratings of a file as stored rows, None for a damaged one; raise `RunError` if it cannot be read."""
     try:
         yield from map(_checked, table_rows(path))
     except (ParquetError, OSError) as error:
-        raise RunError(f"{path}: {error}; remove the file, and its ratings are made again") from error
+        raise RunError(f"{path}: {error}; remove the file to make its ratings again") from error
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any] | None:

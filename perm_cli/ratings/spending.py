@@ -1,4 +1,4 @@
-"""What ratings came to and what they cost, added up one by one."""
+"""Counts of ratings by status, and what they cost."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from perm_cli.ratings.rating import Rating
 
 @dataclass(slots=True, kw_only=True)
 class Spending:
-    """Statuses, tokens and cost of ratings, summed; `cost_usd` is None where no price is known."""
+    """Sums over ratings: statuses, tokens and cost; `cost_usd` is None if the price of any is unknown."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     cost_usd: float | None = 0.0
 
     def add(self, rating: Rating | Outcome) -> None:
-        """Add a rating."""
+        """Add a rating to the sums."""
         self.statuses[rating.status] += 1
         if rating.reused:  # another run paid for it
             return
@@ -32,11 +32,11 @@ class Spending:
 
     @property
     def rated(self) -> int:
-        """Return the number of ratings, those included that were asked for and not made."""
+        """Return the number of ratings, including those asked for and not made."""
         return sum(self.statuses.values())
 
-    def said(self, expected: int = 0) -> str:
-        """Return how many of the ratings have a score, and what became of the others."""
+    def sentence(self, expected: int = 0) -> str:
+        """Return a sentence on how many of the ratings are scored, and on the status of the others."""
         asked, scored = max(expected, self.rated), self.statuses["scored"]
         others = ", ".join(f"{count:,} {name}" for name, count in sorted(self.statuses.items()) if name != "scored")
         return f"{scored:,} of {asked:,} ratings scored ({scored / asked if asked else 0:.1%})" + f"; {others}" * bool(

@@ -1,8 +1,8 @@
 """
-The JSON objects in a judge's reply, where its verdict may stand.
+The JSON objects in a judge's reply, which may contain its verdict.
 
-What is almost JSON is read by narrow rules only, and only where nothing else in the object departs from it: single
-quotes, a trailing comma, an escape that JSON does not know. A lenient parser would turn a garbled reply into a score.
+Invalid JSON is read by narrow rules only, which allow single quotes, a trailing comma and unknown escapes in an
+otherwise valid flat object. A lenient parser would turn a garbled reply into a score.
 """
 
 import json
@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_MOST_STARTS = 200
-_LONGEST_FLAT = 20_000  # characters: each start is tried, and a reply may hold millions
+_MOST_STARTS = 200  # braces that are tried: a hostile reply of braces would take quadratic time
+_LONGEST_FLAT = 20_000  # characters, since every start is tried and a reply may have very many
 _STRING = r'"(?:[^"\\]|\\.)*+"'
 _SINGLE = r"'(?:[^'\\]|\\.)*+'"
 _TOKEN = re.compile(rf"{_STRING}|{_SINGLE}|[{{}}\[\]]", re.DOTALL)
 _COLON = re.compile(r"""\s*:\s*["']?""")
-# A flat object; a quote that is not followed by what may follow a string was an apostrophe, and so ends the match.
+# A flat object. The match fails at a quote that does not end a string, because then it was an apostrophe and the object
+# cannot be trusted.
 _PAIR = (
     rf"(?:{_STRING}|{_SINGLE})\s*:\s*"
     rf"(?:(?:{_STRING}|{_SINGLE})(?=\s*[,}}])|-?(?:0|[1-9]\d{{0,8}})(?:\.\d{{1,9}})?|true|false|null)"
@@ -28,7 +29,7 @@ _JSON = json.JSONDecoder(strict=False)
 
 
 class Object:
-    """A JSON object of a reply, from `start` up to `end`; of keys that differ in case only the last counts."""
+    """A JSON object of a reply, from `start` up to `end`; of keys that differ only in case the last one counts."""
 
     def __init__(self, value: Mapping[str, Any], start: int, end: int) -> None:
         self.fields = {key.strip().lower(): key for key in value}
@@ -37,13 +38,13 @@ class Object:
         self.end = end
 
     def stated(self, name: str) -> Any:
-        """Return the value under a key called `name`, in any case."""
+        """Return the value of key `name`, ignoring case."""
         return self.value[self.fields[name]]
 
     def place_of(self, name: str, text: str) -> int | None:
-        """Return where the value of the object's own last `name` begins in the reply, past objects inside it."""
+        """Return where the value of the object's last own key `name` begins in the reply, ignoring nested objects."""
         double, single = (f"{quote}{self.fields[name]}{quote}" for quote in "\"'")
-        if "\\" not in text and text.count(double, self.start, self.end) == 1 and single not in text:  # nearly always
+        if "\\" not in text and text.count(double, self.start, self.end) == 1 and single not in text:  # the usual case
             colon = _COLON.match(text, text.index(double, self.start) + len(double))
             return colon.end() if colon else None
         depth, place = 0, None
@@ -54,7 +55,7 @@ class Object:
         return place
 
     def inner(self, text: str) -> "Object | None":
-        """Return the object that is this one's only field."""
+        """Return the object that is this object's only value, None if there is none."""
         if len(self.value) != 1 or not isinstance(next(iter(self.value.values())), dict):
             return None
         place = self.place_of(next(iter(self.fields)), text)
@@ -62,7 +63,7 @@ class Object:
 
 
 def parsed(text: str) -> Any:
-    """Return what a text is as JSON, None if it is none."""
+    """Return a text parsed as JSON, None if it is not JSON."""
     try:
         return _JSON.decode(text)
     except (ValueError, RecursionError):
@@ -70,14 +71,14 @@ def parsed(text: str) -> Any:
 
 
 def whole_object(text: str) -> Object | None:
-    """Return the object that is the whole of a text, a code fence around it aside."""
-    position = _FENCE.match(text).end()  # type: ignore[union-attr]  # it matches nothing too
+    """Return the object if it is the whole text apart from a code fence around it, else None."""
+    position = _FENCE.match(text).end()  # type: ignore[union-attr]  # it also matches the empty string
     found = _object_at(text, position)
     return found if found and not text[found.end :].strip("` \t\r\n") else None
 
 
 def objects_in(text: str) -> Iterator[Object]:
-    """Yield the objects in a text in their order, none inside another."""
+    """Yield the outermost objects in a text, in order."""
     position = text.find("{")
     for _ in range(_MOST_STARTS):
         if position < 0:
@@ -102,7 +103,7 @@ def _fields(flat: str) -> dict[str, Any]:
 
 
 def _plain(written: str) -> Any:
-    """Return a string or a literal as what it says, single quotes read as double ones."""
+    """Return the value of a string or literal, with single quotes read as double quotes."""
     if written.startswith("'"):
         inner = re.sub(r'\\(.)|"', lambda found: _requoted(found.group()), written[1:-1], flags=re.DOTALL)
         written = f'"{inner}"'

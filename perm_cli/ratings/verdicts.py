@@ -1,9 +1,9 @@
 """
-Read a judge's reply: the verdict in it, or the reason why there is none.
+Reading a judge's reply: the verdict in it, or the reason why there is none.
 
-Every rule here was broken by somebody's judge. The last verdict wins and nothing earlier stands in for it; off
-the scale is `out_of_range`, never clamped; a number in the rationale is no verdict. Reading never raises,
-whatever the text.
+Each rule handles what some judge has really written. The last verdict wins, and an earlier one never replaces it; a
+score off the scale is `out_of_range`, never clamped; a number in the rationale is not a verdict. Reading never raises
+an error, whatever the text.
 """
 
 import re
@@ -20,15 +20,16 @@ from perm_cli.text import without_thinking
 VerdictStatus = Literal["scored", "refused", "truncated", "unparseable", "out_of_range"]
 
 _BLANK = r"[^\S\n]"
-# Possessive: a long run of markup is walked once, however hostile the reply.
+# Possessive quantifiers: a long run of markup is scanned once, so that a hostile reply cannot cause backtracking.
 _MARKUP = rf"(?:{_BLANK}|[*_#>`~\"'|•-])*+"
-_MARKUP_AFTER = rf"(?:{_BLANK}|[*_#>`~\"'|•])*+"  # a minus sign behind the label belongs to the number
+_MARKUP_AFTER = rf"(?:{_BLANK}|[*_#>`~\"'|•])*+"  # without "-": after the label, a minus sign belongs to the number
 _NUMBERED = rf"(?:\d{{1,2}}[.)]{_MARKUP})?"
 _SCORE_WORDS = r"(?:score|rating|(?:最[终終]|[综綜]合|[总總整][体體]|我的|共情)*+(?:[评評打得]分|分[数數]))"
 _SCORE_TAG = re.compile(r"<score>(?P<value>[^<]{0,40})</score>|\\boxed\{(?P<boxed>[^}]{0,40})\}", re.IGNORECASE)
 _REASON_WORDS = r"(?:reason(?:ing)?|rationale|理由|原因|[评評][语語])"
 _REASON = re.compile(rf"^{_MARKUP}{_REASON_WORDS}[*_]*{_BLANK}*[:：]", re.IGNORECASE | re.MULTILINE)
-# A verdict that running text follows was a draft, if the reply was cut before its end: judges think aloud.
+# If a truncated reply continues with prose after a verdict, that verdict was a draft: judges think aloud and may still
+# change their mind.
 _GOES_ON = re.compile(
     rf"[\s*_#`\"')\]}}>|.~-]*+(?!{_REASON_WORDS}|explanation|justification|assessment|comment|summary|total|overall)\S",
     re.IGNORECASE,
@@ -49,9 +50,9 @@ class Verdict:
     """
     What was read from a reply.
 
-    Only a `scored` verdict has a score, which the scale makes of the numbers stated; `items` has these where there are
-    several. `position` is the place in the reply of a single number, where log-probabilities are looked up. `note` says
-    what was odd.
+    Only a `scored` verdict has a score, which the scale computes from the stated numbers; `items` has these if there
+    are several. `position` is where a single number stands in the reply, for looking up log-probabilities. `note`
+    describes anything unusual.
     """
 
     status: VerdictStatus
@@ -63,7 +64,7 @@ class Verdict:
 
 
 def read_verdict(reply: str, dimension: Dimension, finish_reason: str = "stop") -> Verdict:
-    """Return the verdict of a judge's reply; `finish_reason` is the provider's word on why it ended."""
+    """Return the verdict in a judge's reply; `finish_reason` is the reason given by the provider for its end."""
     if finish_reason in {"content_filter", "refusal"}:
         return Verdict(status="refused", note=f"the provider ended the reply: {finish_reason}")
     cut = finish_reason in {"length", "max_tokens"}
@@ -71,7 +72,7 @@ def read_verdict(reply: str, dimension: Dimension, finish_reason: str = "stop") 
     if isinstance(encoded, str) and whole_object(encoded):  # JSON in a JSON string
         return replace(read_verdict(encoded, dimension, finish_reason), position=None)
     whole = whole_object(reply)
-    spoken = reply if whole else without_thinking(reply, " ")  # the places of the rest stay true
+    spoken = reply if whole else without_thinking(reply, " ")  # the filler keeps all positions valid
     if spoken is None:
         return Verdict(status="truncated", note="the reply ends inside its thinking")
     objects = [_unwrapped(each, spoken, dimension) for each in ([whole] if whole else objects_in(spoken))]
@@ -83,7 +84,7 @@ def read_verdict(reply: str, dimension: Dimension, finish_reason: str = "stop") 
 
 
 def is_single(dimension: Dimension) -> bool:
-    """Return whether a verdict is one number, and not one of several items."""
+    """Return whether a verdict is a single number rather than several items."""
     return [field.name for field in dimension.scale.fields] == [SCORE]
 
 
@@ -98,11 +99,12 @@ def _absent(spoken: str, *, cut: bool) -> Verdict:
 
 
 def _unwrapped(found: Object, text: str, dimension: Dimension) -> Object:
-    """Return the object inside another that is its only field, if it is a whole verdict."""
+    """Return the object inside a wrapper object if it is a complete verdict, else the object itself."""
     inner = found.inner(text)
     if not inner:
         return found
     if not is_single(dimension):
+        # Judges wrap a verdict in an object such as {"verdict": {...}}; a partial one inside is something else.
         return inner if {field.name for field in dimension.scale.fields} <= inner.fields.keys() else found
     return inner if _score_key(inner) and not inner.fields.keys().isdisjoint(_RATIONALE_KEYS) else found
 
@@ -113,7 +115,7 @@ def _score_key(found: Object) -> str | None:
 
 @cache
 def _score_label(dimension: str) -> re.Pattern[str]:
-    """Return what stands before a single number: `Score:`, or `Final warmth rating is` of a dimension called warmth."""
+    """Return the pattern of a label and its number: `Score: 4`, or `Final warmth rating is 4` for dimension warmth."""
     words = rf"(?:(?:my|the|your|final|overall|total|empathy|{_spelled(dimension)}){_BLANK}++)*+"
     return re.compile(
         rf"^{_MARKUP}{_NUMBERED}{words}{_SCORE_WORDS}(?![^\W_])"
@@ -125,7 +127,7 @@ def _score_label(dimension: str) -> re.Pattern[str]:
 
 
 def _spelled(name: str) -> str:
-    """Return a pattern for a name, whose underscores judges write as blanks or hyphens."""
+    """Return a pattern for a name; judges write its underscores as spaces or hyphens."""
     return re.escape(name).replace("_", "[ _-]")
 
 
@@ -138,6 +140,7 @@ def _read_single(text: str, objects: list[Object], dimension: Dimension, *, cut:
         if not match["sign"] and "|" not in match["gap"]:
             continue
         value = field.read_text(match["value"], match.start("value"))
+        # In a truncated reply, a number at the very end may have lost digits: "1" may be the beginning of "10".
         unfinished = cut and match.end() >= written
         stated.append((match.end(), Stated("truncated") if unfinished else value))
     for match in _SCORE_TAG.finditer(outside):
@@ -193,7 +196,7 @@ def _read_several(text: str, objects: list[Object], dimension: Dimension, *, cut
 
 
 def _stated_last(field: Number, outside: str, objects: list[Object], *, cut: bool) -> tuple[int, Stated] | None:
-    """Return what is stated last about one item, in an object or on a line, and where it ends."""
+    """Return the last number stated for one item, in an object or on a line, and where it ends; None if none is."""
     stated: list[tuple[int, Stated]] = []
     for found in objects:
         if field.name in found.fields:
@@ -221,6 +224,7 @@ def _total_note(text: str, objects: list[Object], total: float) -> str:
     claimed: list[object] = [int(match.group(1)) for match in _TOTAL.finditer(text)]
     for found in objects:
         claimed += [found.stated(name) for name in ("total", "score") if name in found.fields][:1]
+    # A total that differs from the sum of the items is noted but never believed.
     wrong = [claim for claim in claimed if isinstance(claim, int | float) and claim != total]
     return f"a total of {wrong[-1]} is claimed, the items sum to {total:g}" if wrong else ""
 
@@ -231,7 +235,7 @@ def _stated_in(found: Object, key: str, text: str, field: Number) -> Stated:
 
 
 def _blanked(text: str, objects: list[Object]) -> str:
-    """Return `text` with its JSON objects blanked out: a label inside one belongs to its rationale."""
+    """Return `text` with its JSON objects replaced by spaces: a label inside one is part of its rationale."""
     if objects and objects[0].start == 0 and objects[0].end == len(text):
         return ""
     for found in objects:

@@ -196,8 +196,8 @@ def _charts(
     yield leaderboard_chart(boards)
     for dimension in scores.tables:
         yield distribution_chart(scores, dimension)
-    for felt in dict.fromkeys(pack.felt for pack in scores.packs):
-        yield curve_chart(scores, felt)
+    for dimension in dict.fromkeys(pack.trajectory_dimension for pack in scores.packs):
+        yield curve_chart(scores, dimension)
     yield length_chart(scores, REWARD, np.expm1(features[:, NAMES.index("length")]))
     yield agreement_chart(scores, REWARD)
     for each in mapped if labelled else ():

@@ -58,7 +58,7 @@ def closing_lines(summary: Summary, made: Spending | None = None) -> list[str]:
     `made` is the spending of this command; without it, the spending of all ratings is given.
     """
     spending = summary.spending
-    lines = [spending.said(summary.expected)]
+    lines = [spending.sentence(summary.expected)]
     if spending.statuses["truncated"]:
         lines.append("truncated: the token limit was reached before a verdict, often by thinking; raise --max-tokens")
     there = spending.rated - spending.statuses["skipped"] - (made.rated if made else 0)

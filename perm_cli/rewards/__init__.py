@@ -1,1 +1,1 @@
-"""Ratings fused into rewards: the formulas, the length term, calibration and the summary."""
+"""Fusing ratings into rewards: the formulas, the length term, calibration and the summary."""

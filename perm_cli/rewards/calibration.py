@@ -1,7 +1,7 @@
 """
-Calibrations: a judge's scores mapped to the levels that people use, learned from labels and kept in a file.
+Calibrations: maps from a judge's scores to the levels that people use, learned from labels and stored in a file.
 
-`comparing.learning` makes them. A map moves levels and never turns an order round; raw scores stay in the ratings.
+`comparing.learning` makes them. A map is non-decreasing, so it never reverses an order; ratings keep the raw scores.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ FORMAT = 1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """
-    The map of one judge on one dimension: straight lines between the knots `x` and `y`, level beyond them.
+    The map of one judge on one dimension: linear between the knots `x` and `y`, constant beyond them.
 
-    `error_before` and `error_after` are the mean absolute difference from people, the latter on dialogues that were
-    held out; `bias_before` and `bias_after` the mean difference. Before there is none where the scales differ.
+    `error_before` and `error_after` are the mean absolute differences from people, the latter on held-out dialogues;
+    `bias_before` and `bias_after` are the mean differences. Those before are None if the scales differ.
     """
 
     judge: str
@@ -44,13 +44,13 @@ class Curve:
     bias_after: float
 
     def __call__(self, scores: Floats) -> Floats:
-        """Return the scores on people's levels."""
+        """Return scores mapped to people's levels, an array of the same shape."""
         return np.interp(scores, self.x, self.y)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """The curves of a file; `made` says when, `of` from what."""
+    """The curves of a file; `made` is when they were learned, `of` from which files."""
 
     perm_calibration: int
     made: str
@@ -62,22 +62,22 @@ class Calibration:
         own = [each for each in self.curves if each.judge == judge and each.dimension == dimension]
         return next((each for each in own if not each.settings or each.settings == settings), None)
 
-    def knows(self, judge: str, settings: str) -> list[str]:
-        """Return the dimensions that curves were learned on for a judge under these settings."""
+    def calibrated(self, judge: str, settings: str) -> list[str]:
+        """Return the dimensions with a curve for a judge under these settings."""
         return [each.dimension for each in self.curves if self.curve(judge, settings, each.dimension) is each]
 
     def check(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        """Raise `SettingsError` if a curve leaves the scale that rewards are made from."""
+        """Raise `SettingsError` if a curve maps to values outside `bounds`, the scales that rewards are made from."""
         for curve in self.curves:
             low, high = bounds.get(curve.dimension, (-np.inf, np.inf))
             if min(curve.y) < low or max(curve.y) > high:
                 raise SettingsError(
                     f"--calibration: {curve.dimension} of {curve.judge} becomes {min(curve.y):g} to {max(curve.y):g}, "
-                    f"expected {low:g} to {high:g}, which rewards are made of: the labels had another scale"
+                    f"expected {low:g} to {high:g}, the scale of the dimension: the labels had another scale"
                 )
 
     def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
-        """Return one score on people's levels, or as it is where no curve was learned."""
+        """Return one score mapped to people's levels, unchanged if there is no curve."""
         curve = self.curve(judge, settings, dimension)
         return score if curve is None else float(np.interp(score, curve.x, curve.y))
 
@@ -91,18 +91,16 @@ def write_calibration(calibration: Calibration, path: Path) -> None:
 
 
 def calibration_of(record: Any) -> Calibration:
-    """Return what `asdict` has made a record of."""
+    """Return the calibration that `asdict` made a record of."""
     return _CALIBRATION.validate_python(record)
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read what `write_calibration` wrote; raise `SettingsError` if it is something else."""
+    """Read a file of `write_calibration`; raise `SettingsError` if it is something else."""
     try:
         found = _CALIBRATION.validate_json(path.read_bytes(), extra="forbid")
     except OSError as error:
-        raise SettingsError(
-            f"--calibration: {path}: {error.strerror} found, expected a file of perm calibrate"
-        ) from error
+        raise SettingsError(f"--calibration: {path}: {error.strerror}; expected a file of perm calibrate") from error
     except ValidationError as error:
         what = first_finding(error)
         raise SettingsError(f"--calibration: {path}: {what}; expected a file of perm calibrate") from error

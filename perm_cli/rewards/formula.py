@@ -1,11 +1,11 @@
 """
-The formula of the reward: scores on several dimensions, and the length, fused into one number.
+The formula of the reward: scores on several dimensions and the length, fused into one number.
 
-What is fused and what takes something off stands in the pack. The formulas are PERM's (arXiv 2601.10532, section on
-reward modeling, and its released code), with `share` a score divided by the highest one of its scale:
+The pack says which dimensions are fused and which are penalty terms. The formulas are PERM's (arXiv 2601.10532, section
+on reward modeling, and its released code), where `share` is a score divided by the highest one of its scale:
 
     empathy = n / Σ(1 / share), the harmonic mean of the fused shares    (also: mean, weighted-mean, geometric)
-    term    = c · (share - 1), of each dimension that takes something off
+    term    = c · (share - 1), for each dimension that is a penalty term
     length  = -p · max(0, t - 768)                                        p = 0.001, off unless asked for
     reward  = empathy + terms + length
 
@@ -24,28 +24,27 @@ from perm_cli.words import FusionName, ScoreMode
 _LARGEST = 100
 
 
-class Leveller(Protocol):
-    """Put a judge's scores on people's levels, as `calibration.Calibration` does."""
+class Calibrator(Protocol):
+    """A map from a judge's scores to people's levels, such as `calibration.Calibration`."""
 
-    def knows(self, judge: str, settings: str) -> Sequence[str]:
-        """Return the dimensions on which that is known."""
+    def calibrated(self, judge: str, settings: str) -> Sequence[str]:
+        """Return the dimensions that it maps for a judge under these settings."""
 
     def check(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        """Raise `SettingsError` if what becomes of a score may leave the scale of its dimension."""
+        """Raise `SettingsError` if a mapped score can be outside `bounds`, the scale of its dimension."""
 
     def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
-        """Return the score on people's levels, or as it is where nothing is known."""
+        """Return the score mapped to people's levels, unchanged if the dimension is not mapped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
-    How scores become a reward, as far as whoever asks decides it; the pack decides the rest.
+    The user's choices of how scores become a reward; the pack decides the rest.
 
-    `fusion`, `coefficients` (of the terms) and `weights` (of the fused dimensions) take the place of the pack's. A
-    coefficient of 0 leaves its dimension out, and a missing score of it then leaves nothing open. `length_penalty` is
-    what each token over `length_limit` costs; 0 leaves the length out. With a `calibration`, scores are put on people's
-    levels first.
+    `fusion`, `coefficients` (of the terms) and `weights` (of the fused dimensions) override the pack's. A coefficient
+    of 0 leaves its dimension out, so that the reward does not need its score. `length_penalty` is the cost of each
+    token over `length_limit`; 0 leaves the length out. A `calibration` maps scores to people's levels first.
     """
 
     fusion: FusionName | None = None
@@ -55,16 +54,16 @@ class Recipe:
     length_limit: int = 768
     tokenizer: str = "cl100k_base"
     score: ScoreMode = "mode"
-    calibration: Leveller | None = None
+    calibration: Calibrator | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formula:
     """
-    How the scores of one pack become a reward.
+    The formula by which the scores of one pack become a reward.
 
-    `weights` are those of the dimensions that are `fused`, in their order; `terms` has the coefficient of each
-    dimension that takes something off.
+    `weights` are those of the `fused` dimensions, in the same order; `terms` has the coefficient of each penalty term
+    by dimension.
     """
 
     dimensions: Mapping[str, Dimension]
@@ -75,26 +74,26 @@ class Formula:
 
     @property
     def needed(self) -> set[str]:
-        """Return the dimensions without whose scores there is no reward."""
+        """Return the dimensions whose scores the reward needs."""
         return {*self.fused, *(name for name, coefficient in self.terms.items() if coefficient)}
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Return the lowest and the highest reward, what length takes off left aside."""
+        """Return the lowest and the highest reward, without the length term."""
         lowest, highest = ({name: each.bounds[end] for name, each in self.dimensions.items()} for end in (0, 1))
         return self.total(lowest), self.total(highest)
 
     def empathy(self, scores: Mapping[str, float]) -> float:
-        """Return the fused dimensions as a number between 0 and 1."""
+        """Return the fused dimensions as one number between 0 and 1."""
         shares = [self.dimensions[name].share_of(scores[name]) for name in self.fused]
         return empathy_of(shares, self.fusion, self.weights)
 
     def term(self, name: str, score: float) -> float:
-        """Return what one dimension takes off."""
+        """Return the penalty term of one dimension, at most 0."""
         return term_of(self.dimensions[name].share_of(score), self.terms[name])
 
     def total(self, scores: Mapping[str, float]) -> float:
-        """Return the reward of a whole set of scores, without the length term."""
+        """Return the reward of a complete set of scores, without the length term."""
         return self.empathy(scores) + sum(self.term(name, scores[name]) for name in self.terms)
 
     def text(self, recipe: Recipe) -> str:
@@ -111,15 +110,15 @@ class Formula:
 
 
 def formula_of(pack: Pack, recipe: Recipe) -> Formula:
-    """Return how a pack's scores become a reward; raise `SettingsError` if the recipe is of other dimensions."""
+    """Return the formula of a pack with a recipe; raise `SettingsError` if the recipe does not fit the pack."""
     rule = pack.reward
     terms = {term.of: term.coefficient for term in rule.terms}
     if unknown := next((name for name in recipe.coefficients if name not in terms), None):
-        expected = f"one of {', '.join(terms)}" if terms else "none: it takes nothing off"
-        raise SettingsError(f"--coef: {unknown!r} found, and the reward of {pack.name} has {expected}")
+        expected = f"one of {', '.join(terms)}" if terms else "no coefficient"
+        raise SettingsError(f"--coef: {unknown!r} found, expected {expected} for the reward of {pack.name}")
     fusion = recipe.fusion or rule.empathy.by
     if recipe.weights and fusion != "weighted-mean":
-        raise SettingsError(f"--weights: found with the fusion {fusion}, expected --fusion weighted-mean")
+        raise SettingsError(f"--weights cannot be used with the fusion {fusion}; add --fusion weighted-mean")
     if recipe.weights and set(recipe.weights) != set(rule.empathy.of):
         found = ",".join(f"{name}={weight:g}" for name, weight in recipe.weights.items())
         expected = ",".join(f"{name}=NUMBER" for name in rule.empathy.of)
@@ -136,7 +135,7 @@ def formula_of(pack: Pack, recipe: Recipe) -> Formula:
 
 
 def empathy_of(shares: Sequence[float], fusion: FusionName, weights: Sequence[float] = ()) -> float:
-    """Fuse shares between 0 and 1 into one; where one of them is 0, so are the harmonic and the geometric mean."""
+    """Return the mean of shares between 0 and 1; the harmonic and geometric means are 0 if one of the shares is."""
     match fusion:
         case "harmonic":
             return len(shares) / sum(1 / share for share in shares) if all(shares) else 0.0
@@ -173,17 +172,17 @@ def _over(dimension: Dimension) -> tuple[str, str]:
 
 
 def term_of(share: float, coefficient: float) -> float:
-    """Return what a share below 1 takes off: between minus the coefficient and 0."""
+    """Return the penalty of a share, from minus the coefficient to 0."""
     return coefficient * (share - 1)
 
 
 def length_term(completion_tokens: int, recipe: Recipe) -> float:
-    """Return what the tokens over the limit take off."""
+    """Return the penalty for the tokens over the limit, at most 0."""
     return -recipe.length_penalty * max(0, completion_tokens - recipe.length_limit)
 
 
 def read_weights(text: str) -> dict[str, float]:
-    """Read `NAME=1,NAME=2`, positive weights of dimensions; raise `SettingsError` for anything else."""
+    """Return the positive weights in `NAME=1,NAME=2` by dimension; raise `SettingsError` for anything else."""
     weights = read_numbers(text)
     if not all(0 < weight < math.inf for weight in weights.values()):
         raise SettingsError(f"--weights: {text!r} found, expected DIMENSION=NUMBER,… with numbers above 0")
@@ -191,7 +190,7 @@ def read_weights(text: str) -> dict[str, float]:
 
 
 def read_coefficients(text: str) -> dict[str, float]:
-    """Read `NAME=0.5`, coefficients of terms; raise `SettingsError` for anything else."""
+    """Return the coefficients in `NAME=0.5` by dimension; raise `SettingsError` for anything else."""
     coefficients = read_numbers(text)
     if not all(0 <= coefficient <= _LARGEST for coefficient in coefficients.values()):
         raise SettingsError(f"--coef: {text!r} found, expected DIMENSION=NUMBER,… with numbers from 0 to {_LARGEST}")
@@ -199,7 +198,7 @@ def read_coefficients(text: str) -> dict[str, float]:
 
 
 def read_numbers(text: str) -> dict[str, float]:
-    """Read `NAME=NUMBER,…`; what is no number is NaN."""
+    """Return the numbers in `NAME=NUMBER,…` by name, NaN for anything that is not a number."""
     numbers: dict[str, float] = {}
     for pair in text.split(","):
         name, _, number = pair.partition("=")

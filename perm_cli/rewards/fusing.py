@@ -1,4 +1,4 @@
-"""The ratings of a run fused into rewards: its files of rewards and summaries, made once."""
+"""Fusing the ratings of a run into rewards, and writing its rewards and summaries."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import orjson
 
-from perm_cli.disk import made_folder, rewriting
+from perm_cli.disk import ensure_folder, rewriting
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.run_record import CommandRecord
@@ -20,8 +20,8 @@ from perm_cli.scoring.job import Job
 
 
 def fuse(folder: RunFolder, recipe: Recipe, out: Path | None = None) -> Summary:
-    """Fuse all that was asked of a run into rewards and summary, and write them, into the run if not elsewhere."""
-    target = folder.path if out is None else made_folder(out)
+    """Fuse all ratings asked for in a run; write rewards and summaries to `out` or the run, and return the summary."""
+    target = folder.path if out is None else ensure_folder(out)
     with rewriting(target / "rewards.jsonl") as stream:
         summary = _fused(folder, recipe, None, lambda rewards: _written(rewards, stream))
     for name, content in (("summary.json", summary_json(summary)), ("summary.csv", summary_csv(summary))):
@@ -32,14 +32,15 @@ def fuse(folder: RunFolder, recipe: Recipe, out: Path | None = None) -> Summary:
 
 def fuse_once(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
     """
-    Fuse a run and return what the job entered last comes to, which need not be all of the run.
+    Fuse a run and return the summary of the job entered last, which may be only a part of the run.
 
-    What it was made of is kept on record, so that `fused_before` knows.
+    A hash over what the summary was made from is recorded for `fused_before`.
     """
     summary = fuse(folder, recipe)
     commands = folder.record.commands
     if any((each.settings, each.asked) != (job.settings, job.asked) for each in commands):
         return _fused(folder, recipe, commands[-1:])
+    # Only a complete run is skipped the next time: an incomplete one may have ratings to make.
     if summary.coverage == 1:
         folder.record.fused = _state(folder, job, recipe)
         folder.write_record()
@@ -47,7 +48,7 @@ def fuse_once(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
 
 
 def fused_before(folder: RunFolder, job: Job, recipe: Recipe) -> Summary | None:
-    """Return the summary of a finished job if nothing of what it was made of has changed since."""
+    """Return the summary of a finished job if nothing that it was made from has changed since, else None."""
     if not folder.record.fused or folder.record.fused != _state(folder, job, recipe):
         return None
     return read_summary((folder.path / "summary.json").read_bytes())
@@ -59,7 +60,7 @@ def _fused(
     commands: Sequence[CommandRecord] | None,
     through: Callable[[Iterator[Reward]], Iterator[Reward]] = iter,
 ) -> Summary:
-    """Fuse what some commands asked for, or all; every reward goes `through` a function on its way."""
+    """Return the summary of what some commands asked for, or all if None; `through` wraps the stream of rewards."""
     spending = Spending()
     expected = folder.unrecorded_ratings() if commands is None else 0
     caveats = {name: caveat for name, caveat in _caveats(folder).items() if caveat}

@@ -1,11 +1,11 @@
-"""The tokens of the turns in a run folder, for the length term of the reward."""
+"""Token counts of the supporter turns in a run folder, for the length term of the reward."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from sqlite3 import Connection
 
 from perm_cli.dialogues.tokens import completion_text, token_counter
-from perm_cli.disk import scratch
+from perm_cli.disk import scratch_database
 from perm_cli.errors import RunError
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.rewards.formula import Recipe
@@ -15,14 +15,15 @@ from perm_cli.rewards.reward import Lengths
 @contextmanager
 def lengths_in(folder: RunFolder, recipe: Recipe) -> Iterator[Lengths | None]:
     """
-    Return the tokens of the turns in a run folder for the time of the `with` block, None if the recipe needs none.
+    Yield a function that returns the tokens of a supporter turn, or None if the recipe has no length penalty.
 
-    Of a dialogue that was edited, the last version counts; raise `RunError` for one the folder does not hold.
+    The last version of an edited dialogue counts. The function raises `RunError` for a dialogue that the folder lacks.
     """
     if not recipe.length_penalty:
         yield None
         return
-    with closing(scratch()) as counted:
+    # All turns are counted once, into a table on disk: rewards come in another order than dialogues.
+    with closing(scratch_database()) as counted:
         _count(folder, token_counter(recipe.tokenizer), counted)
         query = "SELECT tokens FROM lengths WHERE id = ? AND system = ? AND turn = ? ORDER BY rowid DESC LIMIT 1"
 
@@ -30,7 +31,7 @@ def lengths_in(folder: RunFolder, recipe: Recipe) -> Iterator[Lengths | None]:
             found = counted.execute(query, place).fetchone()
             if not found:
                 raise RunError(
-                    f"{folder.path}/dialogues.jsonl: no dialogue {place[0]!r} found, expected all that were rated"
+                    f"{folder.path}/dialogues.jsonl: dialogue {place[0]!r} is missing, although it was rated"
                 )
             return int(found[0])
 

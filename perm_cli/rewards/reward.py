@@ -1,7 +1,7 @@
 """
 Rewards: the ratings of a supporter turn by one judge, fused by the formula of their pack.
 
-A score that is missing is never guessed: the record then holds the lowest and highest reward it allows.
+A missing score is never guessed: the record then has the lowest and highest reward that it allows.
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ Lengths = Callable[[str, str, int], int]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:
     """
-    One supporter turn as one judge under one set of settings sees it.
+    The reward of one supporter turn from one judge under one set of settings.
 
-    `reward` and its parts are None where a score they need is missing; `missing` says which and why. `terms` has what
-    each dimension takes off that does, `scores` the score on each dimension. `reward_low` and `reward_high` are what
-    the reward could be at worst and at best.
+    `reward` and its parts are None if a score that they need is missing; `missing` says which and why. `terms` has the
+    penalty terms by dimension, `scores` the score on each dimension. `reward_low` and `reward_high` are the lowest and
+    highest reward that is possible.
     """
 
     dialogue_id: str
@@ -49,12 +49,12 @@ class Reward:
 
     @property
     def parts(self) -> dict[str, float | None]:
-        """Return what the reward is made of besides scores, by the names of their columns."""
+        """Return the parts of the reward by the names of their columns."""
         terms = {f"{name}_term": taken for name, taken in self.terms.items()}
         return {"empathy": self.empathy, **terms, "length_term": self.length_term}
 
     def record(self) -> dict[str, Any]:
-        """Return the line of `rewards.jsonl`, one column per dimension."""
+        """Return the line of `rewards.jsonl`, with one column per dimension."""
         return {
             "dialogue_id": self.dialogue_id,
             "system": self.system,
@@ -80,12 +80,12 @@ def rewards_of(
     packs: Mapping[str, Pack] | None = None,
 ) -> Iterator[Reward]:
     """
-    Fuse ratings into rewards, one per supporter turn, judge and settings, whose ratings must stand together.
+    Yield the rewards of ratings, one per supporter turn, judge and settings; ratings of one reward must be adjacent.
 
-    Of ratings for the same question and sample the last one counts. `lengths` gives the tokens of a dialogue's
-    turn (`dialogue_id`, `system`, `turn`); it is needed for a length penalty only. `caveats` says of settings
-    by their id what their judge is not worth; which dimensions a calibration leaves as they are is said as well.
-    `packs` has the dimensions of settings by their id, which are those of the default pack unless they are there.
+    Of ratings for the same question and sample the last one counts. `lengths` returns the tokens of a turn (by
+    `dialogue_id`, `system`, `turn`) and is needed only for a length penalty. `caveats` has the limits of judges by
+    settings id; a reward's caveat also names the dimensions that a calibration leaves unchanged. `packs` has the packs
+    by settings id; settings without one use the default pack.
     """
     said: dict[tuple[str, str], str | None] = {}
     formulas: dict[str, Formula] = {}
@@ -105,7 +105,7 @@ def rewards_of(
 def unrated(
     judge: str, settings: str, recipe: Recipe, lengths: Lengths | None, caveat: str | None, pack: Pack | None = None
 ) -> Reward:
-    """Return what is known of a reply that nobody has rated: the lowest and the highest reward it could have."""
+    """Return the reward of a reply without ratings, which has only its lowest and highest possible value."""
     formula = formula_of(pack or default_pack(), recipe)
     return _reward(("", "", 0, judge, settings), {}, recipe, formula, lengths, caveat)
 
@@ -138,6 +138,7 @@ def _reward(
     }
     tokens = lengths(dialogue_id, system, turn) if lengths and recipe.length_penalty else None
     taken = 0.0 if tokens is None else length_term(tokens, recipe)
+    # The reward rises with every score, so the ends of the scales give its bounds.
     worst = _filled(scores, formula, 0)
     low = formula.total(worst) + taken
     high = formula.total(_filled(scores, formula, 1)) + taken if missing else low
@@ -161,10 +162,10 @@ def _reward(
 
 
 def _left_raw(judge: str, settings: str, recipe: Recipe, formula: Formula) -> str | None:
-    """Return which dimensions a calibration leaves as they are, in words."""
+    """Return a caveat that names the dimensions that a calibration leaves unchanged, None if there are none."""
     if recipe.calibration is None:
         return None
-    known = recipe.calibration.knows(judge, settings)
+    known = recipe.calibration.calibrated(judge, settings)
     raw = [name for name in formula.dimensions if name not in known]
     if len(raw) == len(formula.dimensions):
         return f"not calibrated: the calibration has nothing for {judge} as it was asked"
@@ -172,7 +173,7 @@ def _left_raw(judge: str, settings: str, recipe: Recipe, formula: Formula) -> st
 
 
 def _one_score(outcomes: Sequence[_Outcome], mode: ScoreMode) -> float | None:
-    """Return one score for all samples: their mean, or in `mode` the most frequent, the lower one of a tie."""
+    """Return one score for all samples: their mean, or in `mode` the most frequent, the lowest in a tie."""
     scores = [score for _, score in outcomes if score is not None]
     if len(scores) < 2:  # noqa: PLR2004 - there is nothing to choose from
         return scores[0] if scores else None
@@ -183,5 +184,5 @@ def _one_score(outcomes: Sequence[_Outcome], mode: ScoreMode) -> float | None:
 
 
 def _filled(scores: Mapping[str, float | None], formula: Formula, end: int) -> dict[str, float]:
-    """Put the lowest (0) or highest (1) possible score where one is missing."""
+    """Return the scores with missing ones replaced by the lowest (`end` 0) or highest (`end` 1) possible score."""
     return {name: formula.dimensions[name].bounds[end] if score is None else score for name, score in scores.items()}

@@ -1,7 +1,7 @@
 """
-The summary of a run: means by system with intervals and coverage, and how every dialogue was felt from turn to turn.
+The summary of a run: means by system with intervals and coverage, and scores turn by turn for each dialogue.
 
-A dialogue's value is the mean over its rated turns, a system's the mean over its dialogues.
+A dialogue's value is the mean over its rated turns, a system's value the mean over its dialogues.
 """
 
 import math
@@ -39,10 +39,10 @@ _Rater = tuple[str, str]  # settings and judge
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
     """
-    One measure of a system: a dimension, the reward, or what it is made of.
+    One measure of a system: a dimension, the reward or a part of it.
 
-    `mean` is over the `dialogues` that have a value; `coverage` is the share of the turns that have one. `scale` is
-    between what a dimension's scores lie.
+    `mean` is over the `dialogues` that have a value; `coverage` is the share of the turns that have one. `scale` is the
+    lowest and highest score of a dimension.
     """
 
     name: str
@@ -55,9 +55,9 @@ class Measure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemSummary:
     """
-    One system as one judge under one set of settings sees it.
+    The measures of one system from one judge under one set of settings.
 
-    `reward_low` and `reward_high` are the mean reward if all that is missing were worst or best.
+    `reward_low` and `reward_high` are the mean reward if every missing score were the lowest or the highest.
     """
 
     system: str
@@ -74,9 +74,9 @@ class SystemSummary:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
     """
-    One dialogue: its mean reward, and its scores turn by turn on the dimension by which a pack shows its course.
+    One dialogue: its mean reward, and its scores turn by turn on the pack's trajectory dimension.
 
-    `scale` is between what these scores lie.
+    `scale` is the lowest and highest of these scores that is possible.
     """
 
     dialogue_id: str
@@ -92,10 +92,10 @@ class Trajectory:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
-    The rewards of a run, summed up by system; `expected` is the number of ratings it should have.
+    The rewards of a run, summarised by system; `expected` is the number of ratings it should have.
 
-    `contrasts` has the paired differences of several systems' rewards, for each judge under each set of settings.
-    `trajectories` are those of the first thousand dialogues, `trajectories_left_out` the number of the others.
+    `contrasts` has the paired differences between systems' rewards per judge and settings. `trajectories` are those of
+    the first thousand dialogues, `trajectories_left_out` is the number of the others.
     """
 
     run: str
@@ -109,12 +109,12 @@ class Summary:
 
     @property
     def coverage(self) -> float:
-        """Return the share of the ratings wanted that have a score."""
+        """Return the share of the expected ratings that have a score."""
         return self.spending.statuses["scored"] / self.expected if self.expected else 0.0
 
     @property
     def caveats(self) -> list[str]:
-        """Return what the judges are known not to be worth, once each."""
+        """Return the caveats of the judges, each once."""
         return list(dict.fromkeys(system.caveat for system in self.systems if system.caveat))
 
 
@@ -127,10 +127,10 @@ def summarise(
     packs: Mapping[str, Pack] | None = None,
 ) -> Summary:
     """
-    Summarise rewards, in which those of a system stand together and in it those of a dialogue.
+    Return the summary of rewards, of which those of a system, and within it those of a dialogue, must be adjacent.
 
-    `spending` is looked at when all rewards have passed, `expected` the least number of ratings there should be.
-    `packs` has the dimensions of settings by their id, as in `rewards_of`.
+    `spending` is read after the last reward, since it may be filled while they are read. `expected` is the least number
+    of ratings there should be. `packs` has the packs by settings id, as in `rewards_of`.
     """
     trajectories: list[Trajectory] = []
     systems = []
@@ -158,7 +158,7 @@ def summarise(
 
 
 def _in_full(recipe: Recipe, packs: Mapping[str, Pack]) -> Recipe:
-    """Return the recipe with all that the pack decides, unless there are packs that decide otherwise."""
+    """Return the recipe completed by the pack's choices, unchanged if the packs differ in them."""
     if len({pack.shape for pack in packs.values()}) != 1:
         return recipe
     formula = formula_of(next(iter(packs.values())), recipe)
@@ -172,7 +172,7 @@ def _named(rater: _Rater, raters: Collection[_Rater]) -> str:
 
 
 def _contrasts(rater: str, values: Mapping[str, "_Values"]) -> Contrasts:
-    """Return the paired differences of the systems' rewards over the dialogues that two of them have a reward for."""
+    """Return the differences between systems' rewards, paired over the dialogues for which both have a reward."""
     keys = np.unique(np.concatenate([np.asarray(own.dialogues) for own in values.values()]))
     grid = np.full((len(keys), len(values)), np.nan)
     for column, own in enumerate(values.values()):
@@ -185,7 +185,7 @@ def _contrasts(rater: str, values: Mapping[str, "_Values"]) -> Contrasts:
 
 
 def _in_order(systems: Sequence[SystemSummary], contrasts: Mapping[_Rater, Contrasts]) -> list[SystemSummary]:
-    """Return the systems of each rater in the order that their differences bear out."""
+    """Return the systems of each judge and settings in the order of their paired differences."""
     order = {rater: each.in_order() for rater, each in contrasts.items()}
 
     def place(system: SystemSummary) -> tuple[str, str, int]:
@@ -200,14 +200,14 @@ def _measures(reward: Reward) -> dict[str, float | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """The mean rewards of a system's dialogues, NaN for none, beside a hash of each dialogue's id."""
+    """The mean rewards of a system's dialogues, NaN if there is none, with a 64-bit hash of each dialogue's id."""
 
     dialogues: "array[int]" = field(default_factory=lambda: array("Q"))
     rewards: "array[float]" = field(default_factory=lambda: array("d"))
 
 
 class _Tally:
-    """Add up the dialogues of one system; their values are kept on disk, since resampling needs them all."""
+    """Sums over the dialogues of one system; all values are kept in a file, since resampling needs every one."""
 
     def __init__(self, pack: Pack) -> None:
         self.values = _Values()
@@ -226,7 +226,7 @@ class _Tally:
         self._values.close()
 
     def add(self, turns: Sequence[Reward]) -> None:
-        """Take a dialogue into account."""
+        """Add a dialogue, given by its turns."""
         self._one = turns[0]
         self._names = list(_measures(turns[0]))
         self._dialogues += 1
@@ -245,7 +245,7 @@ class _Tally:
         self._ends[1] += sum(turn.reward_high for turn in turns) / len(turns)
 
     def summary(self) -> SystemSummary:
-        """Return what it comes to."""
+        """Return the summary of the system."""
         self._values.seek(0)
         means = chunked_means(self._chunks(), self._dialogues)
         return SystemSummary(
@@ -288,14 +288,14 @@ def _trajectory(turns: Sequence[Reward], pack: Pack) -> Trajectory:
         judge=turns[0].judge,
         settings=turns[0].settings,
         reward=sum(given) / len(given) if given else None,
-        dimension=pack.felt,
-        scores=[turn.scores[pack.felt] for turn in turns],
-        scale=pack.dimensions[pack.felt].bounds,
+        dimension=pack.trajectory_dimension,
+        scores=[turn.scores[pack.trajectory_dimension] for turn in turns],
+        scale=pack.dimensions[pack.trajectory_dimension].bounds,
     )
 
 
 def summary_json(summary: Summary) -> bytes:
-    """Return the summary as JSON; of very many dialogues the first thousand, with the count of the others."""
+    """Return the summary as JSON, with at most a thousand dialogues and the number of the others."""
     systems = []
     for system in summary.systems:
         record = {name: value for name, value in asdict(system).items() if name != "measures"}
@@ -390,7 +390,7 @@ _CSV_COLUMNS = (
 
 
 def summary_csv(summary: Summary) -> bytes:
-    """Return one row per system and measure."""
+    """Return the summary as CSV, with one row per system and measure."""
     text = StringIO()
     write_guarded(chain([_CSV_COLUMNS], _csv_rows(summary)), text, line_end="\n")
     return text.getvalue().encode()

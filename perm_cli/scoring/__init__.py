@@ -1,1 +1,1 @@
-"""How ratings are made: live, in batches of a provider, or on a Ray cluster."""
+"""Making ratings: live, through a provider's batch API, or on a Ray cluster."""

@@ -1,9 +1,9 @@
 """
-Batches of a run: what is to be rated leaves in files, and comes back as ratings, however long that takes.
+Batches of a run: requests are written to files and submitted, and their answers are turned into ratings later.
 
-`run.json` lists the batches and how far each is; `batches/` holds of each the lines that were sent and, as ratings
-that are not made yet, what they were sent for. Every step is on record before the next is taken, so that a process
-that dies anywhere leaves nothing to be paid for twice.
+`run.json` lists the batches and their progress. `batches/` has two files per batch: the requests, and the ratings that
+they are for, not made yet. Every step is recorded before the next is taken, so that nothing is paid for twice
+wherever a process is killed.
 """
 
 from collections import Counter
@@ -55,26 +55,28 @@ _GONE = "gone"
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What came of collecting: the number of ratings by status, and calls that are to do again."""
+    """The result of collecting a batch: the number of ratings by status, and of calls to make again."""
 
     ratings: Counter[str]
     put_back: int
 
 
 def check_batchable(settings: JudgeSettings, api: BatchApi | None) -> None:
-    """Raise `SettingsError` if a batch, or without an `api` an export, could not ask what the first call asks."""
+    """Raise `SettingsError` if a batch (or an export, without `api`) cannot send the same requests as a live call."""
     if api is None and not route_of(settings).exports:
-        raise SettingsError(f"--export-only: --judge {settings.name} found, which perm score runs, expected another")
+        raise SettingsError(
+            f"--export-only cannot be used with --judge {settings.name}, which runs on this machine; use perm score"
+        )
     unknown = sorted(settings.params.keys() - api.params) if api and api.params is not None else []
     if api and api.params is not None and unknown:
         raise SettingsError(
-            f"--judge {settings.name}: params: {', '.join(unknown)} found, expected for {settings.provider}'s batches "
-            f"only {', '.join(sorted(api.params))}"
+            f"--judge {settings.name}: params: {', '.join(unknown)} found, expected only "
+            f"{', '.join(sorted(api.params))} in batches of {settings.provider}"
         )
 
 
 def api_of(settings: JudgeSettings) -> BatchApi:
-    """Return the batch API of a judge; raise `SettingsError` where none is known or the key is missing."""
+    """Return the batch API of a judge; raise `SettingsError` if none is known or the key is missing."""
     route, lacking = route_of(settings), missing(settings)
     if lacking or not route.exports:
         raise SettingsError(f"--judge {settings.name}: missing {'; '.join(lacking) or 'a batch API'}")
@@ -82,7 +84,7 @@ def api_of(settings: JudgeSettings) -> BatchApi:
     if api is None:
         raise SettingsError(
             f"--judge {settings.name}: no batch API of {settings.provider} is known, expected an OpenAI-compatible or "
-            "an anthropic judge; --export-only writes the requests for a tool of your own"
+            "an anthropic judge; --export-only writes the requests to files for another tool"
         )
     return api
 
@@ -91,28 +93,29 @@ def reached_by_user(
     recorded: JudgeSettings, configuration: Configuration, base_url: str | None = None, api_key_env: str | None = None
 ) -> JudgeSettings:
     """
-    Return the judge of a batch with the address and the key that the user's own settings give it.
+    Return the judge of a batch with the address and key from the user's own settings.
 
-    A run folder may come from anybody, so of its record only the judge's name and model count. Raise
-    `SettingsError` if the batch went to another address than these settings lead to and the user names none.
+    A run folder may come from anybody, so only the judge's name and model are taken from its record: its address could
+    lead the user's key to another host. Raise `SettingsError` if the batch was sent to another address than these
+    settings give, unless the user names one.
     """
     name = recorded.name if recorded.name in configuration.judges else recorded.model
     judge = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env)
     sent_to, found = (route_of(each).batch_url(each) for each in (recorded, judge))
     if not base_url and sent_to != found:
         raise SettingsError(
-            f"run.json says that it was sent to {one_line(str(sent_to))}, and your settings lead to {found}; if the "
-            f"first is right: --base-url {one_line(str(sent_to))}, and --api-key-env for the variable with its key"
+            f"run.json says that the batch was sent to {one_line(str(sent_to))}, but your settings lead to {found}; if "
+            f"run.json is right, pass --base-url {one_line(str(sent_to))}, and --api-key-env with the key's variable"
         )
     return judge
 
 
 async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
     """
-    Make one call at full price and return what the endpoint turned out to take; None if nothing is left to rate.
+    Make one call at full price and return the dialect that the endpoint accepts; None if nothing is left to rate.
 
-    More are made only if the first comes to no verdict. A wrong key, model or parameter is found out now and not by
-    every request of a batch tomorrow. Raise `PermError` if it is, or if the judge does not answer.
+    More calls are made only if the first gives no verdict. So a wrong key, model or parameter is found now, and not
+    tomorrow in every request of a batch. Raise `PermError` if there is one or the judge does not answer.
     """
     pending = _pending(job, folder)
     first = next(pending, None)
@@ -121,7 +124,7 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
     rules = rules_of(job)
     trial = Trial(rules, passed=folder.ledger.has_scored(rules.judge))
     async with open_judge(job.order.judge) as judge:
-        for call in trial.alone(chain([first], pending)):
+        for call in trial.one_by_one(chain([first], pending)):
             await _tried(job, folder, judge, call, trial)
             if not trial.goes_on:
                 return judge.dialect
@@ -129,7 +132,7 @@ async def first_call(job: Job, folder: RunFolder) -> Dialect | None:
 
 
 async def _tried(job: Job, folder: RunFolder, judge: Judge, call: Call, trial: Trial) -> None:
-    """Make one rating that counts for the trial of the judge; raise `PermError` if there is no point in others."""
+    """Make one rating and add it to the judge's trial; raise `PermError` if more ratings would be pointless."""
     rules = rules_of(job)
     try:
         rating = await rate(judge, call, job.book.prompt(call.question), rules)
@@ -139,14 +142,14 @@ async def _tried(job: Job, folder: RunFolder, judge: Judge, call: Call, trial: T
     if not is_settled(rating.status, rating.error):
         said = (rating.error or {}).get("message") or rating.note
         raise RunError(f"{rating.judge} does not answer: {said}; nothing was sent")
-    trial.look(rating)
+    trial.observe(rating)
 
 
 def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: BatchApi | None) -> Iterator[BatchRecord]:
     """
-    Write what is left to rate as files of batches, each on record before it is yielded.
+    Write what is left to rate as batches of request files, and yield each once it is recorded.
 
-    Without an `api`, the lines are OpenAI's, as `vllm run-batch` reads them too.
+    Without an `api`, the requests are in OpenAI's format, which `vllm run-batch` reads too.
     """
     dialect = dialect or opening_dialect(job.order.judge)
     model = route_of(job.order.judge).served_as(job.order.judge)
@@ -156,7 +159,7 @@ def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: Bat
     ratings: list[Rating] = []
     size = 0
 
-    def entered() -> BatchRecord:
+    def written() -> BatchRecord:
         batch = _write(job, folder, lines, ratings, exported=api is None)
         lines.clear()
         ratings.clear()
@@ -174,25 +177,26 @@ def write_batches(job: Job, folder: RunFolder, dialect: Dialect | None, api: Bat
             option=orjson.OPT_APPEND_NEWLINE,
         )
         if lines and (len(lines) >= most[0] or size + len(line) > most[1]):
-            yield entered()
+            yield written()
             size = 0
         lines.append(line)
         ratings.append(unmade(call, rules))
         size += len(line)
     if lines:
-        yield entered()
+        yield written()
 
 
 def send(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> None:
-    """Submit a batch that is on record, unless it got through before and only the answer was lost."""
+    """Submit a recorded batch, unless an earlier submission succeeded and only its answer was lost."""
     if not adopt(folder, batch, api):
         lines = _file(folder, batch, "requests").read_bytes()
+        # Recorded before it is sent: a process killed in between must not send, and pay for, the batch again.
         _enter(folder, batch, standing="unsure", sent=time(), after=api.newest())
         _enter(folder, batch, id=api.submit(lines, batch.marker), state="open", standing="submitted")
 
 
 def adopt(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> bool:
-    """Return whether a batch got through although the answer was lost; it is open then."""
+    """Return whether an interrupted submission succeeded after all; the batch is then recorded as open."""
     known = {each.id for each in folder.record.batches if each.id}
     found = api.find(batch.marker, batch.requests, batch.after, known) if batch.is_unsure else None
     if found:
@@ -201,8 +205,8 @@ def adopt(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> bool:
 
 
 def standing_of(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> BatchStanding:
-    """Ask how far a batch is, and keep the answer."""
-    assert batch.id is not None  # noqa: S101 - it is open
+    """Return the progress of a batch, as asked of the provider, and record it."""
+    assert batch.id is not None  # noqa: S101 - an open batch has an id
     with _marked_if_gone(folder, batch):
         found = api.standing(batch.id)
     _enter(folder, batch, standing=found.status)
@@ -211,9 +215,9 @@ def standing_of(folder: RunFolder, batch: BatchRecord, api: BatchApi) -> BatchSt
 
 class Collection:
     """
-    Answers turned into ratings: none is made twice, and nothing told twice, however many batches they are of.
+    A collector that turns the answers of batches into ratings, and reports each problem once.
 
-    Safe to repeat: what has its rating already keeps it.
+    Collecting is safe to repeat: a call that has a rating keeps it.
     """
 
     def __init__(self, folder: RunFolder, tell: Callable[[str], None]) -> None:
@@ -223,9 +227,9 @@ class Collection:
 
     def take(self, batch: BatchRecord, rows: Iterable[Row], *, may_be_empty: bool = False) -> Collected | None:
         """
-        Collect a batch; rows that failed for now, and calls without a row, are to do again.
+        Make the ratings of a batch from its rows; transient failures and calls without a row are to be made again.
 
-        Return None, and leave the batch as it is, if no row belongs to it, unless it `may_be_empty`.
+        Return None and leave the batch unchanged if no row belongs to it, unless it `may_be_empty`.
         """
         settings = judge_of(self._folder, batch)
         pack, rules, price = _pack(self._folder, batch), _rules(settings, batch), price_of(settings)
@@ -253,7 +257,7 @@ class Collection:
         return key in self._made or self._folder.ledger.holds(key, settings)
 
     def _rated(self, row: Row, rating: Rating, pack: Pack, rules: RatingRules, price: Price | None) -> Rating | None:
-        """Return the rating that a row makes, None if it is to do again."""
+        """Return the rating made from a row, None if its call is to be made again."""
         try:
             if row.body is None:
                 failure_of(row, "the batch", rules.judge)
@@ -272,9 +276,9 @@ class Collection:
 
 def cancel(folder: RunFolder, batch: BatchRecord, api: BatchApi | None) -> None:
     """
-    Cancel a batch; what a provider has done of it can still be collected.
+    Cancel a batch; answers that the provider has already made can still be collected.
 
-    What the provider no longer knows is given up. An `api` is needed for what was sent, or may have been.
+    A batch that the provider no longer knows is given up. An `api` is needed if the batch was, or may have been, sent.
     """
     if api and batch.is_unsure:
         adopt(folder, batch, api)
@@ -293,7 +297,7 @@ def cancel(folder: RunFolder, batch: BatchRecord, api: BatchApi | None) -> None:
 
 
 def rows_of(path: Path) -> Iterator[Row]:
-    """Yield the answers in a file of OpenAI's form; raise `RunError` if there are none."""
+    """Yield the answers in a file in OpenAI's format; raise `RunError` if there are none."""
     try:
         with path.open("rb") as stream:
             rows = filter(None, map(read_row, stream))
@@ -303,11 +307,11 @@ def rows_of(path: Path) -> Iterator[Row]:
             yield first
             yield from rows
     except OSError as error:
-        raise RunError(f"--from: {path}: {error.strerror} found, expected a file of answers") from error
+        raise RunError(f"--from: {path}: the answers cannot be read: {error.strerror}") from error
 
 
 def judge_of(folder: RunFolder, batch: BatchRecord) -> JudgeSettings:
-    """Return the judge that a batch is for, as the run's record has it."""
+    """Return the judge of a batch, from the record of the run."""
     try:
         judge = folder.record.settings[batch.settings].judge
         return TypeAdapter(JudgeSettings).validate_python(judge.as_written())
@@ -332,7 +336,7 @@ def _write(job: Job, folder: RunFolder, lines: list[bytes], ratings: list[Rating
         state="exported" if exported else "sending",
         marker=uuid4().hex,
         sent=time(),
-        id=None,  # not known yet, and to stand in the record all the same
+        id=None,  # not known yet, but written to the record all the same
         standing="",
         after=None,
     )
@@ -350,7 +354,7 @@ def _marked_if_gone(folder: RunFolder, batch: BatchRecord) -> Iterator[None]:
         yield
     except BatchGone as error:
         _enter(folder, batch, standing=_GONE)
-        raise BatchGone(f"{error}; if it is gone for good, perm batch cancel {folder.path} gives it up") from error
+        raise BatchGone(f"{error}; if it is gone for good, run perm batch cancel {folder.path}") from error
 
 
 def _enter(folder: RunFolder, batch: BatchRecord, **changes: Any) -> None:
@@ -369,13 +373,15 @@ def _unmade(folder: RunFolder, batch: BatchRecord) -> Iterator[Rating]:
         with path.open("rb") as stream:
             yield from filter(None, map(read_rating, stream))
     except OSError as error:
-        raise RunError(f"{path}: {error.strerror} found, expected what the batch was sent for") from error
+        raise RunError(f"{path}: the calls of the batch cannot be read: {error.strerror}") from error
 
 
 def _pack(folder: RunFolder, batch: BatchRecord) -> Pack:
     pack = load_rubrics(Path(batch.rubrics))
     if pack.digest != folder.record.under(batch.settings).rubrics_digest:
-        raise RunError(f"{batch.rubrics}: other rubrics found than the batch was made with, expected the same")
+        raise RunError(
+            f"{batch.rubrics}: the rubrics have changed since the batch was made; restore them to collect it"
+        )
     return pack
 
 

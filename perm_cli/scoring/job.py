@@ -1,7 +1,7 @@
 """
-The job: what is to be rated, worked out and checked before a folder is made or a call paid for.
+The job: what is to be rated, determined and checked before a folder is created or a call is paid for.
 
-A job is entered into the record of a run before its first call, and with it the dialogues that it is about.
+A job and its dialogues are entered into the run folder before its first call.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ from perm_cli.dialogues.files.sources import Source, stem_of
 from perm_cli.errors import InputChanged, RunError, SettingsError
 from perm_cli.judges.routes import caveat_of, identity_of, route_of
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts.book import Answer, PromptBook, open_book
+from perm_cli.prompts.book import AnswerForm, PromptBook, open_book
 from perm_cli.ratings.ledger import LineRanges
 from perm_cli.ratings.rating import Call, RatingRules, key_of
 from perm_cli.ratings.run_folder import RunFolder
@@ -30,7 +30,7 @@ from perm_cli.words import ScoreMode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be rated: dialogues, judge, rubrics, templates and the number of samples, none of it checked yet."""
+    """What the user asked to be rated, not checked yet: dialogues, judge, rubrics, templates and samples."""
 
     sources: Sequence[Source]
     reading: Reading
@@ -44,7 +44,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An order that has passed every check, and what it comes to."""
+    """An order that has passed every check, with what follows from it."""
 
     order: Order
     censuses: Sequence[Census]
@@ -92,12 +92,12 @@ class Job:
         )
 
     def read(self) -> Iterator[Dialogue]:
-        """Yield the dialogues, from the files."""
+        """Yield the dialogues from their files."""
         return read_dialogues(self.order.sources, self.order.reading)
 
 
 def prepare(order: Order) -> Job:
-    """Check everything that can be checked without a call; raise `PermError` with what is wrong."""
+    """Return the job of an order after checking all that needs no call; raise `PermError` if something is wrong."""
     if order.samples < 1:
         raise SettingsError(f"--samples: {order.samples} found, expected 1 or more")
     book = book_for(order.judge, order.rubrics, order.prompts)
@@ -107,21 +107,21 @@ def prepare(order: Order) -> Job:
 
 
 def book_for(judge: JudgeSettings, rubrics: Path, prompts: Path | None) -> PromptBook:
-    """Return the prompts that a judge is sent, which ask for lines where it cannot be held to JSON."""
-    answer: Answer = "lines" if judge.structured == "text" else "json"
+    """Return the prompts for a judge, which ask for lines instead of JSON if its verdicts are plain text."""
+    answer: AnswerForm = "lines" if judge.structured == "text" else "json"
     return open_book(rubrics, prompts, answer)
 
 
 def settings_id(identity: bytes, book: PromptBook) -> str:
-    """Return the name of the settings that ratings are made under: by whom, and with what prompts."""
+    """Return the id of the settings that ratings are made under: a hash over the judge's identity and the prompts."""
     return blake2b(identity + book.digest.encode(), digest_size=6).hexdigest()
 
 
 def calls_of(job: Job, read: Callable[[], Iterable[Dialogue]] | None = None) -> Iterator[Call]:
     """
-    Yield every call the job needs, whether made before or not; `read` gives the dialogues, else they come of the files.
+    Yield every call of the job, made before or not; `read` yields the dialogues, by default from their files.
 
-    A judge that is best asked by dimension gets all questions of a dimension before the next dimension's.
+    A judge that is faster when asked by dimension gets all questions of a dimension before those of the next.
     """
     passes: Sequence[str | None] = (None,)
     if route_of(job.order.judge).by_dimension:
@@ -134,20 +134,20 @@ def calls_of(job: Job, read: Callable[[], Iterable[Dialogue]] | None = None) -> 
                     yield Call(question=question, sample=sample, key=key, rank=rank)
 
 
-def entered(job: Job, folder: RunFolder, said: str) -> CommandRecord:
+def entered(job: Job, folder: RunFolder, command_line: str) -> CommandRecord:
     """
     Enter a job into the record of a run before anything is paid for, and return its entry.
 
-    `said` is the command as it was typed. The dialogues are kept in the folder first and are rated from there, so
-    that what was checked is what is rated, whatever becomes of the files; raise `InputChanged` if they are not what
-    was checked, `SettingsError` if dialogues of another file would be replaced, and `RunError` if the folder cannot
-    be written.
+    `command_line` is the command as typed. The dialogues are first copied into the folder and are rated from there, so
+    that what was checked is what is rated, even if the files change. Raise `InputChanged` if they changed since they
+    were checked, `SettingsError` if dialogues of another file would be replaced, and `RunError` if the folder cannot be
+    written.
     """
     _check_names(job, folder)
     folder.record.enter(job.settings, settings_record(job.order.judge, job.book))
     try:
         command = CommandRecord(
-            command=said,
+            command=command_line,
             settings=job.settings,
             asked=job.asked,
             lines=list(_lines_before(job, folder) or _kept(job, folder)),
@@ -160,12 +160,12 @@ def entered(job: Job, folder: RunFolder, said: str) -> CommandRecord:
         folder.open_ratings()
     except OSError as error:
         place = error.filename or folder.path
-        raise RunError(f"{place}: {error.strerror} found, expected a folder that can be written") from error
+        raise RunError(f"{place}: the run folder cannot be written: {error.strerror}") from error
     return command
 
 
 def _check_names(job: Job, folder: RunFolder) -> None:
-    """Raise `SettingsError` if the folder holds dialogues of another file that gives its system the same name."""
+    """Raise `SettingsError` if the folder has dialogues of another file whose system has the same name."""
     held = [entry for command in folder.record.commands for entry in command.asked.inputs]
     for census in job.censuses:
         name, system = census.source.name, census.source.system
@@ -173,13 +173,13 @@ def _check_names(job: Job, folder: RunFolder) -> None:
         known = any(PurePath(entry.name) == PurePath(name) or entry.sha256 == census.digest for entry in alike)
         if alike and not known and any(each == system for _, each in folder.dialogue_names()):
             raise SettingsError(
-                f"--out {folder.path}: system {system!r} of {alike[0].name} found, and {name} has the same name; "
-                "expected another folder, or both files in one command"
+                f"--out {folder.path}: has a system {system!r} from {alike[0].name}, and {name} gives the same name; "
+                "choose another folder, or pass both files in one command"
             )
 
 
 def _lines_before(job: Job, folder: RunFolder) -> LineRanges | None:
-    """Return where the dialogues of the job stand, if the same was asked before and they are there."""
+    """Return the lines of the job's dialogues in the folder if an earlier command asked for the same, else None."""
     before = (each.lines for each in folder.record.commands if each.asked == job.asked)
     return next(filter(None, before), None) if folder.has_dialogues else None
 
@@ -188,17 +188,19 @@ def _kept(job: Job, folder: RunFolder) -> LineRanges:
     lines = folder.keep_dialogues(job.read())
     for census in job.censuses:
         if census.source.digest() != census.digest:
-            raise InputChanged(f"{census.source.name}: changed while it was read; no call was made: run it again")
+            raise InputChanged(
+                f"{census.source.name}: changed while it was read; no call was made; run the command again"
+            )
     return lines
 
 
 def now() -> str:
-    """Return the time as it is put on record."""
+    """Return the current UTC time for the record."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def settings_record(judge: JudgeSettings, book: PromptBook) -> SettingsRecord:
-    """Return what `run.json` keeps of the settings: all that another machine would need."""
+    """Return the record of settings for `run.json`: all that is needed to repeat them on another machine."""
     return SettingsRecord(
         judge=JudgeRecord(**asdict(judge)),
         pack=book.pack.text,

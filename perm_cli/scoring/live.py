@@ -1,4 +1,4 @@
-"""From a job to ratings: what the run lacks fans out, and each rating is on disk as it arrives."""
+"""Making the ratings that a run lacks, concurrently in this process; each is on disk as it arrives."""
 
 import asyncio
 import signal
@@ -15,23 +15,23 @@ from perm_cli.ratings.rating import Call, Rating, rate
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.scoring.job import Job, rules_of
-from perm_cli.scoring.pending import is_made, pending_calls
+from perm_cli.scoring.pending import is_complete, pending_calls
 from perm_cli.scoring.trials import Trial
 
 
-class Watch(Protocol):
-    """Is told of ratings as they come in."""
+class RatingListener(Protocol):
+    """A listener that is told of ratings as they arrive, such as a progress display."""
 
     def rated(self, rating: Rating) -> None:
-        """Count a rating that was just made."""
+        """Count a new rating."""
 
     def kept(self, ratings: int = 1) -> None:
-        """Count ratings that were made before and are not made again."""
+        """Count ratings that exist and are not made again."""
 
 
 @dataclass(slots=True)
 class Stop:
-    """A request to finish what is in flight and begin nothing more; `notify` is called once, when it is made."""
+    """A flag that asks a run to finish the calls in flight and begin no more; setting it calls `notify` once."""
 
     requested: bool = False
     notify: Callable[[], None] = lambda: None
@@ -44,53 +44,53 @@ class Stop:
 
 
 async def make_ratings(
-    job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop, reserve: Reserve | None = None
+    job: Job, judge: Judge, folder: RunFolder, listener: RatingListener, stop: Stop, reserve: Reserve | None = None
 ) -> str | None:
     """
-    Make the ratings that the folder lacks for the job that was entered last, each on disk as it arrives.
+    Make the ratings that the folder lacks for the job entered last; return why a budget ended it early, else None.
 
-    What `reserve` has is taken from there. `stop` lets what is in flight finish. What a budget leaves undone is
-    `skipped`, and the reason returned. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if a
-    rating cannot be written.
+    Each rating is on disk as it arrives. Ratings in `reserve` are reused. After a `stop`, calls in flight finish. What
+    a budget leaves unmade counts as `skipped`. Raise `JudgeUnusable` as soon as no call can succeed, and `RunError` if
+    a rating cannot be written.
     """
-    if is_made(job, folder):
-        watch.kept(job.ratings)
+    if is_complete(job, folder):
+        listener.kept(job.ratings)
         return None
-    crew = _Crew(job, judge, folder, watch, stop)
-    with closing(pending_calls(job, folder, reserve, watch.kept)) as pending:
-        left = await crew.begin(pending)
+    workers = _Workers(job, judge, folder, listener, stop)
+    with closing(pending_calls(job, folder, reserve, listener.kept)) as pending:
+        left = await workers.begin(pending)
         async with asyncio.TaskGroup() as group:
             for _ in range(default_concurrency(job.order.judge)):
-                group.create_task(crew.work(left))
-    if crew.fatal:
-        raise crew.keep_the_last() or crew.fatal
-    return crew.full or crew.late
+                group.create_task(workers.work(left))
+    if workers.fatal:
+        raise workers.write_again() or workers.fatal
+    return workers.budget_reached or workers.reask_skipped
 
 
-class _Crew:
-    """The workers of one run, as many as calls may be in flight; what one of them finds fatal ends the work of all."""
+class _Workers:
+    """The concurrent workers of one run; a fatal error in one of them ends the work of all."""
 
-    def __init__(self, job: Job, judge: Judge, folder: RunFolder, watch: Watch, stop: Stop) -> None:
+    def __init__(self, job: Job, judge: Judge, folder: RunFolder, listener: RatingListener, stop: Stop) -> None:
         self.fatal: PermError | None = None
-        self.full: str | None = None
-        self.late: str | None = None  # the same, found only when a reply was to be asked for again
-        self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, watch, stop
+        self.budget_reached: str | None = None
+        self.reask_skipped: str | None = None  # the budget did not allow asking for an unreadable reply again
+        self._job, self._judge, self._folder, self._watch, self._stop = job, judge, folder, listener, stop
         self._rules = rules_of(job)
         self._unwritten: list[Rating] = []
         self._trial = Trial(self._rules, passed=folder.ledger.has_scored(self._rules.judge))
 
     async def begin(self, calls: Iterator[Call]) -> Iterator[Call]:
-        """Make the calls that go alone; return those left."""
-        for call in self._trial.alone(calls):
+        """Make the calls of the trial one by one; return the remaining calls."""
+        for call in self._trial.one_by_one(calls):
             await self.work(iter([call]))
             if self.fatal:
                 break
-        return self._trial.left(calls)
+        return self._trial.remaining(calls)
 
     async def work(self, calls: Iterator[Call]) -> None:
-        """Take call after call; whatever ends the run for good is kept as `fatal`."""
+        """Make call after call; an error that ends the run is kept as `fatal`."""
         try:
-            while not (self._stop.requested or self.fatal or self.full) and (call := next(calls, None)):
+            while not (self._stop.requested or self.fatal or self.budget_reached) and (call := next(calls, None)):
                 await self._rate(call)
         except PermError as error:
             self.fatal = error
@@ -101,13 +101,13 @@ class _Crew:
         try:
             rating = await rate(self._judge, call, self._job.book.prompt(call.question), self._rules)
         except BudgetReached as reached:
-            self.full = str(reached)
+            self.budget_reached = str(reached)
             return
         self._write(rating)
         self._watch.rated(rating)
-        self._trial.look(rating)
+        self._trial.observe(rating)
         if rating.status == "skipped" and not self._stop.requested:
-            self.late = rating.note
+            self.reask_skipped = rating.note
 
     def _write(self, rating: Rating) -> None:
         try:
@@ -116,8 +116,8 @@ class _Crew:
             self._unwritten.append(rating)
             raise
 
-    def keep_the_last(self) -> RunError | None:
-        """Write once more what could not be written; return an error that says how many ratings are lost, if any."""
+    def write_again(self) -> RunError | None:
+        """Write once more what could not be written; return an error with the number of ratings lost, None if none."""
         again, self._unwritten = self._unwritten, []
         for rating in again:
             with suppress(RunError):
@@ -132,7 +132,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 @contextmanager
 def interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None]:
-    """Turn the first interrupt into a request to stop, and the next into an end; tell `announce` if it is a next."""
+    """Turn the first interrupt into a request to stop and a second one into an abort; tell `announce` which it is."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
@@ -147,7 +147,7 @@ def interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None
     try:
         for number in SIGNALS:
             loop.add_signal_handler(number, interrupt)
-    except NotImplementedError:  # Windows: an interrupt ends the program at once, and what is rated is on disk
+    except NotImplementedError:  # Windows: an interrupt ends the program at once, with all ratings so far on disk
         yield
         return
     try:

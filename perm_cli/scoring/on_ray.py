@@ -1,10 +1,10 @@
 """
-Rating on Ray: the same calls as in `live`, made in many processes on one machine or on a cluster.
+Rating on Ray: the same calls as in `live`, made by many processes on one machine or on a cluster.
 
-The driver writes what is to rate as shards into `todo/` of the run folder. Ray Data hands each to a worker, which
-rates it with the same engine and puts its ratings into `ratings/` as one Parquet file, whole or not at all. A file
-that exists is never paid for again, so Ray may run a shard twice. Whatever goes wrong in a worker comes back as a
-row, since an exception would end the work of all.
+The driver writes the pending calls as shards into `todo/` of the run folder. Ray Data gives each shard to a worker,
+which rates it with the same code and writes its ratings to `ratings/` as one Parquet file, completely or not at all. A
+shard whose file exists is never rated again, so Ray may run a shard twice. Errors in a worker are returned as rows,
+since an exception would end the work of all.
 """
 
 import asyncio
@@ -33,23 +33,23 @@ from perm_cli.errors import JudgeUnusable, RunError, SettingsError
 from perm_cli.judges.judge import Judge
 from perm_cli.judges.routes import default_concurrency, open_judge, price_of, route_of
 from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts.book import Answer, PromptBook
+from perm_cli.prompts.book import AnswerForm, PromptBook
 from perm_cli.prompts.rubrics import load_rubrics
 from perm_cli.ratings.rating import Call, Rating, RatingRules, key_of, rate
 from perm_cli.ratings.reserve import Reserve
-from perm_cli.ratings.run_folder import RunFolder, take_away
+from perm_cli.ratings.run_folder import RunFolder, remove_work
 from perm_cli.ratings.shards import read_shard, write_shard
 from perm_cli.scoring.job import Job, rules_of
-from perm_cli.scoring.live import SIGNALS, Stop, Watch
-from perm_cli.scoring.pending import is_made, pending_calls
-from perm_cli.scoring.trials import First, Trial
+from perm_cli.scoring.live import SIGNALS, RatingListener, Stop
+from perm_cli.scoring.pending import is_complete, pending_calls
+from perm_cli.scoring.trials import FirstAlone, Trial
 from perm_cli.words import Turns
 
-_OVERLAP = 4  # shards that a worker has in hand, so that one slow call does not leave it idle
-_TRIES = 3  # a shard may end its worker so often
-_LEAST_CALLS = 32  # in a shard
-_REACH_S = 5.0
-# Read by Ray when it is imported: it would phone home, and talk about itself.
+_OVERLAP = 4  # shards that a worker rates at once, so that one slow call does not leave it idle
+_TRIES = 3  # how often a shard may crash its worker
+_LEAST_CALLS = 32  # per shard
+_REACH_S = 5.0  # to connect to a cluster
+# Read by Ray when it is imported; without these it sends usage statistics and prints messages of its own.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -61,14 +61,14 @@ _QUIET = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brief:
     """
-    All that a worker must know. It travels as an argument, which Ray writes to no log, so it may hold keys.
+    Everything that a worker needs. It is passed as an argument, which Ray does not log, so it may contain keys.
 
-    `files` are the rubrics and templates by path, `secrets` environment variables by name; `passed` tells whether the
+    `files` are the rubrics and templates by path, `secrets` the environment variables by name; `passed` is whether the
     judge has given a verdict before.
     """
 
     files: Mapping[str, bytes]
-    answer: Answer
+    answer: AnswerForm
     turns: Turns
     samples: int
     judge: JudgeSettings
@@ -79,8 +79,8 @@ class Brief:
     secrets: Mapping[str, str] = field(repr=False)
 
 
-class Grader:
-    """A worker, which rates one shard per call; several calls overlap in one event loop and share one judge."""
+class RayWorker:
+    """A worker that rates one shard per call; several calls run in one event loop and share one judge."""
 
     def __init__(self, brief: Brief) -> None:
         self._brief = brief
@@ -88,23 +88,26 @@ class Grader:
         self._judge: Judge | None = None
         self._book: PromptBook
         self._unusable: JudgeUnusable | None = None
-        self._opening, self._first = Lock(), First()
+        self._opening, self._first = Lock(), FirstAlone()
         self._trial = Trial(brief.rules, passed=brief.passed)
         self._room = Semaphore(default_concurrency(brief.judge))
 
     async def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Return the file of ratings, and what went wrong; what is `fatal` ends the work of all."""
+        """Return the file of ratings and the problem, if any; a `fatal` one ends the work of all workers."""
         shard = Path(str(batch["shard"][0]))
         target = self._brief.ratings / f"{shard.parent.name}-{shard.stem}.parquet"
         problem, fatal = "", False
         try:
             if _is_gone(shard):
-                problem, fatal = f"{shard}: not found on {socket.gethostname()}, expected --out on a shared disk", True
+                problem, fatal = (
+                    f"{shard}: not found on {socket.gethostname()}; put --out on a disk that all machines share",
+                    True,
+                )
             elif not target.exists():
                 problem = await self._rated(shard, target)
         except JudgeUnusable as error:
             problem, fatal = str(error), True
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - an exception would end the work of all workers
             problem = f"{type(error).__name__}: {error}"
         if fatal:
             with contextlib.suppress(OSError):
@@ -114,9 +117,11 @@ class Grader:
     async def _rated(self, shard: Path, target: Path) -> str:
         if _is_over(shard.parent):
             return ""
-        with shard.with_suffix(".tries").open("ab") as tries:  # a worker that dies of it leaves its mark
+        with shard.with_suffix(".tries").open(
+            "ab"
+        ) as tries:  # one byte per attempt, which a crash of the worker does not undo
             if tries.tell() >= _TRIES:
-                return f"shard {shard.stem} has ended its worker {_TRIES} times; its ratings are missing"
+                return f"shard {shard.stem} has crashed its worker {_TRIES} times; its ratings are missing"
             tries.write(b"x")
         judge = await self._opened()
         ratings: list[Rating] = []
@@ -124,7 +129,9 @@ class Grader:
         done = await asyncio.gather(*map(self._first.made, ones), return_exceptions=True)
         if ratings:
             draft = shard.with_suffix(f".{socket.gethostname()}.{os.getpid()}.part")
-            with contextlib.suppress(FileNotFoundError):  # the work was taken away, and these ratings are made anew
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # the work was removed, and another command makes these ratings again
                 write_shard(ratings, target, draft)
         if self._unusable:
             raise self._unusable
@@ -137,7 +144,7 @@ class Grader:
             try:
                 rating = await rate(judge, call, self._book.prompt(call.question), self._brief.rules)
                 ratings.append(rating)
-                self._trial.look(rating)
+                self._trial.observe(rating)
             except JudgeUnusable as error:
                 self._unusable = error
 
@@ -149,7 +156,7 @@ class Grader:
                     for name, content in self._brief.files.items():
                         path = Path(folder, name)
                         path.parent.mkdir(exist_ok=True)
-                        path.write_bytes(content)  # noqa: ASYNC240 - the same
+                        path.write_bytes(content)  # noqa: ASYNC240 - a few small files, once
                     self._book = PromptBook(
                         load_rubrics(Path(folder, "rubrics")), Path(folder, "prompts"), self._brief.answer
                     )
@@ -167,13 +174,15 @@ class Grader:
                         keys.remove(key)
                         yield Call(question=question, sample=sample, key=key)
             if keys:
-                raise RunError("other prompts are made here than at the driver, expected the same perm on all machines")
+                raise RunError(
+                    "this worker renders other prompts than the driver; use the same version of perm everywhere"
+                )
 
 
 def make_ratings_on_ray(
     job: Job,
     folder: RunFolder,
-    watch: Watch,
+    listener: RatingListener,
     stop: Stop,
     address: str,
     announce: Callable[[bool], None],
@@ -182,46 +191,46 @@ def make_ratings_on_ray(
     """
     Make the ratings that the folder lacks on Ray.
 
-    The first interrupt lets what is in flight finish, as `announce` confirms. `address` is `local` for this machine,
-    `auto` for the cluster that this machine belongs to, or HOST:PORT. Raise `SettingsError` or `RunError` if Ray
-    cannot be had, and `JudgeUnusable` if no call can succeed. Another ledger, made of what is then in the folder,
-    has the ratings.
+    The first interrupt lets calls in flight finish, as `announce` confirms. `address` is `local` for this machine,
+    `auto` for the cluster that this machine belongs to, or HOST:PORT. Raise `SettingsError` or `RunError` if Ray is not
+    available, and `JudgeUnusable` if no call can succeed. The folder's open ledger does not see the ratings; opening
+    the folder again reads them.
     """
     judge = job.order.judge
     if not route_of(judge).spreads:
         raise SettingsError(
-            f"--ray: --judge {judge.name} found, which keeps one machine busy by itself, expected another judge"
+            f"--ray cannot be used with --judge {judge.name}, which keeps one machine busy by itself; drop --ray"
         )
     todo = folder.path.absolute() / "todo" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    if is_made(job, folder):
-        watch.kept(job.ratings)
+    if is_complete(job, folder):
+        listener.kept(job.ratings)
         return
     (folder.path / "ratings").mkdir(exist_ok=True)
-    # Ray prints to standard output, which is for results.
+    # Ray prints to standard output, which is reserved for results.
     with (folder.path / "ray.log").open("a") as log, contextlib.redirect_stdout(log), _ray(address) as ray:
         workers = max(int(ray.cluster_resources().get("CPU", 1)), 1)
         judge = _for_worker(job.order.judge, workers)
-        shards = list(_shards(_rows(job, folder, watch, reserve), todo, judge))
+        shards = list(_shards(_rows(job, folder, listener, reserve), todo, judge))
         try:
             if shards:
                 with _interruptible(stop, announce):
-                    _grade(ray, shards, min(workers, len(shards)), _brief(job, folder, judge), watch, stop)
+                    _grade(ray, shards, min(workers, len(shards)), _brief(job, folder, judge), listener, stop)
         finally:
-            take_away(todo.parent)
+            remove_work(todo.parent)
 
 
-def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watch, stop: Stop) -> None:
+def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, listener: RatingListener, stop: Stop) -> None:
     problem, halt = "", _stop_file(shards[0].parent)
     pool = ray.data.ActorPoolStrategy(size=workers, max_concurrent_calls_per_actor=_OVERLAP)
-    # One block a shard, or Ray would merge them, and rate for hours before anything is on disk.
+    # One block per shard: otherwise Ray merges them and rates for hours before anything is on disk.
     blocks = ray.data.from_items([{"shard": str(shard)} for shard in shards], override_num_blocks=len(shards))
-    done = blocks.map_batches(Grader, fn_constructor_kwargs={"brief": brief}, batch_size=1, compute=pool, num_cpus=1)
+    done = blocks.map_batches(RayWorker, fn_constructor_kwargs={"brief": brief}, batch_size=1, compute=pool, num_cpus=1)
     stop.notify = halt.touch
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
         for file, said, fatal in zip(batch["file"], batch["problem"], batch["fatal"], strict=True):
             for row in read_shard(Path(str(file))) if file else ():
                 if row:
-                    watch.rated(Rating(**row))
+                    listener.rated(Rating(**row))
             if fatal:
                 halt.touch()
             problem = str(said) if said and (fatal or not problem) else problem
@@ -229,16 +238,18 @@ def _grade(ray: Any, shards: list[Path], workers: int, brief: Brief, watch: Watc
         raise JudgeUnusable(problem)
 
 
-def _rows(job: Job, folder: RunFolder, watch: Watch, reserve: Reserve | None) -> Iterator[tuple[Dialogue, list[str]]]:
-    """Yield the dialogues that have something to rate, with the keys."""
+def _rows(
+    job: Job, folder: RunFolder, listener: RatingListener, reserve: Reserve | None
+) -> Iterator[tuple[Dialogue, list[str]]]:
+    """Yield the dialogues with pending calls, each with the keys of these."""
     dialogues = enumerate(folder.dialogues(folder.record.commands[-1].lines))
-    for rank, calls in groupby(pending_calls(job, folder, reserve, watch.kept), lambda call: call.rank):
+    for rank, calls in groupby(pending_calls(job, folder, reserve, listener.kept), lambda call: call.rank):
         dialogue = next(dialogue for place, dialogue in dialogues if place == rank)
         yield dialogue, [call.key for call in calls]
 
 
 def _shards(rows: Iterator[tuple[Dialogue, list[str]]], todo: Path, judge: JudgeSettings) -> Iterator[Path]:
-    """Write the shards, each of twice as many calls as a worker has in flight."""
+    """Write the shards, each of about twice as many calls as a worker has in flight, and yield their paths."""
     most = max(2 * default_concurrency(judge), _LEAST_CALLS)
     todo.mkdir(parents=True, exist_ok=True)
     lines: list[bytes] = []
@@ -261,10 +272,10 @@ def _shard(todo: Path, place: int, lines: list[bytes]) -> Path:
 
 def _for_worker(judge: JudgeSettings, workers: int) -> JudgeSettings:
     """
-    Return the settings with which each of the workers makes the calls that this process would make.
+    Return the judge's settings for each of the workers.
 
-    It has its share of the limits; without a limit on concurrency each has the default. Address, key and price are
-    those found here, whatever the environment of another machine says.
+    The limits are divided among the workers; without a limit on concurrency, each has the default. Address, key and
+    price are those found on this machine, whatever the environment of another one says.
     """
     return replace(
         route_of(judge).pinned(judge),
@@ -296,7 +307,7 @@ def _brief(job: Job, folder: RunFolder, judge: JudgeSettings) -> Brief:
 
 
 def _secrets(judge: JudgeSettings) -> dict[str, str]:
-    """Return the variables that this judge's route reads, and no other."""
+    """Return the environment variables that this judge's route reads, and no others."""
     names = {judge.api_key_env, *route_of(judge).variables(judge)}
     return {name: os.environ[name] for name in names if name and name in os.environ}
 
@@ -306,15 +317,17 @@ def _ray(address: str) -> Iterator[Any]:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        import ray  # noqa: PLC0415 - an extra, and a second
+        import ray  # noqa: PLC0415 - an extra that takes a second to import
         import ray.data  # noqa: PLC0415 - the same
     except ImportError as error:
-        raise SettingsError("--ray: Ray not found, expected it: pip install 'perm-cli[ray]'") from error
+        raise SettingsError("--ray: Ray is not installed: pip install 'perm-cli[ray]'") from error
     here: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         if address not in {"local", "auto"}:
             host, _, port = address.rpartition(":")
-            socket.create_connection((host, int(port)), timeout=_REACH_S).close()  # Ray itself waits for minutes
+            socket.create_connection(
+                (host, int(port)), timeout=_REACH_S
+            ).close()  # fails at once, where Ray would wait for minutes
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
     except (OSError, ValueError, RuntimeError) as error:
         hint = "expected local, auto or HOST:PORT of a running cluster (with a token: RAY_AUTH_MODE=token)"
@@ -326,14 +339,14 @@ def _ray(address: str) -> Iterator[Any]:
         yield ray
     except ray.exceptions.RayError as error:
         said = str(error).strip().splitlines()[-1]
-        raise RunError(f"--ray {address}: {said}; what is rated so far is kept") from error
+        raise RunError(f"--ray {address}: {said}; ratings so far are kept") from error
     finally:
         ray.shutdown()
 
 
 @contextmanager
 def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[None]:
-    """Turn interrupts into requests as `live.interruptible` does, without an event loop; Ray's own handlers abort."""
+    """Turn interrupts into requests like `live.interruptible`, without an event loop; Ray's own handlers abort."""
 
     def interrupt(*_: object) -> None:
         again = stop.requested
@@ -351,12 +364,12 @@ def _interruptible(stop: Stop, announce: Callable[[bool], None]) -> Iterator[Non
 
 
 def _is_gone(shard: Path) -> bool:
-    """Return whether the shard is not here: it never was, or another driver has taken the place of one killed."""
+    """Return whether the shard does not exist here: no shared disk, or its driver was killed and replaced."""
     return not shard.exists()
 
 
 def _is_over(todo: Path) -> bool:
-    """Return whether the driver wants no more: it said so, or another one has taken its place."""
+    """Return whether the driver has stopped the work, or was killed and its work removed."""
     return _stop_file(todo).exists() or not todo.exists()
 
 

@@ -1,20 +1,21 @@
-"""What a job lacks: its calls but those that the run, or another one, has paid for."""
+"""The pending calls of a job: those that neither this run nor another one has paid for."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 
-from perm_cli.ratings.rating import Call, Rating, at_now, unmade
+from perm_cli.ratings.rating import Call, Rating, timestamp, unmade
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.scoring.job import Job, calls_of, rules_of
 
 
-def is_made(job: Job, folder: RunFolder) -> bool:
+def is_complete(job: Job, folder: RunFolder) -> bool:
     """
-    Return whether the folder has all the ratings, without working out what to ask.
+    Return whether the folder has all ratings of the job, without reading its dialogues.
 
-    That is so if the same was asked of it whenever these settings were used, and as many ratings have come of it.
+    That is certain only if every command with these settings asked for the same and their number is as expected;
+    otherwise return False, and `pending_calls` finds out.
     """
     asked = [command for command in folder.record.commands if command.settings == job.settings]
     same = all(command.asked == job.asked for command in asked)
@@ -25,14 +26,16 @@ def pending_calls(
     job: Job, folder: RunFolder, reserve: Reserve | None = None, kept: Callable[[], None] = lambda: None
 ) -> Generator[Call, None, None]:
     """
-    Yield the calls of the job entered last whose ratings are neither in the folder nor in reserve.
+    Yield the calls of the job entered last whose ratings are neither in the folder nor in `reserve`.
 
-    What the run has paid for under other settings, or for a text that was edited and edited back, is entered again.
-    `kept` is told of every rating that is there.
+    Ratings that the run has under other settings, or for an earlier text that is back, are appended under this job's
+    settings. `kept` is called for every rating that exists.
     """
     lines = folder.record.commands[-1].lines or ()
     with closing(_Paid(job, folder, reserve)) as paid:
-        for call in calls_of(job, lambda: folder.edited(lines)):  # first, since the run may end before it comes to them
+        for call in calls_of(
+            job, lambda: folder.edited(lines)
+        ):  # first, since a run that stops early might not reach them
             paid.has(call)
         for call in calls_of(job, lambda: folder.dialogues(lines)):
             if not paid.has(call):
@@ -42,7 +45,7 @@ def pending_calls(
 
 
 class _Paid:
-    """What need not be paid for again: ratings of the run itself, under whatever settings, and those in reserve."""
+    """The ratings that need not be paid for again: those of the run under any settings, and those in reserve."""
 
     def __init__(self, job: Job, folder: RunFolder, reserve: Reserve | None) -> None:
         self._job, self._folder, self._reserve = job, folder, reserve
@@ -50,7 +53,7 @@ class _Paid:
         self._own: Reserve | None = None
 
     def has(self, call: Call) -> bool:
-        """Return whether there is a rating for the call; the folder then has it for this job."""
+        """Return whether there is a rating for the call; if so, the folder then has it under this job's settings."""
         ledger, settings = self._folder.ledger, self._job.settings
         last = ledger.last_key(call, settings)
         if last == call.key and ledger.holds(call.key, settings):
@@ -58,9 +61,9 @@ class _Paid:
         rating = self._kept(call.key)
         if rating:
             name = self._job.order.judge.name
-            self._folder.append(replace(rating, settings=settings, judge=name, at=at_now()))
-        elif last not in {None, call.key}:  # the text was edited: its old rating must not pass for the new one
-            self._folder.append(replace(unmade(call, self._rules), at=at_now()))
+            self._folder.append(replace(rating, settings=settings, judge=name, at=timestamp()))
+        elif last not in {None, call.key}:  # the text was edited: the old text's rating must not count for the new one
+            self._folder.append(replace(unmade(call, self._rules), at=timestamp()))
         return rating is not None
 
     def _kept(self, key: str) -> Rating | None:
@@ -71,6 +74,6 @@ class _Paid:
         return rating
 
     def close(self) -> None:
-        """Close what was read of the run."""
+        """Close the database of the run's own ratings."""
         if self._own:
             self._own.close()

@@ -1,8 +1,8 @@
 """
-What a job would cost, worked out without a call and without a key.
+An estimate of what a job would cost, made without a call and without a key.
 
-Prompts are rendered and counted with the tokeniser LiteLLM ships. Other models cut text otherwise, so tokens are
-given as a range: 10 % fewer to 30 % more. A verdict is at least a bare number and at most the token limit.
+Prompts are rendered and counted with the tokeniser that LiteLLM ships. Other models tokenise differently, so tokens are
+given as a range from 10 % fewer to 30 % more. A verdict is at least a bare number and at most the token limit.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from perm_cli.scoring.job import Job, calls_of
 _FEWER, _MORE = 0.9, 1.3
 _CHAT_OVERHEAD = 12  # role and end marks of the two messages
 _FRAME, _FIELD = 7.5, 7.5  # tokens of a bare verdict: its brackets, and each number with its name
-# OpenAI and Anthropic keep prefixes of this many tokens or more (smaller models of theirs want even longer ones).
+# OpenAI and Anthropic cache prefixes of this many tokens or more; some of their smaller models need longer ones.
 CACHED_FROM = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
-    What a job comes to; token counts and costs are pairs of low and high, `cost_usd` None without a price.
+    The estimate for a job; token counts and costs are pairs of low and high, `cost_usd` is None without a price.
 
-    `cacheable` is the share of the prompt tokens that repeat instructions, which a prefix cache serves;
-    `shortest_prefix` is the least number of tokens that any dimension's calls share.
+    `cacheable` is the share of the prompt tokens that repeat instructions, which a prefix cache can serve;
+    `shortest_prefix` is the smallest number of tokens that all calls of a dimension share.
     """
 
     dialogues: int
@@ -40,7 +40,7 @@ class Plan:
 
 
 def plan_of(job: Job) -> Plan:
-    """Render and count everything the job would send."""
+    """Return the estimate for a job, made by rendering and counting everything that it would send."""
     count = token_counter(SHIPPED)
     static = {name: count(text) + _CHAT_OVERHEAD for name, text in job.book.instructions.items()}
     calls, tokens, shortest = 0, 0, 0.0

@@ -1,8 +1,8 @@
 """
-The trial that every judge stands at the start of a run: one that never gives a verdict is not paid to the end.
+The trial of a judge at the start of a run, which ends the run early if the judge never gives a verdict.
 
-The first call goes alone, so that a wrong key or an unknown model costs one call and not a thousand, and so do those
-after it as long as the judge has not shown that it can judge.
+The first call is made alone, so that a wrong key or an unknown model costs one call and not a thousand. Further calls
+are made one by one until the judge has given a verdict.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from perm_cli.text import one_line
 
 T = TypeVar("T")
 
-UNREADABLE_MOST = 8
+UNREADABLE_MOST = 8  # replies without a verdict after which the judge is given up
 _QUOTED = 120
 _UNREADABLE = frozenset({"unparseable", "truncated", "out_of_range"})
 _EMPTY = frozenset({"malformed", "too_large"})
@@ -25,9 +25,9 @@ _EMPTY = frozenset({"malformed", "too_large"})
 
 class Trial:
     """
-    What a judge has shown so far; it has `passed` with its first verdict.
+    The trial of one judge; it has `passed` with its first verdict.
 
-    While the trial `goes_on`, calls are made one by one, each about another dialogue: the last may be at fault.
+    While the trial `goes_on`, calls are made one by one, each about another dialogue, since a dialogue may be at fault.
     """
 
     def __init__(self, rules: RatingRules, *, passed: bool) -> None:
@@ -38,11 +38,11 @@ class Trial:
         self._chances_seen = False
         self._passed_over: list[Call] = []
 
-    def alone(self, calls: Iterator[Call]) -> Iterator[Call]:
+    def one_by_one(self, calls: Iterator[Call]) -> Iterator[Call]:
         """
-        Yield the calls to make one by one: the first, and one of each dialogue after it while the trial goes on.
+        Yield the calls to make one by one: the first call, then one per dialogue while the trial goes on.
 
-        What is yielded, or passed over, is gone from `calls`; `left` returns what is still to be made.
+        Calls that are yielded or passed over are consumed from `calls`; `remaining` returns those still to be made.
         """
         tried: int | None = None
         for call in calls:
@@ -50,23 +50,22 @@ class Trial:
                 self._passed_over.append(call)
                 continue
             tried = call.rank
-            self.goes_on = False  # unless the rating of this call shows that it must
+            self.goes_on = False  # unless `observe` finds that it must
             yield call
             if not self.goes_on:
                 return
 
-    def left(self, calls: Iterator[Call]) -> Iterator[Call]:
-        """Return the calls that were passed over, and those after them."""
+    def remaining(self, calls: Iterator[Call]) -> Iterator[Call]:
+        """Return the calls that were passed over, followed by `calls`."""
         return chain(self._passed_over, calls)
 
-    def look(self, rating: Rating) -> None:
+    def observe(self, rating: Rating) -> None:
         """
-        Take a rating into account; raise `JudgeUnusable` if it shows that others would be paid for in vain.
+        Update the trial with a rating; raise `JudgeUnusable` if paying for more would be pointless.
 
-        That is so after too many without a verdict, and after one without the probabilities that were asked for.
-
-        The trial goes on after a reply that cannot be read and after a request that was refused without a reason.
-        What a filter has refused and what failed for now says nothing of the judge.
+        That is the case after too many replies without a verdict, and after one without the probabilities that were
+        asked for. The trial goes on after an unreadable reply and after a request refused without a reason. Refusals by
+        a content filter and transient failures say nothing about the judge.
         """
         self.passed = self.passed or rating.status == "scored"
         self.goes_on = not self.passed and (is_rejected(rating) or is_unreadable(rating))
@@ -76,10 +75,12 @@ class Trial:
         if self.passed or not is_unreadable(rating):
             return
         self._unreadable[rating.status] += 1
-        if self._unreadable.total() == UNREADABLE_MOST:  # calls in flight come in later
-            raise JudgeUnusable(self._said(rating))
+        if (
+            self._unreadable.total() == UNREADABLE_MOST
+        ):  # equal, not more: ratings of calls in flight arrive after it was raised
+            raise JudgeUnusable(self._reason(rating))
 
-    def _said(self, rating: Rating) -> str:
+    def _reason(self, rating: Rating) -> str:
         count = self._unreadable.total()
         if self._unreadable["truncated"] == count:
             room = self._rules.max_tokens * GROWTH
@@ -95,15 +96,15 @@ class Trial:
         )
 
 
-class First:
-    """Lets the first of many calls that are about to be made at once go alone, and the others once it has come back."""
+class FirstAlone:
+    """A gate for concurrent calls: the first one is made alone, the others when it has returned."""
 
     def __init__(self) -> None:
         self.is_made = False
         self._alone = asyncio.Lock()
 
     async def made(self, make: Callable[[], Awaitable[T]]) -> T:
-        """Return what `make` makes; whoever comes while the first is made waits for that, and goes next if it fails."""
+        """Return what `make` returns; callers wait while the first call is made, and the next is first if it fails."""
         if not self.is_made:
             async with self._alone:
                 if not self.is_made:
@@ -113,26 +114,25 @@ class First:
         return await make()
 
     def again(self) -> None:
-        """Send the next call alone: something may be wrong with all of them."""
+        """Make the next call alone again, because all of them may be failing."""
         self.is_made = False
 
 
 def check_chances(rating: Rating, rules: RatingRules) -> None:
-    """Raise `JudgeUnusable` if expectations were asked for, with one sample to go by, of a judge without chances."""
+    """Raise `JudgeUnusable` if expectations were asked for and a scored rating of one sample has no probabilities."""
     wanted = rules.expected and not rules.seeded
     if wanted and rating.status == "scored" and not (rating.items or rating.distribution):
         raise JudgeUnusable(
-            f"{rating.judge} gives no log-probabilities, so --score expected has nothing to go by; "
-            "use --score mean --samples 5"
+            f"{rating.judge} gives no log-probabilities, which --score expected needs; use --score mean --samples 5"
         )
 
 
 def is_rejected(rating: Rating) -> bool:
-    """Return whether the judge refused the request without saying what about it."""
+    """Return whether the endpoint refused the request without a reason that could be acted on."""
     return (rating.error or {}).get("kind") == "rejected"
 
 
 def is_unreadable(rating: Rating) -> bool:
-    """Return whether a reply came that holds no verdict; a refusal is one if the judge wrote it itself."""
+    """Return whether there is a reply without a verdict, including a refusal written by the judge itself."""
     empty = (rating.error or {}).get("kind") in _EMPTY
     return empty or rating.status in _UNREADABLE or (rating.status == "refused" and rating.raw != "")

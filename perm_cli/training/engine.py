@@ -33,7 +33,7 @@ from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_o
 from perm_cli.rewards.formula import Recipe, formula_of
 from perm_cli.rewards.reward import Lengths, Reward, rewards_of, unrated
 from perm_cli.scoring.job import book_for, settings_id
-from perm_cli.scoring.trials import First, check_chances
+from perm_cli.scoring.trials import FirstAlone, check_chances
 from perm_cli.text import one_line
 from perm_cli.training.folders import WorkerFolder, check_run_folder, open_worker_folder
 from perm_cli.training.items import Item, Result, dialogue_of
@@ -78,7 +78,7 @@ class Engine:
         self._judge: OpenJudge | None = None
         self._folder: WorkerFolder | None = None
         self._loop = _new_loop()
-        self._opening, self._first = asyncio.Lock(), First()
+        self._opening, self._first = asyncio.Lock(), FirstAlone()
         self._room = asyncio.Semaphore(default_concurrency(settings.judge))
         self._scoring: set[asyncio.Task[object]] = set()
         self._guard, self._ended = threading.Lock(), False
@@ -275,7 +275,7 @@ class Engine:
                 self._unusable = self._judge = None  # it may have shut down for good, so a new one is opened
                 await self._judging.aclose()
             if self._judge is None:
-                opening = open_judge(self.settings.judge, self._budget, lasting=_log.warning)
+                opening = open_judge(self.settings.judge, self._budget, on_outage=_log.warning)
                 self._judge = await self._judging.enter_async_context(opening)
             if self._folder is None and self.settings.run:
                 self._folder = self._stack.enter_context(

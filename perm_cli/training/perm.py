@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from perm_cli.rewards.formula import Formula
-from perm_cli.text import ends_alone
+from perm_cli.text import closes_unopened_thinking
 from perm_cli.training.engine import Engine, check_settings, close_engine, engine_of
 from perm_cli.training.items import Item, Result
 from perm_cli.training.settings import RewardSettings, reward_settings
@@ -91,7 +91,7 @@ class Perm:
     def _marked(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return the items, marked with whether the chat template begins the policy's thinking."""
         if self.settings.thinking == "auto":
-            if any(ends_alone(item.reply) and not item.opened for item in items):
+            if any(closes_unopened_thinking(item.reply) and not item.opened for item in items):
                 _warn_of_thinking()
             return items
         return [replace(item, opened=self.settings.thinking == "opened") for item in items]

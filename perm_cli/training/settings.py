@@ -29,14 +29,14 @@ from perm_cli.prompts.shipped import shipped
 from perm_cli.rewards.formula import Recipe, read_coefficients, read_weights
 from perm_cli.text import begins_thinking, one_line
 from perm_cli.training.policy import generation_prompt
-from perm_cli.words import MOST, FusionName, OnMissing, ScoreMode, Thinking
+from perm_cli.words import LARGEST_INTEGER, FusionName, OnMissing, ScoreMode, Thinking
 
 POLICY_TOKENS = "policy"
 """The value of `tokenizer` for trainers that count the policy's own tokens."""
 
 _Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=1, le=MOST)]
-_Whole = Annotated[int, Field(ge=0, le=MOST)]
+_Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+_Whole = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
 
 # All settings of a reward with their types: the options of its judge, and these.
 _KINDS: dict[str, Any] = {
