@@ -40,9 +40,6 @@ FormatName = Literal[
     "csv",
 ]
 
-DONE, COVERAGE_TOO_LOW, CHECK_FAILED, INTERRUPTED = 0, 3, 3, 130
-"""Exit codes; 1 and 2 are what errors and wrong usage end with."""
-
 MOST = 2**31 - 1
 """The largest whole number in options and settings, which every file and endpoint can hold."""
 

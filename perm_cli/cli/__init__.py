@@ -21,6 +21,7 @@ from typing import Annotated
 import typer
 
 from perm_cli import __version__
+from perm_cli.cli.exits import INTERRUPTED
 from perm_cli.cli.options import (
     AccessOptions,
     AsJson,
@@ -50,7 +51,7 @@ from perm_cli.cli.options import (
 )
 from perm_cli.errors import PermError
 from perm_cli.text import harmless
-from perm_cli.words import INTERRUPTED, OnMissing, PairFormat, PairStrategy, TrainerName
+from perm_cli.words import OnMissing, PairFormat, PairStrategy, TrainerName
 
 app = typer.Typer(
     name="perm",

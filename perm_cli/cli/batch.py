@@ -10,6 +10,7 @@ from rich.console import Console
 
 from perm_cli.cli.announcing import announce
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE
 from perm_cli.cli.from_options import announce_detour, command_line, opened_sources, order_of, recipe_of
 from perm_cli.cli.options import AccessOptions, DialogueOptions, JudgeOptions, RewardOptions
 from perm_cli.cli.summary import enough_of, show
@@ -36,7 +37,6 @@ from perm_cli.scoring.batches import (
 from perm_cli.scoring.batches import cancel as cancel_batch
 from perm_cli.scoring.job import Job, entered, now, prepare
 from perm_cli.scoring.making import run_loop
-from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _POLL_S = 60.0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from perm_cli.cli.compare import WIDTH, Wishes
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE
 from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
@@ -16,7 +17,6 @@ from perm_cli.reports.figures import number
 from perm_cli.reports.layout import Grid
 from perm_cli.rewards.calibration import Calibration, write_calibration
 from perm_cli.text import one_line
-from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
 def run(

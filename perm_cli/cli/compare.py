@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE
 from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough, read_table, table_of_runs
 from perm_cli.cli.names import files_of
@@ -34,7 +35,7 @@ from perm_cli.reports.graded import board_record
 from perm_cli.reports.latex import compared_latex, judged_by
 from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.resampling import Resamples
-from perm_cli.words import COVERAGE_TOO_LOW, DONE, PanelName
+from perm_cli.words import PanelName
 
 SHOWN_DISPUTES = 5
 WIDTH = 200  # of tables with intervals, where no window says how wide

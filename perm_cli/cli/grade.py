@@ -11,6 +11,7 @@ from rich.console import Console
 
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table, with_panel
 from perm_cli.cli.console import output, say
+from perm_cli.cli.exits import CHECK_FAILED, COVERAGE_TOO_LOW, DONE
 from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
@@ -26,7 +27,6 @@ from perm_cli.reports.graded import board_record, junit, remarks_on, standings_t
 from perm_cli.reports.latex import graded_latex, judged_by
 from perm_cli.rewards.reward import Recipe
 from perm_cli.text import one_line
-from perm_cli.words import CHECK_FAILED, COVERAGE_TOO_LOW, DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

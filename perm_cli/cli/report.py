@@ -5,6 +5,7 @@ from pathlib import Path
 
 from perm_cli.cli.compare import Wishes
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE
 from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.names import runs_of
@@ -15,7 +16,6 @@ from perm_cli.disk import write_whole
 from perm_cli.errors import RunError, SettingsError
 from perm_cli.reports.page import GENERATOR, render
 from perm_cli.reports.report import report_of
-from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 _USUAL = Path("report.html")
 _HEAD = 4096

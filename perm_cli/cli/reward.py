@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE
 from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.options import RewardOptions
 from perm_cli.cli.summary import enough_of, show
 from perm_cli.errors import SettingsError
 from perm_cli.ratings.run_folder import is_run, open_run, run_folders
 from perm_cli.rewards.fusing import fuse
-from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
 def run(path: Path, options: RewardOptions, out: Path | None, min_coverage: float, *, as_json: bool) -> int:

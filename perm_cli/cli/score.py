@@ -14,6 +14,7 @@ from rich.console import Console
 
 from perm_cli.cli.announcing import announce, announce_interrupt
 from perm_cli.cli.console import messages, say
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 from perm_cli.cli.from_options import command_line, opened_sources, order_of, recipe_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions, SpendingOptions
 from perm_cli.cli.progress import shown_progress
@@ -27,7 +28,6 @@ from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.reward import Recipe, formula_of
 from perm_cli.scoring.job import Job, entered, prepare
 from perm_cli.scoring.making import Ended, Means, close_record, make_run
-from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
     from perm_cli.rewards.summary import Summary

@@ -10,6 +10,7 @@ import orjson
 
 from perm_cli.cli.compare import WIDTH, Wishes, rated_table
 from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE
 from perm_cli.cli.from_options import recipe_of
 from perm_cli.cli.inputs import Table, enough
 from perm_cli.cli.names import files_of
@@ -38,7 +39,6 @@ from perm_cli.rewards.calibration import Calibration, read_calibration
 from perm_cli.rewards.reward import Recipe
 from perm_cli.statistics.resampling import Resamples
 from perm_cli.text import one_line
-from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
