@@ -187,11 +187,11 @@ def test_an_unreadable_reply_is_counted_and_not_guessed(perm: Perm) -> None:
     [
         pytest.param(["d.jsonl"], "d.jsonl: dialogues found, expected dialogues and --judge", id="no-judge"),
         pytest.param(["nowhere"], "nowhere: no file of dialogues and no run found, expected", id="no-file"),
-        pytest.param(["run", "--judge", "m"], "--judge: found beside ratings that are made", id="judge-and-run"),
+        pytest.param(["run", "--judge", "m"], "--judge cannot be used with ratings that are made", id="judge-and-run"),
         pytest.param(["run", "d.jsonl"], "d.jsonl: found beside run folders, expected run folders only", id="mixed"),
         pytest.param(["r.csv", "d.jsonl"], "r.csv: a file of ratings found beside other inputs", id="csv-and-more"),
         pytest.param(["run", "--panel", "mean"], "--panel: 1 judge found, expected 2 or more", id="a-panel-of-one"),
-        pytest.param(["run", "--people", "j"], "--people: found without a CSV file of ratings", id="people-of-a-run"),
+        pytest.param(["run", "--people", "j"], "--people needs a CSV file of ratings", id="people-of-a-run"),
         pytest.param(["r.csv", "--people", "bob"], "--people: bob not found in r.csv", id="nobody"),
         pytest.param(["people.csv"], "people.csv: no judges found, only people, expected judges", id="people-only"),
         pytest.param(["empty"], "empty: no ratings found, expected some to compare", id="an-empty-run"),

@@ -21,6 +21,10 @@ class _Harmless(Console):
             yield segment if segment.control else segment._replace(text=harmless(segment.text))
 
 
+WIDE = 200
+"""Columns of a table with intervals, where no window says how wide it is."""
+
+
 def output(width: int = 100) -> Console:
     """Return the console for results; where it is no terminal, it is so wide."""
     return _Harmless(width=None if sys.stdout.isatty() else width, highlight=False, emoji=False, markup=False)
@@ -53,5 +57,19 @@ def messages() -> Console:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line of plain text; only where a window shows results is it broken, and then between words."""
-    console.print(Text(text, style=style), soft_wrap=console.file is not sys.stdout or not console.is_terminal)
+    """Print a line of plain text."""
+    _print_line(console, Text(text, style=style))
+
+
+def show(console: Console, parts: Iterable[RenderableType]) -> None:
+    """Print tables, and texts as lines."""
+    for part in parts:
+        if isinstance(part, Text):
+            _print_line(console, part)
+        else:
+            console.print(part)
+
+
+def _print_line(console: Console, line: Text) -> None:
+    # Only where a window shows results is a line broken, and then between words.
+    console.print(line, soft_wrap=console.file is not sys.stdout or not console.is_terminal)

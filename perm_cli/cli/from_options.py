@@ -7,18 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
-from perm_cli.cli.names import files_of
-from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
+from perm_cli.cli.inputs import files_of
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions, SpendingOptions
 from perm_cli.dialogues.files.columns import read_columns
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, forget, source_of, told_apart
 from perm_cli.errors import SettingsError
+from perm_cli.findings import expected_name
+from perm_cli.judges.budget import read_budget
 from perm_cli.judges.configuration import Configuration, load_configuration
-from perm_cli.judges.routes import detour_of, named_judge
+from perm_cli.judges.routes import check_judge, detour_of, named_judge, price_of
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import Answer, PromptBook, open_book
-from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
+from perm_cli.prompts.rubrics import DEFAULT_PACK, Dimension, Pack, pack_folder
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import is_run
 from perm_cli.rewards.reward import Leveller, Recipe, read_coefficients, read_weights
@@ -108,7 +110,7 @@ def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
 
 
 def _calibration(path: Path) -> Leveller:
-    from perm_cli.rewards.calibration import read_calibration  # noqa: PLC0415 - arrays, for those who want it
+    from perm_cli.rewards.calibration import read_calibration
 
     return read_calibration(path)
 
@@ -116,3 +118,24 @@ def _calibration(path: Path) -> Leveller:
 def rubrics_folder(chosen: str | None) -> Path:
     """Return the folder of the pack that is named, or of the default one."""
     return pack_folder(chosen) if chosen else shipped("rubrics") / DEFAULT_PACK
+
+
+def checked_dimension(pack: Pack, name: str, option: str) -> Dimension:
+    """Return a dimension of a pack; raise `SettingsError` if it has none of that name."""
+    if name not in pack.dimensions:
+        raise SettingsError(f"{option}: {name!r} found, expected {expected_name(name, pack.dimensions)}")
+    return pack.dimensions[name]
+
+
+def limit_of(options: SpendingOptions, judge: JudgeSettings, ray: str | None) -> tuple[float, str] | None:
+    """Return the budget; raise `SettingsError` if it could not be kept, or if the judge cannot be called."""
+    limit = read_budget(options.budget) if options.budget is not None else None
+    check_judge(judge)
+    if limit and limit[1] == "usd" and price_of(judge) is None:
+        raise SettingsError(
+            f"--budget {options.budget}: no price is known for {judge.name}, expected one in perm.toml: "
+            f"[judges.{judge.name!r}] price = {{ input = …, output = … }}, US dollars a million tokens"
+        )
+    if limit and ray is not None:
+        raise SettingsError("--budget: found with --ray, whose workers share no account, expected one of them")
+    return limit

@@ -20,8 +20,8 @@ from perm_cli.words import MOST, FormatName, FusionName, PanelName, PolicyStyle,
 
 def judge_names(context: Context, incomplete: str) -> list[str]:
     """Return the judges that may be meant by the beginning of a name: those of the settings file, and perm's own."""
-    from perm_cli.judges.configuration import load_configuration  # noqa: PLC0415 - the same
-    from perm_cli.judges.routes import OWN_NAMES  # noqa: PLC0415 - only when a shell completes a name
+    from perm_cli.judges.configuration import load_configuration
+    from perm_cli.judges.routes import OWN_NAMES
 
     config = context.params.get("config")
     configured: Iterable[str] = ()
@@ -54,6 +54,8 @@ Runs = Annotated[
     list[Path], Argument(metavar="RUN...", help="Folders that perm has written, or one above them.", show_default=False)
 ]
 Style = Annotated[PolicyStyle, Option(help="What the policy is asked for: `# Analysis` and `# Response`, or a reply.")]
+Overwrite = Annotated[bool, Option("--force", help="Write over a file that is there.")]
+JsonLines = Annotated[str, Option("--out", help="File of JSON Lines; `-` is standard output.")]
 Inputs = Annotated[
     list[str],
     Argument(

@@ -1,8 +1,10 @@
-"""Rate the same dialogues with several judges at once, each into its own run folder and at its own pace."""
+"""Rate dialogues and fuse the ratings, showing progress: by one judge, or by several at once at their own paces."""
 
 import re
 from asyncio import CancelledError
 from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -13,12 +15,55 @@ from perm_cli.cli.from_options import command_line, opened_sources, order_of
 from perm_cli.cli.options import DialogueOptions, JudgeOptions
 from perm_cli.cli.progress import shown_progress
 from perm_cli.judges.routes import check_judge
-from perm_cli.ratings.run_folder import open_run
+from perm_cli.ratings.reserve import Reserve
+from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.run_record import CommandRecord
+from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.fusing import fuse_once, fused_before
 from perm_cli.rewards.reward import Recipe, formula_of
-from perm_cli.scoring.job import Job, prepare
-from perm_cli.scoring.making import make_runs
+from perm_cli.rewards.summary import Summary
+from perm_cli.scoring.job import Job, entered, prepare
+from perm_cli.scoring.making import Ended, Means, close_record, make_run, make_runs
+
+
+def rate(
+    job: Job, recipe: Recipe, path: Path, limit: tuple[float, str] | None, reuse: Sequence[Path] | None, ray: str | None
+) -> tuple[Ended, Summary | None]:
+    """Return how the rating of a job ended and the summary of its run, None if it was interrupted."""
+    console = messages()
+    with closing(Reserve(reuse or ())) as reserve, open_run(path) as folder:
+        for name in folder.cut:
+            say(console, f"{path}/{name}.jsonl: the last line was cut; it is set aside in {name}.damaged")
+        command = entered(job, folder, command_line())
+        if summary := fused_before(folder, job, recipe):
+            close_record(command, folder, Spending())
+            return Ended(), summary
+        if ray:
+            say(console, f"starting Ray ({ray}); its own messages go to {path}/ray.log")
+        means = Means(limit=limit, reserve=reserve if reuse else None, ray=ray)
+        with shown_progress(console, job.ratings) as progress:
+            ended = make_run(job, folder, command, means, progress, partial(announce_interrupt, console))
+        if ended.interrupted:
+            return ended, None
+        if not ray:
+            return ended, _fused(folder, job, recipe)
+    with open_run(path) as folder:  # opened again, it knows what the workers have written
+        return ended, _fused(folder, job, recipe)
+
+
+def _fused(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
+    summary = fuse_once(folder, job, recipe)
+    if folder.damaged:
+        lines = "1 damaged line" if folder.damaged == 1 else f"{folder.damaged} damaged lines"
+        say(messages(), f"{folder.path}/ratings.jsonl: {lines} passed over; what is missing for it is made again")
+    return summary
+
+
+def default_folder(job: Job) -> Path:
+    """Return a run folder named after the first file, the judge and the time."""
+    names = (job.censuses[0].source.stem, job.order.judge.name)
+    time = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / "-".join([*filter(None, (_slug(name, 40) for name in names)), time])
 
 
 def rate_all(
@@ -55,10 +100,10 @@ def rate_all(
             raise next(iter(failures.values()))
         for path, failure in failures.items():
             say(console, f"{path.name}: left out: {failure}")
-        return {path: _fused(job, path, recipe) for job, path in works if path not in failures}
+        return {path: _command_on(job, path, recipe) for job, path in works if path not in failures}
 
 
-def _fused(job: Job, path: Path, recipe: Recipe) -> CommandRecord:
+def _command_on(job: Job, path: Path, recipe: Recipe) -> CommandRecord:
     """Fuse what was rated, and return the command that rated it."""
     with open_run(path) as folder:
         if fused_before(folder, job, recipe) is None:
@@ -67,9 +112,13 @@ def _fused(job: Job, path: Path, recipe: Recipe) -> CommandRecord:
 
 
 def _folders(names: Sequence[str]) -> list[str]:
-    """Return a folder's name for every judge; those that would be alike have a hash of the judge's name added."""
-    slugs = [re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:60] or "judge" for name in names]
+    """Return a folder's name per judge; those that would be alike have a hash of the judge's name added."""
+    slugs = [_slug(name, 60) or "judge" for name in names]
     return [
         slug if slugs.count(slug) == 1 else f"{slug}-{blake2b(name.encode(), digest_size=3).hexdigest()}"
         for slug, name in zip(slugs, names, strict=True)
     ]
+
+
+def _slug(name: str, longest: int) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")[:longest]

@@ -31,6 +31,14 @@ class Check:
     rater: str = ""
 
 
+def checks_of(board: Leaderboard, scores: Scores, before: Scores | None, bar: float | None) -> list[Check]:
+    """Check the systems of a leaderboard against a bar, and against their own scores `before`, where given."""
+    return [
+        *(check_bar(board, bar) if bar is not None else ()),
+        *(check_against(scores, before, board.rater, board.dimensions[-1]) if before else ()),
+    ]
+
+
 def check_bar(board: Leaderboard, bar: float) -> list[Check]:
     """Check every system's mean against a bar."""
     return [_against_bar(standing, board, bar) for standing in board.standings]

@@ -72,6 +72,13 @@ def convene(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resamples
     return panel, replace(scores, raters=[*scores.raters, name], tables=tables)
 
 
+def with_panel_of(scores: Scores, seated: Scores, how: PanelName, recipe: Recipe) -> Scores:
+    """Return a table with a panel of those judges in it that are `seated` as one more rater."""
+    panel, fused = convene(seated, how, recipe, Resamples(scores.clusters))
+    tables = {name: np.hstack((table, fused.of(name, [panel.name]))) for name, table in scores.tables.items()}
+    return replace(scores, raters=[*scores.raters, panel.name], tables=tables)
+
+
 def _weights(scores: Scores, how: PanelName) -> Floats:
     """Return the weights, which sum to 1: by how a judge's scores go with the mean of the others' on the dimensions."""
     judges = scores.judges
