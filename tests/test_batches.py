@@ -275,7 +275,7 @@ class TestThereAndBack:
 
         assert (sent.code, early.code, status.code, collected.code, live.code) == (0, 3, 0, 0, 0)
         assert f"batch 1: {SENT} requests sent as " in sent.err
-        assert "1 batches are not over" in early.err
+        assert "1 batches have not ended" in early.err
         assert f"batch 1: {SENT} requests, open as {record()['batches'][0]['id']}" in status.out
         assert f"{SENT} done, 0 failed of {SENT}" in status.out
         assert f"batch 1: {SENT} scored" in collected.err

@@ -221,7 +221,7 @@ def test_a_wrong_key_is_one_line_and_no_key(perm: Perm, dialogues: Path, monkeyp
         pytest.param(["--judge", "openai/m"], "missing the API key: export OPENAI_API_KEY=…", id="no-key"),
         pytest.param(["--judge", "local:/no.gguf"], "/no.gguf: no such file found", id="no-weights"),
         pytest.param(["--judge", "m", "--base-url", "host"], "'host' found, expected one such as http://", id="no-url"),
-        pytest.param(["--judge", "m", "--score", "mean"], "expected --samples 2 or more", id="mean-of-one"),
+        pytest.param(["--judge", "m", "--score", "mean"], "needs --samples 2 or more", id="mean-of-one"),
         pytest.param(
             ["--judge", "baseline", "--fusion", "weighted-mean", "--weights", "a=1"],
             "'a=1' found, expected resonation=",
@@ -467,7 +467,7 @@ class TestInterrupts:
             result = perm("score", dialogues, *judged_by(server), "--out", "run", "--json")
 
         assert process.returncode == 130
-        assert "To go on: perm score" in err.replace(f"{sys.executable} -m ", "")
+        assert "To resume: perm score" in err.replace(f"{sys.executable} -m ", "")
         assert asked < 24
         assert len(server.requests) == 24
         assert json.loads(result.out)["coverage"] == 1.0
@@ -500,6 +500,24 @@ def test_help_loads_nothing_heavy() -> None:
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_of_a_command_loads_nothing_heavy() -> None:
+    """Nor must the help of any command, or the completion of its options, wait for what the command needs."""
+    heavy = "aiohttp pandas numpy scipy litellm jinja2 openai tenacity yaml rich orjson"
+    script = (
+        "import sys\n"
+        "from typer.main import get_command\n"
+        "from perm_cli.cli import app\n"
+        "for name in get_command(app).commands:\n"
+        "    app([name, '--help'], standalone_mode=False)\n"
+        f"print([name for name in '{heavy}'.split() if name in sys.modules], file=sys.stderr)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "--min-coverage" in done.stdout
     assert done.stderr.strip() == "[]"
 
 
@@ -632,7 +650,7 @@ def test_a_full_disk_is_a_line(perm: Perm, dialogues: Path) -> None:
 
 # --- what may be paid for, and what need not be ---
 
-MORE_IS_NEEDED = "is reached: what is left is skipped. To go on: the same command with a larger --budget"
+MORE_IS_NEEDED = "is reached: the rest is skipped. To resume: the same command with a larger --budget"
 
 
 @pytest.fixture

@@ -47,7 +47,6 @@ from perm_cli.text import harmless
 
 app = typer.Typer(
     name="perm",
-    help="Score how empathetic a reply is, from every side of the conversation, with any language model as the judge.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -55,11 +54,11 @@ app = typer.Typer(
 
 
 class _Interrupted(BaseException):
-    """Come through Typer, which would end a KeyboardInterrupt without a word."""
+    """An interrupt that Typer lets through; it would end a KeyboardInterrupt without a message."""
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is said in a line and never shown as a traceback."""
+    """Run the command line; errors that the user can mend become one line each, without a traceback."""
     _replace_closed_streams()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -71,7 +70,7 @@ def main() -> None:
         sys.exit(1)
     except (_Interrupted, KeyboardInterrupt):
         with suppress(OSError):  # the terminal may be gone
-            _tell("interrupted; what is rated so far is kept, the same command goes on")
+            _tell("interrupted; the ratings made so far are kept, and the same command resumes")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         _drop_output()  # whoever read our output has seen enough
@@ -114,7 +113,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _drop_output() -> None:
-    """Send what is left in the buffer of standard output nowhere, so that it does not complain on the way out."""
+    """Discard what is left in the buffer of standard output, which would otherwise fail at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

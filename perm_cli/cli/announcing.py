@@ -17,7 +17,7 @@ def announce(censuses: Sequence[Census], console: Console, *, turns: bool = True
 
 
 def announce_interrupt(console: Console, again: bool) -> None:
-    """Confirm an interrupt, and that a second one was one."""
+    """Confirm an interrupt, and a second one."""
     first = "finishing the calls in flight; press Ctrl-C again to drop them"
     say(console, "dropping the calls in flight" if again else first)
 

@@ -1,4 +1,4 @@
-"""`perm batch`: rate at half the price, within a day."""
+"""`perm batch`: rate through batch APIs, at half the price and within a day."""
 
 import shlex
 import time
@@ -22,7 +22,7 @@ from perm_cli.cli.options import (
 )
 
 app = typer.Typer(
-    help="Rate at half the price, within a day: OpenAI's and Anthropic's batches.",
+    help="Rate at half the price within a day, through the batch APIs of OpenAI and Anthropic.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -34,15 +34,15 @@ def submit(
     files: Files,
     dialogues: DialogueOptions,
     judge: JudgeOptions,
-    out: Annotated[Path, typer.Option(help="Run folder, new or to be gone on with.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Run folder, new or to be resumed.", show_default=False)],
     export_only: Annotated[
-        bool, typer.Option("--export-only", help="Only write the requests, as `vllm run-batch` reads them.")
+        bool, typer.Option("--export-only", help="Only write the requests to files, which `vllm run-batch` reads.")
     ] = False,
 ) -> None:
     """
-    Send what is left to rate as batches. One call is made at full price first, to find out what the judge takes.
+    Send what is left to rate as batches. One call is made at full price first, to find out what the judge accepts.
 
-    Say it again after an interruption: nothing is sent twice.
+    Repeat the command after an interruption: nothing is sent twice.
     """
     from contextlib import ExitStack, closing
 
@@ -98,7 +98,7 @@ def _collect_command(out: Path, judge: JudgeOptions) -> str:
 @with_options
 def status(run: RunPath, access: AccessOptions) -> None:
     """
-    Ask how far the batches of a run are.
+    Show the progress of a run's batches.
 
     Address and key come from these options, perm.toml or the provider, never from the run folder.
     """
@@ -125,14 +125,14 @@ def collect(
         list[Path] | None,
         typer.Option("--from", help="File of answers to exported requests; may be repeated.", show_default=False),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all batches are over.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all batches have ended.")] = False,
     min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
 ) -> None:
     """
-    Turn the answers of batches that are over into ratings and fuse them.
+    Turn the answers of finished batches into ratings and fuse them.
 
-    What failed or expired is to do again: `perm batch submit` or `perm score` with the same options does that.
+    What failed or expired has to be sent again, by `perm batch submit` or `perm score` with the same options.
     Address and key come from the options, perm.toml or the provider, never from the run folder.
     """
     from perm_cli.cli.announcing import announce_coverage
@@ -152,7 +152,7 @@ def collect(
         summary = fuse(folder, recipe_of(reward, folder.record.last_score))
     show_summary(summary, as_json=as_json)
     if collecting.left:
-        say(console, f"{collecting.left} batches are not over; collect again later, or now with --wait")
+        say(console, f"{collecting.left} batches have not ended; collect again later, or wait for them with --wait")
     if collecting.trouble:
         raise collecting.trouble
     is_enough = announce_coverage(summary.coverage, min_coverage)
@@ -164,7 +164,7 @@ def collect(
 @with_options
 def cancel(run: RunPath, access: AccessOptions) -> None:
     """
-    Cancel the batches of a run that are not over; what is done of them can still be collected.
+    Cancel the unfinished batches of a run; the answers they already have can still be collected.
 
     Address and key come from these options, perm.toml or the provider, never from the run folder.
     """

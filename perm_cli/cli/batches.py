@@ -32,7 +32,7 @@ _POLL_S = 60.0
 
 
 def close_command(folder: RunFolder, stopped: str | None) -> None:
-    """Enter into the record of the last command that it has ended, and why before all was rated."""
+    """Record that the last command has ended, and why it ended before everything was rated, if it did."""
     commands = folder.record.commands
     if commands:
         commands[-1].ended, commands[-1].stopped = now(), stopped
@@ -48,7 +48,7 @@ def batches_of(folder: RunFolder) -> list[BatchRecord]:
 
 
 def on_each(batches: Iterable[BatchRecord], act: Callable[[BatchRecord], None], console: Console) -> PermError | None:
-    """Act on every batch, whatever goes wrong with one of them; return the last error, print the others."""
+    """Act on every batch, even if some fail; return the last error and print the others."""
     trouble: PermError | None = None
     for batch in batches:
         try:
@@ -64,7 +64,7 @@ Access = Callable[[JudgeSettings], JudgeSettings]
 
 
 def access_of(options: AccessOptions) -> Access:
-    """Return how the user reaches a judge that a run's record names."""
+    """Return a function that gives a recorded judge the address and key that the user names."""
     configuration = load_configuration(options.config)
 
     def access(recorded: JudgeSettings) -> JudgeSettings:
@@ -83,7 +83,7 @@ def api_for(folder: RunFolder, batch: BatchRecord, access: Access) -> Iterator[B
 
 
 def send_left(job: Job, folder: RunFolder, api: BatchApi, access: Access, console: Console) -> None:
-    """Send what is on record and was not sent, or perhaps not; `api` is that of the job."""
+    """Send the batches on record that were not sent, or may not have been; `api` is that of the job."""
     for batch in folder.record.batches:
         if batch.state == "sending" and batch.settings == job.settings:
             send_batch(folder, batch, api, console)
@@ -131,13 +131,13 @@ class Collecting:
 
     @property
     def stopped(self) -> str | None:
-        """Return why ratings are missing, None if none is by way of the batches."""
+        """Return why ratings of the batches are missing, None if none is."""
         if self.left:
-            return f"{self.left} batches are not over"
+            return f"{self.left} batches have not ended"
         return f"{self.put_back:,} requests of batches are to do again: perm batch submit" if self.put_back else None
 
     def files(self, answers: Sequence[Path]) -> None:
-        """Collect the answers to exported batches, also to those that were given up meanwhile."""
+        """Collect the answers to exported batches, cancelled ones included."""
         exported = [
             each for each in self._folder.record.batches if each.state not in {"sending", "open"} and not each.id
         ]
@@ -151,7 +151,7 @@ class Collecting:
                 self._tell(batch, found)
 
     def batches(self, pause: Callable[[float], None] | None) -> None:
-        """Collect the batches that are over, or with a `pause` all, looking again after each."""
+        """Collect the batches that have ended or, given a `pause`, all of them, polling between pauses."""
         for batch in batches_of(self._folder):
             if batch.state == "sending":
                 say(
@@ -162,12 +162,12 @@ class Collecting:
         while left := self._looked_at(left):
             if pause is None:
                 break
-            say(self._console, f"{len(left)} batches are not over; looking again in {_POLL_S:.0f} s")
+            say(self._console, f"{len(left)} batches have not ended; looking again in {_POLL_S:.0f} s")
             pause(_POLL_S)
         self.left = len(left)
 
     def _looked_at(self, batches: Sequence[BatchRecord]) -> list[BatchRecord]:
-        """Collect which of the batches are over, and return which are not; where something is wrong, give up."""
+        """Collect the batches that have ended and return the others; one that fails is given up."""
         left: list[BatchRecord] = []
 
         def look(batch: BatchRecord) -> None:
@@ -189,7 +189,7 @@ class Collecting:
             say(self._console, f"batch {batch.number}: {standing.status}: {standing.problem}")
         found = self._collection.take(batch, api.rows(batch.id or ""), may_be_empty=not standing.done)
         if not found:
-            raise RunError(f"{standing.done:,} answers were announced and none came; collect again")
+            raise RunError(f"{standing.done:,} answers were announced and none arrived; collect again")
         self._tell(batch, found)
         return True
 

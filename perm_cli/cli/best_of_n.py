@@ -6,7 +6,7 @@ from perm_cli.cli.options import JsonLines, Overwrite, RewardOptions, Runs, Styl
 def best_of_n(
     runs: Runs, reward: RewardOptions, style: Style = "analysis", out: JsonLines = "-", force: Overwrite = False
 ) -> None:
-    """Write every prompt with its replies, their rewards and which is the best. Makes no call."""
+    """Write every prompt with its replies and their rewards, the best one marked. Makes no call."""
     from perm_cli.cli.preferences import announce_preferences, rewarded, write_preferences
     from perm_cli.reports.figures import counted
     from perm_cli.training.preferences import Count, best_of, best_row, prompts_of

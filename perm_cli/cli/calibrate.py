@@ -28,7 +28,7 @@ def calibrate(
     asking: JudgeOptions,
     reward: RewardOptions,
     against: LabelOptions,
-    to: Annotated[Path, typer.Option(help="File for the calibration, JSON.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="Calibration file to write (JSON).", show_default=False)],
     judge: Judges = None,
     people: People = None,
     out: RunsFolder = Path("runs/calibrate"),
@@ -36,9 +36,9 @@ def calibrate(
     force: Overwrite = False,
 ) -> None:
     """
-    Learn from labels how each judge's levels relate to people's, and keep that in a file for --calibration.
+    Learn from labels how each judge's levels map to people's, and write that to a file for --calibration.
 
-    A map never turns an order round. With too few labels none is learned.
+    A map never reverses an order. With too few labels, none is learned.
     """
     from perm_cli.cli.console import WIDE, messages, output, say
     from perm_cli.cli.from_options import recipe_of
@@ -50,9 +50,9 @@ def calibrate(
     from perm_cli.rewards.calibration import write_calibration
 
     if to.exists() and not force:
-        raise SettingsError(f"--to: {to} is there already, expected a new file, or --force")
+        raise SettingsError(f"--to: {to} already exists; name a new file, or overwrite it with --force")
     if reward.calibration:
-        raise SettingsError("--calibration: found with perm calibrate, which learns from the scores as they were given")
+        raise SettingsError("--calibration cannot be used with perm calibrate, which learns from uncalibrated scores")
     recipe = recipe_of(reward, asking.score)
     table = judged_table(inputs, dialogues, asking, recipe, judge, out, people, against)
     scores, mapped = labelled(table, people, against)

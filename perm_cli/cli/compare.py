@@ -35,9 +35,9 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """
-    Set judges side by side on the same dialogues: use of the scale, agreement, level, ranking of systems, biases.
+    Compare judges on the same dialogues: use of the scale, agreement, level, ranking of systems, biases.
 
-    Ratings that are missing are made first; then nothing is asked twice.
+    Missing ratings are made first; no call is repeated.
     """
     from perm_cli.cli.console import WIDE, output, show
     from perm_cli.cli.from_options import recipe_of

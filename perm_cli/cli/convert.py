@@ -22,16 +22,16 @@ def convert(
     ],
     to: Annotated[
         TrainerName | None,
-        typer.Option(help="Write prompts for a trainer, as JSON Lines or Parquet.", show_default=False),
+        typer.Option(help="Trainer to write prompts for, as JSON Lines or Parquet.", show_default=False),
     ] = None,
     style: Style = "analysis",
     force: Overwrite = False,
 ) -> None:
     """
-    Write dialogues of any format in perm's own: JSON Lines, a table of turns, Parquet, or text to read.
+    Convert dialogues of any format to perm's own: JSON Lines, a table of turns, Parquet, or text to read.
 
-    Of run folders it writes the results, for other programs and for papers. With --to, it writes what a trainer draws
-    its prompts from: what was said before the supporter's last turn, which may be missing.
+    Of run folders, it writes the results for other programs and for papers. With --to, it writes prompts for a trainer:
+    the turns before the supporter's last one, which may be missing.
     """
     from perm_cli.cli.console import messages, say
     from perm_cli.cli.inputs import files_of

@@ -1,4 +1,4 @@
-"""From options to what the layers below take."""
+"""The options of a command, turned into the values that the layers below take."""
 
 import shlex
 import sys
@@ -35,7 +35,7 @@ def command_line() -> str:
 
 @contextmanager
 def opened_sources(files: Sequence[str]) -> Iterator[list[Source]]:
-    """Open the inputs, with folders and patterns spelled out, for the time of the `with` block."""
+    """Open the inputs, folders and patterns resolved, for the time of the `with` block."""
     names = files_of(files)
     if run := next((name for name in names if is_run(Path(name))), None):
         raise SettingsError(f"{run}: a run folder found, expected dialogues; those of the run: {run}/dialogues.jsonl")
@@ -58,7 +58,7 @@ def reading_of(options: ReadingOptions) -> Reading:
 def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: JudgeOptions) -> Order:
     """Return what is to be rated."""
     if judge.score == "mean" and judge.samples == 1:
-        raise SettingsError("--score mean: one sample found, expected --samples 2 or more")
+        raise SettingsError("--score mean needs --samples 2 or more")
     return Order(
         sources=sources,
         reading=reading_of(dialogues),
@@ -72,7 +72,7 @@ def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: Judge
 
 
 def settings_of(options: JudgeOptions) -> JudgeSettings:
-    """Return the judge with everything said about it, on the command line before what perm.toml says."""
+    """Return the settings of the judge; the command line takes precedence over perm.toml."""
     configuration = load_configuration(options.config)
     judge = named_judge(
         options.judge,
@@ -91,7 +91,7 @@ def announce_detour(judge: JudgeSettings, configuration: Configuration) -> None:
 
 
 def book_of(options: DialogueOptions, answer: Answer) -> PromptBook:
-    """Return the prompts."""
+    """Return the prompts that the judge is asked with."""
     return open_book(rubrics_folder(options.rubrics), options.prompts, answer)
 
 
@@ -134,8 +134,8 @@ def limit_of(options: SpendingOptions, judge: JudgeSettings, ray: str | None) ->
     if limit and limit[1] == "usd" and price_of(judge) is None:
         raise SettingsError(
             f"--budget {options.budget}: no price is known for {judge.name}, expected one in perm.toml: "
-            f"[judges.{judge.name!r}] price = {{ input = …, output = … }}, US dollars a million tokens"
+            f"[judges.{judge.name!r}] price = {{ input = …, output = … }}, US dollars per million tokens"
         )
     if limit and ray is not None:
-        raise SettingsError("--budget: found with --ray, whose workers share no account, expected one of them")
+        raise SettingsError("--budget cannot be used with --ray, whose workers share no account")
     return limit

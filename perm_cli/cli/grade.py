@@ -30,10 +30,11 @@ def grade(
     judge: Judges = None,
     panel: PanelOption = None,
     baseline: Annotated[
-        str | None, typer.Option(help="System that the others are measured against.", show_default=False)
+        str | None, typer.Option(help="System that the others are compared with.", show_default=False)
     ] = None,
     fail_under: Annotated[
-        float | None, typer.Option(help="Exit with 3 if a mean reward is decisively lower.", show_default=False)
+        float | None,
+        typer.Option(help="Exit with 3 if the mean reward of a system is decisively lower.", show_default=False),
     ] = None,
     fail_if_worse_than: Annotated[
         Path | None,
@@ -48,7 +49,7 @@ def grade(
     measures: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,…", help="Columns of --tex, dimensions or reward.  [default: all]", show_default=False
+            metavar="NAME,…", help="Columns of --tex: dimensions or reward.  [default: all]", show_default=False
         ),
     ] = None,
     out: RunsFolder = Path("runs/grade"),
@@ -56,9 +57,9 @@ def grade(
     as_json: AsJson = False,
 ) -> None:
     """
-    Rank systems by how empathetic they are, and say whether the differences are real.
+    Rank systems by empathy, and tell whether their differences are real.
 
-    A system is what the dialogues name so, else a file. Ratings that are missing are made first.
+    Dialogues name their system; where they do not, each file is one. Missing ratings are made first.
     """
     from perm_cli.cli.console import WIDE, output, show
     from perm_cli.cli.from_options import recipe_of
@@ -75,7 +76,7 @@ def grade(
     if fail_under is not None and not math.isfinite(fail_under):
         raise SettingsError(f"--fail-under: {fail_under} found, expected a number")
     if measures is not None and not tex:
-        raise SettingsError("--measures chooses the columns of --tex, which is not given")
+        raise SettingsError("--measures needs --tex, whose columns it chooses")
     recipe = recipe_of(reward, asking.score)
     before = read_runs([fail_if_worse_than], recipe).scores if fail_if_worse_than else None
     table = rated_table(inputs, dialogues, asking, recipe, judge, out)

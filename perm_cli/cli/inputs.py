@@ -1,4 +1,4 @@
-"""What the names on the command line stand for: files, the files of folders and patterns, and run folders."""
+"""The inputs that names on the command line stand for: files, the files of folders and patterns, and run folders."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ def files_of(names: Iterable[str]) -> list[str]:
 
 
 def runs_of(names: Iterable[Path]) -> list[Path]:
-    """Return the run folders that names, folders above them and patterns stand for; what stands for none stays."""
+    """Return the run folders that names, folders above them and patterns stand for; other names are kept."""
     matches = (Path(each) for name in names for each in _matches(str(name)) or [str(name)])
     return list(dict.fromkeys(run for each in matches for run in _runs(each)))
 
@@ -60,7 +60,7 @@ def _below(folder: Path) -> Sequence[str]:
     passed = sorted({*files, *runs} - {*read})
     if read and passed:
         more = f" and {len(passed) - 1:,} more" if len(passed) > 1 else ""
-        what = f"{one_line(passed[0].name, 60)}{more} passed over, not named as dialogues are"
+        what = f"{one_line(passed[0].name, 60)}{more} passed over: not named like a file of dialogues"
         say(messages(), f"{one_line(str(folder))}: {what}")
     return list(map(str, read))
 
@@ -79,7 +79,7 @@ def _walked(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _refuse(error: OSError) -> None:
-    """Raise what would leave a folder out in silence."""
+    """Raise an error that `os.walk` would otherwise ignore together with the folder."""
     raise error
 
 

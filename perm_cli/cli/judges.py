@@ -1,4 +1,4 @@
-"""`perm judges`: who can judge here, and what an endpoint can do."""
+"""`perm judges`: the configured judges, and what an endpoint can do."""
 
 from pathlib import Path
 from time import perf_counter
@@ -10,12 +10,12 @@ from perm_cli.cli.options import Config, judge_names, with_options
 from perm_cli.errors import JudgeUnusable
 from perm_cli.text import one_line
 
-app = typer.Typer(help="Look at the configured judges.", rich_markup_mode=None)
+app = typer.Typer(help="List and check the configured judges.", rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
 def judges(context: typer.Context, config: Config = None) -> None:
-    """List the configured judges, where each is asked and what it still lacks."""
+    """List the configured judges, where each is reached and what it still lacks."""
     if context.invoked_subcommand is None:
         _list(config)
 
@@ -52,7 +52,7 @@ def _list(config: Path | None) -> None:
 @with_options
 def check(
     name: Annotated[
-        str, typer.Argument(help="A configured judge, or a model as for --judge.", autocompletion=judge_names)
+        str, typer.Argument(help="Configured judge, or a model as for --judge.", autocompletion=judge_names)
     ],
     base_url: Annotated[
         str | None, typer.Option(help="Address of an OpenAI-compatible server.", show_default=False)
@@ -62,7 +62,7 @@ def check(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Make one call and say what the endpoint can do."""
+    """Make one call and report what the endpoint can do."""
     import asyncio
 
     from perm_cli.cli.console import output, say

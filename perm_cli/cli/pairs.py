@@ -12,17 +12,19 @@ from perm_cli.words import PairFormat, PairStrategy
 def pairs(
     runs: Runs,
     reward: RewardOptions,
-    format: Annotated[PairFormat, typer.Option(help="Whose rows to write.")] = "trl",  # noqa: A002 - the option's name
+    format: Annotated[PairFormat, typer.Option(help="Format of the rows.")] = "trl",  # noqa: A002 - the option's name
     style: Style = "analysis",
-    strategy: Annotated[PairStrategy, typer.Option(help="One pair a prompt, or every one.")] = "best-worst",
-    min_gap: Annotated[float, typer.Option(min=0, max=10, help="Least difference of the rewards.")] = 0.0,
+    strategy: Annotated[
+        PairStrategy, typer.Option(help="Best and worst reply per prompt, or every pair.")
+    ] = "best-worst",
+    min_gap: Annotated[float, typer.Option(min=0, max=10, help="Smallest reward difference of a pair.")] = 0.0,
     out: JsonLines = "-",
     force: Overwrite = False,
 ) -> None:
     """
-    Write pairs of replies, the better and the worse, for training on preferences. Makes no call.
+    Write pairs of a better and a worse reply, for preference training. Makes no call.
 
-    Replies to the same prompt are compared by their reward. Ties, and replies without one, are left out and counted.
+    Replies to the same prompt are compared by reward. Ties, and replies without a reward, are left out and counted.
     """
     from perm_cli.cli.preferences import announce_preferences, rewarded, write_preferences
     from perm_cli.reports.figures import counted
@@ -30,7 +32,7 @@ def pairs(
 
     if format == "kto" and strategy == "all":
         raise SettingsError(
-            "--strategy all: found with --format kto, whose replies are good or bad, expected best-worst"
+            "--strategy all cannot be used with --format kto, whose replies are good or bad; use best-worst"
         )
     found, count = rewarded(runs, reward), Count()
     made = pairs_of(prompts_of(found.scores, found.dialogues()), strategy, min_gap, style, count)

@@ -1,10 +1,10 @@
-"""`perm plan`: what a run would cost, without a call."""
+"""`perm plan`: what a run would cost, worked out without a call."""
 
 from perm_cli.cli.options import AsJson, DialogueOptions, Files, JudgeOptions
 
 
 def plan(files: Files, dialogues: DialogueOptions, judge: JudgeOptions, as_json: AsJson = False) -> None:
-    """Say what `perm score` would call, send and cost. Makes no call and needs no key."""
+    """Estimate the calls, tokens and cost of `perm score`. Makes no call and needs no key."""
     from perm_cli.cli.console import messages, output, say
     from perm_cli.cli.from_options import opened_sources, order_of
     from perm_cli.judges.prices import retirement_note

@@ -17,9 +17,9 @@ def prompts(
     dialogue_id: Annotated[
         str | None, typer.Option("--id", help="Show this dialogue only.", show_default=False)
     ] = None,
-    lines: Annotated[bool, typer.Option("--lines", help="As sent with --structured text.")] = False,
+    lines: Annotated[bool, typer.Option("--lines", help="Print what is sent with --structured text.")] = False,
 ) -> None:
-    """Print exactly what the judge would be sent."""
+    """Print exactly what would be sent to the judge."""
     from perm_cli.cli.from_options import book_of, checked_dimension, opened_sources, reading_of
     from perm_cli.dialogues.check import check_dialogues, read_dialogues
 

@@ -55,7 +55,7 @@ def _fused(folder: RunFolder, job: Job, recipe: Recipe) -> Summary:
     summary = fuse_once(folder, job, recipe)
     if folder.damaged:
         lines = "1 damaged line" if folder.damaged == 1 else f"{folder.damaged} damaged lines"
-        say(messages(), f"{folder.path}/ratings.jsonl: {lines} passed over; what is missing for it is made again")
+        say(messages(), f"{folder.path}/ratings.jsonl: {lines} passed over; the missing ratings are made again")
     return summary
 
 
@@ -76,7 +76,7 @@ def rate_all(
     """
     Rate dialogues with every judge; return the run folders in `out`, one per judge, and the command on each.
 
-    A judge that cannot be used is said and left out; raise its error if none is left, and `KeyboardInterrupt` when
+    A judge that cannot be used is left out with a message; raise its error if none is left, and `KeyboardInterrupt` if
     the user has stopped the run.
     """
     console = messages()
@@ -94,7 +94,7 @@ def rate_all(
                 failures = make_runs(works, command_line(), progress, partial(announce_interrupt, console))
             except (KeyboardInterrupt, CancelledError):
                 # Typer ends a KeyboardInterrupt without a word.
-                say(console, "stopped; what is rated is kept, the same command goes on")
+                say(console, "stopped; the ratings made so far are kept, and the same command resumes")
                 raise KeyboardInterrupt from None
         if len(failures) == len(works):
             raise next(iter(failures.values()))
@@ -104,7 +104,7 @@ def rate_all(
 
 
 def _command_on(job: Job, path: Path, recipe: Recipe) -> CommandRecord:
-    """Fuse what was rated, and return the command that rated it."""
+    """Fuse the ratings of a run, and return the record of the command that made them."""
     with open_run(path) as folder:
         if fused_before(folder, job, recipe) is None:
             fuse_once(folder, job, recipe)

@@ -21,10 +21,12 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the report.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = _USUAL,
     min_coverage: MinCoverage = 0.95,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is no earlier report.html.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a file that is not an earlier report.html.")
+    ] = False,
 ) -> None:
     """
-    Write one HTML file with the answer, the pictures and every dialogue with its ratings.
+    Write one HTML file with the result, the charts and every dialogue with its ratings.
 
     It needs no network and opens in any browser.
     """
@@ -39,7 +41,7 @@ def report(
     from perm_cli.reports.report import report_of
 
     if out.exists() and not force and not _is_ours(out):
-        raise SettingsError(f"--out: {out} is there already, expected a new file, or --force")
+        raise SettingsError(f"--out: {out} already exists; name a new file, or overwrite it with --force")
     recipe = recipe_of(reward)
     paths = runs_of(runs)
     found = read_runs(paths, recipe)
@@ -54,7 +56,7 @@ def report(
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether this is an earlier report in its usual place; one that was given a name of its own is to be kept."""
+    """Return whether this is an earlier report in the default place, which may be overwritten."""
     from perm_cli.reports.page import GENERATOR
 
     if path != _USUAL or not path.is_file():

@@ -20,7 +20,7 @@ def reward(
     min_coverage: MinCoverage = 0.95,
     as_json: AsJson = False,
 ) -> None:
-    """Fuse the ratings of a run again, another way. Makes no call."""
+    """Fuse the ratings of a run again, with other options. Makes no call."""
     from perm_cli.ratings.run_folder import is_run, run_folders
 
     if out is not None and is_run(out) and not (run.exists() and out.samefile(run)):

@@ -6,12 +6,12 @@ import typer
 
 from perm_cli.cli.options import Rubrics
 
-app = typer.Typer(help="Look at the rubrics.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Show the rubrics.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
 def list_rubrics(rubrics: Rubrics = None) -> None:
-    """List the dimensions: who is asked what."""
+    """List the dimensions, and the question that each one asks."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`perm score`: rate, fuse, show."""
+"""`perm score`: rate dialogues and show their rewards."""
 
 import shlex
 from pathlib import Path
@@ -26,7 +26,7 @@ def score(
     reward: RewardOptions,
     out: Annotated[
         Path | None,
-        typer.Option(help="Run folder.  [default: runs/ with a name of file, judge and time]", show_default=False),
+        typer.Option(help="Run folder.  [default: in runs/, named after file, judge and time]", show_default=False),
     ] = None,
     min_coverage: MinCoverage = 0.95,
     ray: Annotated[
@@ -42,7 +42,7 @@ def score(
     """
     Rate every supporter turn and fuse the ratings into rewards.
 
-    The same command on the same folder goes on where it stopped and pays for nothing twice.
+    The same command on the same folder resumes where it stopped and pays for nothing twice.
     """
     from perm_cli.cli.announcing import announce, announce_coverage
     from perm_cli.cli.console import messages, say
@@ -64,10 +64,10 @@ def score(
         ended, summary = rate(job, recipe, path, limit, spending.reuse, ray)
     if summary is None:
         again = " ".join([command_line(), *([shlex.join(["--out", str(path)])] if out is None else [])])
-        say(console, f"stopped; what is rated is kept. To go on: {again}")
+        say(console, f"stopped; the ratings made so far are kept. To resume: {again}")
         raise typer.Exit(INTERRUPTED)
     show_summary(summary, as_json=as_json, made=ended.made)
     if ended.full:
-        say(console, f"{ended.full}: what is left is skipped. To go on: the same command with a larger --budget")
+        say(console, f"{ended.full}: the rest is skipped. To resume: the same command with a larger --budget")
         raise typer.Exit(COVERAGE_TOO_LOW)
     raise typer.Exit(DONE if announce_coverage(summary.coverage, min_coverage) else COVERAGE_TOO_LOW)

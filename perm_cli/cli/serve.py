@@ -27,21 +27,21 @@ def serve(
         str | None, typer.Option(help="Environment variable with the token that clients must send.", show_default=False)
     ] = None,
     deadline: Annotated[
-        float, typer.Option(min=0.001, max=86_400, help="Seconds after which a trainer gets a stand-in.")
+        float, typer.Option(min=0.001, max=86_400, help="Seconds after which a trainer gets a stand-in reward.")
     ] = 150.0,
-    most_waiting: Annotated[int, typer.Option(min=1, help="Replies that may wait at /score.")] = 10_000,
-    most_megabytes: Annotated[float, typer.Option(min=0.001, max=10_000, help="Largest request.")] = 16.0,
+    most_waiting: Annotated[int, typer.Option(min=1, help="Most replies that may wait at /score.")] = 10_000,
+    most_megabytes: Annotated[float, typer.Option(min=0.001, max=10_000, help="Largest request, in megabytes.")] = 16.0,
     on_missing: Annotated[
-        OnMissing | None, typer.Option(help="What /score says for a missing reward.  [default: none]")
+        OnMissing | None, typer.Option(help="What /score returns for a missing reward.  [default: none]")
     ] = None,
     kept: Annotated[
         Path | None, typer.Option("--run", help="Folder to keep the ratings in.", show_default=False)
     ] = None,
 ) -> None:
     """
-    Serve rewards over HTTP, to trainers and everybody else: /get_reward, /remote_rm, /score, /healthz, /metrics, /docs.
+    Serve rewards over HTTP to trainers and other programs: /get_reward, /remote_rm, /score, /healthz, /metrics, /docs.
 
-    How the reward is made stands in the [reward] table of perm.toml or in PERM_ variables.
+    The reward is configured in the [reward] table of perm.toml or in PERM_ variables.
     """
     from perm_cli.cli.console import messages, say
     from perm_cli.training.settings import reward_settings
@@ -51,7 +51,7 @@ def serve(
         from perm_cli.serving.connections import server_of
         from perm_cli.serving.limits import Limits
     except ImportError as error:
-        raise SettingsError(f"{error.name} not found, expected it: pip install 'perm-cli[serve]'") from error
+        raise SettingsError(f"{error.name} not found; install it with pip install 'perm-cli[serve]'") from error
     given: dict[str, Any] = {"judge": judge, "base_url": base_url, "on_missing": on_missing, "run": kept}
     settings = reward_settings(config, **{name: value for name, value in given.items() if value is not None})
     token = _token(host, token_env)
@@ -61,13 +61,13 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)  # uvicorn raises them once more when it has drained
         where = f"http://{_in_url(host)}:{listener.getsockname()[1]}"
-        say(messages(), f"listening on {where}, judged by {settings.judge.name}; /docs says more")
+        say(messages(), f"listening on {where}, judged by {settings.judge.name}; see /docs")
         server.run(sockets=[listener])
     say(messages(), "stopped")
 
 
 def _token(host: str, variable: str | None) -> str | None:
-    """Return the token that clients must send, if any, and warn where strangers need none."""
+    """Return the token that clients must send, if any; warn if none is needed on a public address."""
     from perm_cli.cli.console import messages, say
     from perm_cli.judges.route_compatible import is_loopback
 
@@ -75,12 +75,12 @@ def _token(host: str, variable: str | None) -> str | None:
     if variable and not token:
         raise SettingsError(f"--token-env: no token found in {variable}, expected one")
     if not token and not is_loopback(f"http://{_in_url(host)}"):
-        say(messages(), f"--host {host}: whoever reaches it may spend your judge; see --token-env", "bold")
+        say(messages(), f"--host {host}: anyone who can reach it can use your judge; see --token-env", "bold")
     return token
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens, so that a port in use is said in a line and a client need not wait for more."""
+    """Return a listening socket: a port in use is reported in one line, and clients can connect at once."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)

@@ -124,14 +124,14 @@ def _read_table(names: Sequence[str], recipe: Recipe, people: Sequence[str], *, 
     runs = [Path(name) for name in names if is_run(Path(name))]
     if runs and len(runs) < len(names):
         other = next(name for name in names if not is_run(Path(name)))
-        raise SettingsError(f"{other}: found beside run folders, expected run folders only, or dialogues only")
+        raise SettingsError(f"{other}: cannot be mixed with run folders; pass run folders only, or dialogues only")
     if runs:
         return _table_of_runs(read_runs(runs, recipe))
     files = [Path(name) for name in names if ratings and is_ratings_file(Path(name))]
     if not files:
         return None
     if len(names) > 1:
-        raise SettingsError(f"{files[0]}: a file of ratings found beside other inputs, expected it alone")
+        raise SettingsError(f"{files[0]}: a file of ratings cannot be mixed with other inputs; pass it alone")
     return Table(scores=read_ratings(files[0], people))
 
 

@@ -34,7 +34,9 @@ def validate(
     epsilon: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="What a judge may lose against a person: 0.2 experts, 0.15 skilled, 0.1 a crowd."
+            min=0,
+            max=1,
+            help="How far a judge may fall behind a person: 0.2 for experts, 0.15 for skilled people, 0.1 for a crowd.",
         ),
     ] = 0.2,
     tex: Tex = None,
@@ -43,9 +45,9 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """
-    Hold judges against people: how far people agree, how near each judge comes, and whether it beats word counting.
+    Compare judges with people: how far people agree, how close each judge comes, and whether it beats word counting.
 
-    Labels are those that dialogues carry, or a CSV file of ratings.
+    The labels are those in the dialogues, or a CSV file of ratings.
     """
     from perm_cli.cli.console import WIDE, messages, output, say, show
     from perm_cli.cli.from_options import recipe_of
@@ -65,7 +67,10 @@ def validate(
     scores, mapped = labelled(table, people, against)
     if reward.calibration:
         scores = calibrated_table(table, scores, reward.calibration)
-        say(messages(), "calibrated: if that was learned from these dialogues, the numbers flatter")
+        say(
+            messages(),
+            "calibrated: the figures are too good if the calibration was learned from these dialogues",
+        )
     # Controls have no seat on the panel.
     seated = scores.without({each.rater for each in table.health if each.caveat in control_caveats()})
     if len(seated.judges) >= LEAST_JUDGES:

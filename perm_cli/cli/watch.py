@@ -11,13 +11,16 @@ _REFRESH_S = 2.0
 
 def watch(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The `run` of a reward, a folder in it, or its signs.jsonl.")
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder that a reward was given as `run`, one inside it, or its signs.jsonl."
+        ),
     ],
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on until Ctrl-C; wait for a run that has not begun.")
+        bool, typer.Option("--follow", help="Keep watching until Ctrl-C; wait for a run that has not started.")
     ] = False,
 ) -> None:
-    """Show what the rewards of a training run go with, step by step, and warn of a reward that is being hacked."""
+    """Show what the rewards of a training run correlate with, step by step, and warn of reward hacking."""
     from rich.live import Live
 
     from perm_cli.cli.console import output

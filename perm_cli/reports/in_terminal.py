@@ -52,7 +52,7 @@ def comparison_parts(
         yield compared.board_table(comparison)
         yield from _bold([*compared.on_systems(comparison), *caveats])
     if disputes := comparison.disputes[:_DISPUTES]:
-        yield Text("Where they part most:")
+        yield Text("Where they disagree most:")
         for line in compared.dispute_lines(disputes, rationales([dispute.item for dispute in disputes])):
             yield Text(f"  {line}")
         yield Text("")
