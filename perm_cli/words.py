@@ -41,9 +41,6 @@ FormatName = Literal[
     "csv",
 ]
 
-DONE, COVERAGE_TOO_LOW, CHECK_FAILED, INTERRUPTED = 0, 3, 3, 130
-"""Exit codes; errors exit with 1 and wrong usage with 2."""
-
 LARGEST_INTEGER = 2**31 - 1
 """The largest integer that an option or a setting may have: what every file format and endpoint can store."""
 

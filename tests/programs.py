@@ -96,8 +96,8 @@ class Ended(NamedTuple):
         """Return the arguments of the command that an interrupted run names in its last line."""
         last = self.err.splitlines()[-1]
         assert "Traceback" not in self.err, self.err
-        assert self.err.count("To go on: ") == last.count("To go on: perm ") == 1, self.err
-        return shlex.split(last.partition("To go on: perm ")[2])
+        assert self.err.count("To resume: ") == last.count("To resume: perm ") == 1, self.err
+        return shlex.split(last.partition("To resume: perm ")[2])
 
 
 class Program:

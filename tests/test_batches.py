@@ -25,8 +25,6 @@ import pytest
 from tenacity import wait_none
 
 from perm_cli import cli
-from perm_cli.cli.batch import collect
-from perm_cli.cli.options import AccessOptions, RewardOptions
 from perm_cli.judges.batches_anthropic import AnthropicBatches
 from perm_cli.judges.batches_openai import OpenAIBatches
 from perm_cli.judges.batches_shared import lines_of
@@ -270,7 +268,7 @@ class TestThereAndBack:
 
         assert (sent.code, early.code, status.code, collected.code, live.code) == (0, 3, 0, 0, 0)
         assert f"batch 1: {SENT} requests sent as " in sent.err
-        assert "1 batches are not over" in early.err
+        assert "1 batches have not ended" in early.err
         assert f"batch 1: {SENT} requests, open as {record()['batches'][0]['id']}" in status.out
         assert f"{SENT} done, 0 failed of {SENT}" in status.out
         assert f"batch 1: {SENT} scored" in collected.err
@@ -390,18 +388,18 @@ class TestThereAndBack:
         assert_whole(calls=2 * CALLS)
 
     @at(of_openai())
-    def test_waiting_looks_until_all_are_over(self, desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_waiting_looks_until_all_are_over(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         """`--wait` ends with everything collected."""
         desk.submit()
         desk.server.polls = 1
         pauses: list[float] = []
-        access = AccessOptions(base_url=str(desk.judge[3]), api_key_env="JUDGE_KEY")
+        monkeypatch.setattr(time, "sleep", pauses.append)
 
-        code = collect(RUN, RewardOptions(), access, [], 0.95, wait=True, as_json=True, pause=pauses.append)
+        collected = desk.batch("collect", "--wait", "--json")
 
-        assert (code, desk.server.counts[desk.provider.show]) == (0, 4)
+        assert (collected.code, desk.server.counts[desk.provider.show]) == (0, 4)
         assert pauses == [60.0, 60.0]
-        assert "looking again in 60 s" in capsys.readouterr().err
+        assert "looking again in 60 s" in collected.err
         assert_whole()
 
     def test_the_key_is_in_no_file(self, desk: Desk) -> None:

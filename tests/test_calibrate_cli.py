@@ -122,12 +122,12 @@ def test_another_rubric_is_left_raw_and_that_is_said(perm: Perm, learned: Path) 
     assert "curves for baseline found, expected some for baseline as it was asked" in validated.err
 
 
-def test_validate_says_that_the_numbers_flatter(perm: Perm, learned: Path) -> None:
+def test_validate_says_that_the_figures_may_be_too_good(perm: Perm, learned: Path) -> None:
     """They are no longer out of fold."""
     raw = json.loads(perm("validate", "run", "--json").out)
     result = perm("validate", "run", "--calibration", learned, "--json")
 
-    assert "if that was learned from these dialogues, the numbers flatter" in result.err
+    assert "the figures are too good if the calibration was learned from these dialogues" in result.err
     levels = [each["dimensions"][0]["judges"][0]["levels"] for each in (raw, json.loads(result.out))]
     assert abs(levels[1]["bias"]) < abs(levels[0]["bias"])
 
@@ -149,7 +149,7 @@ def test_a_file_of_ratings_is_learned_from_and_mapped(perm: Perm) -> None:
     ("dialogues", "options", "said"),
     [
         pytest.param(49, [], "49 labels in 49 dialogues found, expected at least 50 in 20", id="too few"),
-        pytest.param(4, ["--calibration", "c.json"], "--calibration: found with perm calibrate", id="twice"),
+        pytest.param(4, ["--calibration", "c.json"], "--calibration cannot be used with perm calibrate", id="twice"),
         pytest.param(4, ["--map", "x=y"], "--map: 'x' found", id="unknown dimension"),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_file_that_is_there_is_kept_unless_it_may_go(perm: Perm, learned: Path
     forced = perm("calibrate", "run", "--to", learned, "--force")
 
     assert (result.code, kept) == (1, b"mine")
-    assert "--to: c.json is there already, expected a new file, or --force" in result.err
+    assert "--to: c.json already exists; name a new file, or overwrite it with --force" in result.err
     assert forced.code == 0
     assert json.loads(learned.read_bytes())["curves"] == json.loads(before)["curves"]
 

@@ -307,7 +307,7 @@ class TestSignals:
 
         assert ended.code == 130
         assert "Traceback" not in ended.err
-        assert re.search("interrupted|To go on", ended.err.splitlines()[-1])
+        assert re.search("interrupted|To resume", ended.err.splitlines()[-1])
 
     @pytest.mark.skipif(not shutil.which("setsid"), reason="no setsid here to give a process a terminal")
     def test_a_closed_terminal_loses_nothing(self) -> None:

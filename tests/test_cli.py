@@ -225,7 +225,7 @@ def test_a_wrong_key_is_one_line_and_no_key(perm: Perm, dialogues: Path, monkeyp
             ["--judge", "local:/no.gguf"], "/no.gguf: no such file; --judge local:FILE takes", id="no-weights"
         ),
         pytest.param(["--judge", "m", "--base-url", "host"], "'host' found, expected one such as http://", id="no-url"),
-        pytest.param(["--judge", "m", "--score", "mean"], "expected --samples 2 or more", id="mean-of-one"),
+        pytest.param(["--judge", "m", "--score", "mean"], "needs --samples 2 or more", id="mean-of-one"),
         pytest.param(
             ["--judge", "baseline", "--fusion", "weighted-mean", "--weights", "a=1"],
             "'a=1' found, expected resonation=",
@@ -505,6 +505,24 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_help_of_a_command_loads_nothing_heavy() -> None:
+    """Nor must the help of any command, or the completion of its options, wait for what the command needs."""
+    heavy = "aiohttp pandas numpy scipy litellm jinja2 openai tenacity yaml rich orjson"
+    script = (
+        "import sys\n"
+        "from typer.main import get_command\n"
+        "from perm_cli.cli import app\n"
+        "for name in get_command(app).commands:\n"
+        "    app([name, '--help'], standalone_mode=False)\n"
+        f"print([name for name in '{heavy}'.split() if name in sys.modules], file=sys.stderr)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "--min-coverage" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
 def test_what_an_endpoint_takes_stays_on_record_when_nothing_is_asked(perm: Perm, dialogues: Path) -> None:
     """A resumed run that has nothing to ask knows nothing new about the judge."""
 
@@ -638,7 +656,7 @@ def test_a_full_disk_is_a_line(perm: Perm, dialogues: Path) -> None:
 
 # --- what may be paid for, and what need not be ---
 
-MORE_IS_NEEDED = "is reached: what is left is skipped. To go on: the same command with a larger --budget"
+MORE_IS_NEEDED = "is reached: the rest is skipped. To resume: the same command with a larger --budget"
 
 
 @pytest.fixture

@@ -188,11 +188,15 @@ def test_an_unreadable_reply_is_counted_and_not_guessed(perm: Perm) -> None:
     [
         pytest.param(["d.jsonl"], "d.jsonl: dialogues found, expected dialogues and --judge", id="no-judge"),
         pytest.param(["nowhere"], "nowhere: no file of dialogues and no run found, expected", id="no-file"),
-        pytest.param(["run", "--judge", "m"], "--judge: found beside ratings that are made", id="judge-and-run"),
-        pytest.param(["run", "d.jsonl"], "d.jsonl: found beside run folders, expected run folders only", id="mixed"),
-        pytest.param(["r.csv", "d.jsonl"], "r.csv: a file of ratings found beside other inputs", id="csv-and-more"),
+        pytest.param(["run", "--judge", "m"], "--judge cannot be used with ratings that are made", id="judge-and-run"),
+        pytest.param(
+            ["run", "d.jsonl"], "d.jsonl: cannot be mixed with run folders; pass run folders only", id="mixed"
+        ),
+        pytest.param(
+            ["r.csv", "d.jsonl"], "r.csv: a file of ratings cannot be mixed with other inputs", id="csv-and-more"
+        ),
         pytest.param(["run", "--panel", "mean"], "--panel: 1 judge found, expected 2 or more", id="a-panel-of-one"),
-        pytest.param(["run", "--people", "j"], "--people: found without a CSV file of ratings", id="people-of-a-run"),
+        pytest.param(["run", "--people", "j"], "--people needs a CSV file of ratings", id="people-of-a-run"),
         pytest.param(["r.csv", "--people", "bob"], "--people: bob not found in r.csv", id="nobody"),
         pytest.param(["people.csv"], "people.csv: no judges found, only people, expected judges", id="people-only"),
         pytest.param(["empty"], "empty: no ratings found, expected a run with ratings", id="an-empty-run"),
@@ -308,7 +312,7 @@ class TestInterrupts:
             result = perm("compare", "d.jsonl", *judges(server, "fair", "kind"), "--json")
 
         assert (ended.code, "Traceback" in ended.err) == (130, False)
-        assert "stopped; what is rated is kept, the same command goes on" in ended.err
+        assert "stopped; the ratings made so far are kept, and the same command resumes" in ended.err
         assert asked < len(server.requests) == 64
         assert [each["coverage"] for each in json.loads(result.out)["health"]] == [1.0, 1.0]
 

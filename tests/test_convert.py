@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perm_cli.cli.convert import run
+from perm_cli.cli import convert as command
 from perm_cli.cli.options import ReadingOptions
 from perm_cli.dialogues.dialogue import Dialogue, Turn
 from perm_cli.dialogues.exports import WRITERS
@@ -39,7 +39,7 @@ ROWS = [
 
 def convert(*files: str, out: str, force: bool = False, **reading: Any) -> None:
     """Do what the command does."""
-    run(files, ReadingOptions(**reading), out, force=force)
+    command.convert(list(files), ReadingOptions(**reading), out, force=force)
 
 
 def written(name: str, dialogues: list[Dialogue]) -> list[Dialogue]:

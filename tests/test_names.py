@@ -70,7 +70,7 @@ def test_what_a_folder_holds_besides_is_passed_over_with_a_word(perm: Perm) -> N
     """Nothing is left out in silence, and runs are no dialogues."""
     result = perm("convert", "in", "--out", "-")
 
-    assert "in: notes.md and 1 more passed over, not named as dialogues are\n" in result.err
+    assert "in: notes.md and 1 more passed over: not named like a file of dialogues\n" in result.err
 
 
 def test_many_files_are_announced_by_their_format(perm: Perm) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from perm_cli.cli.watch import run as watch
+from perm_cli.cli.watch import watch
 from perm_cli.integrations import openrlhf, trl, verl
 from perm_cli.reward import Item, Perm, reward_settings
 from tests.commands import Perm as Command

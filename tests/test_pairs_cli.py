@@ -294,7 +294,7 @@ def test_a_reply_is_not_both_good_and_bad(perm: Perm) -> None:
     result = perm("pairs", "run", "--format", "kto", "--strategy", "all")
 
     assert (result.code, result.out) == (1, "")
-    assert result.err.startswith("perm: --strategy all: found with --format kto")
+    assert result.err.startswith("perm: --strategy all cannot be used with --format kto")
 
 
 def test_a_pipe_gets_json_lines_and_nothing_else() -> None:

@@ -566,7 +566,7 @@ def test_people_stand_beside_judges(
     seen = opened(Path("r.html").read_bytes())
 
     assert codes == [0, 1]
-    assert "r.html is there already" in capsys.readouterr().err
+    assert "r.html already exists" in capsys.readouterr().err
     assert seen.noise == []
     assert seen.page.title() == "Empathy of s, judged by j"
     assert seen.page.locator("figure", has_text="against people's reception").locator("svg .point").count() == 12

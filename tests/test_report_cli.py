@@ -84,7 +84,7 @@ def test_a_report_is_not_written_over_what_is_there(perm: Perm, tmp_path: Path) 
     refused, forced = perm("report", "run"), perm("report", "run", "--force")
 
     assert (refused.code, forced.code) == (1, 0)
-    assert "expected a new file, or --force" in refused.err
+    assert "already exists; name a new file" in refused.err
 
 
 def test_a_report_takes_the_place_of_the_one_before(perm: Perm, tmp_path: Path) -> None:

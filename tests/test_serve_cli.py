@@ -35,7 +35,7 @@ def served(url: str, *more: str, variables: Mapping[str, str] | None = None) -> 
     command = ("serve", "--judge", "m", "--base-url", url, "--port", 0, *more)
     with started(*command, **variables or {}) as program:
         program.until(lambda: "\n" in program.err)
-        where = re.fullmatch(r"listening on (http://127.0.0.1:\d+), judged by m; /docs says more\n", program.err)
+        where = re.fullmatch(r"listening on (http://127.0.0.1:\d+), judged by m; see /docs\n", program.err)
         assert where, program.err
         with httpx.Client(base_url=where[1], timeout=30, verify=NO_TLS) as client:
             yield program, client
@@ -137,8 +137,8 @@ def test_listening_to_others_without_a_token_is_warned_of(
         bare = perm("serve", "--judge", "baseline", "--host", host, "--port", port)
         with_token = perm("serve", "--judge", "baseline", "--host", host, "--port", port, "--token-env", "TOKEN")
 
-    assert ("whoever reaches it may spend your judge" in bare.err) == warned
-    assert "whoever reaches it" not in with_token.err
+    assert ("anyone who can reach it can use your judge" in bare.err) == warned
+    assert "anyone who can reach it" not in with_token.err
     assert (bare.code, with_token.code) == (1, 1)
     assert TOKEN not in with_token.err
 
@@ -164,7 +164,7 @@ def test_a_missing_extra_is_said_in_a_line(perm: Perm, module: str, monkeypatch:
 
     done = perm("serve", "--judge", "baseline")
 
-    assert (done.code, done.err) == (1, f"perm: {module} not found, expected it: pip install 'perm-cli[serve]'\n")
+    assert (done.code, done.err) == (1, f"perm: {module} not found; install it with pip install 'perm-cli[serve]'\n")
 
 
 def test_no_judge_stops_it(perm: Perm) -> None:

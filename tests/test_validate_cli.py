@@ -172,7 +172,7 @@ def test_negative_labels_are_turned_round(perm: Perm) -> None:
         (["--map", "reception"], "--map: 'reception' found, expected DIMENSION=LABEL"),
         (["--people", "eve"], "--people: eve not found in the labels, expected one or more of crowd, e0, e1, e2"),
         (["--labels", "none.csv"], "none.csv: no such file, expected"),
-        (["--judge", "baseline"], "--judge: found beside ratings that are made"),
+        (["--judge", "baseline"], "--judge cannot be used with ratings that are made"),
         (["--calibration", "none.json"], "none.json: No such file or directory found"),
     ],
 )

@@ -1,6 +1,7 @@
 """`perm watch` as typed: what a run's signs show, and what is said of a file that holds something else."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from perm_cli.cli.watch import run as watch
+from perm_cli.cli.watch import watch
 from perm_cli.reward import Perm
 from perm_cli.training.signs import Signs, signs_of
 from tests.commands import runner
@@ -158,7 +159,9 @@ def test_a_file_that_is_not_there_is_one_line(name: str, perm: Any) -> None:
     assert len(found.err.strip().splitlines()) == 1
 
 
-def test_a_run_that_has_not_begun_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_has_not_begun_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One starts watching before the model is loaded."""
     pauses: list[str] = []
 
@@ -173,21 +176,23 @@ def test_a_run_that_has_not_begun_is_waited_for(capsys: pytest.CaptureFixture[st
             case _:
                 raise KeyboardInterrupt
 
+    monkeypatch.setattr(time, "sleep", pause)
     with pytest.raises(KeyboardInterrupt):
-        watch(Path("train"), follow=True, pause=pause)
+        watch(Path("train"), follow=True)
 
     assert pauses == ["", "signs.jsonl", "signs.jsonl"]
     assert "step 3, 8 replies so far" in capsys.readouterr().out
 
 
-def test_what_is_waited_for_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A misspelt name looks like a run that has not begun."""
 
     def pause(_: float) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(time, "sleep", pause)
     with pytest.raises(KeyboardInterrupt):
-        watch(Path("train"), follow=True, pause=pause)
+        watch(Path("train"), follow=True)
 
     assert "waiting for train/signs.jsonl, which training writes" in capsys.readouterr().out
 

@@ -1,10 +1,10 @@
-"""What is said on the way: what was found in the files before anything is done with it, and that an interrupt came."""
+"""Messages that several commands give: what was found in the input, that an interrupt came, what coverage lacks."""
 
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from perm_cli.cli.console import say
+from perm_cli.cli.console import messages, say
 from perm_cli.dialogues.check import Census
 
 _MANY = 20
@@ -17,9 +17,16 @@ def announce(censuses: Sequence[Census], console: Console, *, turns: bool = True
 
 
 def announce_interrupt(console: Console, again: bool) -> None:
-    """Confirm an interrupt, and that a second one was one."""
+    """Confirm an interrupt, and a second one."""
     first = "finishing the calls in flight; press Ctrl-C again to drop them"
     say(console, "dropping the calls in flight" if again else first)
+
+
+def announce_coverage(coverage: float, min_coverage: float) -> bool:
+    """Return whether the coverage is high enough, and print a message if it is not."""
+    if coverage < min_coverage:
+        say(messages(), f"coverage {coverage:.1%} is below --min-coverage {min_coverage:.0%}")
+    return coverage >= min_coverage
 
 
 def _of_files(censuses: Sequence[Census], *, turns: bool) -> Iterator[str]:

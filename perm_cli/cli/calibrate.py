@@ -1,68 +1,68 @@
 """`perm calibrate`: learn from labels how a judge's levels relate to people's."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from perm_cli.cli.compare import WIDTH, Wishes
-from perm_cli.cli.console import messages, output, say
-from perm_cli.cli.from_options import recipe_of
-from perm_cli.cli.inputs import enough
-from perm_cli.cli.options import DialogueOptions, JudgeOptions, RewardOptions
-from perm_cli.cli.validate import Against, judged_table, labelled
-from perm_cli.comparing.learning import learn
+import typer
+
+from perm_cli.cli.exits import COVERAGE_TOO_LOW, DONE
+from perm_cli.cli.options import (
+    DialogueOptions,
+    Inputs,
+    JudgeOptions,
+    Judges,
+    LabelOptions,
+    MinCoverage,
+    Overwrite,
+    People,
+    RewardOptions,
+    RunsFolder,
+)
 from perm_cli.errors import SettingsError
-from perm_cli.reports.figures import number
-from perm_cli.reports.layout import Grid
-from perm_cli.rewards.calibration import Calibration, write_calibration
-from perm_cli.text import one_line
-from perm_cli.words import COVERAGE_TOO_LOW, DONE
 
 
-def run(
-    inputs: Sequence[str],
+def calibrate(
+    inputs: Inputs,
     dialogues: DialogueOptions,
     asking: JudgeOptions,
     reward: RewardOptions,
-    wishes: Wishes,
-    against: Against,
-    to: Path,
-    *,
-    force: bool,
-) -> int:
-    """Learn each judge's curves from the labels and write them; return the exit code."""
+    against: LabelOptions,
+    to: Annotated[Path, typer.Option(help="Calibration file to write (JSON).", show_default=False)],
+    judge: Judges = None,
+    people: People = None,
+    out: RunsFolder = Path("runs/calibrate"),
+    min_coverage: MinCoverage = 0.95,
+    force: Overwrite = False,
+) -> None:
+    """
+    Learn from labels how each judge's levels map to people's, and write that to a file for --calibration.
+
+    A map never reverses an order. With too few labels, none is learned.
+    """
+    from perm_cli.cli.console import WIDE, messages, output, say
+    from perm_cli.cli.from_options import recipe_of
+    from perm_cli.cli.labelled import judged_table, labelled
+    from perm_cli.cli.tables import enough
+    from perm_cli.comparing.learning import learn
+    from perm_cli.reports.figures import counted
+    from perm_cli.reports.in_terminal import calibration_table
+    from perm_cli.rewards.calibration import write_calibration
+
     if to.exists() and not force:
-        raise SettingsError(f"--to: {to} is there already, expected a new file, or --force")
+        raise SettingsError(f"--to: {to} already exists; name a new file, or overwrite it with --force")
     if reward.calibration:
-        raise SettingsError("--calibration: found with perm calibrate, which learns from the scores as they were given")
+        raise SettingsError("--calibration cannot be used with perm calibrate, which learns from uncalibrated scores")
     recipe = recipe_of(reward, asking.score)
-    table = judged_table(inputs, dialogues, asking, recipe, wishes, against)
-    scores, mapped = labelled(table, wishes.people, against)
+    table = judged_table(inputs, dialogues, asking, recipe, judge, out, people, against)
+    scores, mapped = labelled(table, people, against)
     raters = {each.rater: (each.judge, each.settings) for each in table.health}
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    calibration, refused = learn(scores, mapped, raters, made, list(inputs))
+    calibration, refused = learn(scores, mapped, raters, made, inputs)
     write_calibration(calibration, to)
     for line in refused:
         say(messages(), f"not learned: {line}")
-    _show(calibration, to)
-    return DONE if enough(table, wishes.min_coverage) else COVERAGE_TOO_LOW
-
-
-def _show(calibration: Calibration, to: Path) -> None:
-    columns = ["judge", "dimension", "labels", "dialogues", "error", "held out", "level", "held-out level"]
-    table = Grid(columns=columns, names=2)
-    for curve in calibration.curves:
-        table.add(
-            one_line(curve.judge, 40),
-            f"{one_line(curve.dimension, 40)} ~ {one_line(curve.human, 40)}",
-            f"{curve.labels:,}",
-            f"{curve.dialogues:,}",
-            number(curve.error_before),
-            number(curve.error_after),
-            number(curve.bias_before, signed=True),
-            number(curve.bias_after, signed=True),
-        )
-    console = output(WIDTH)
-    console.print(table)
-    curves = len(calibration.curves)
-    say(console, f"{to}: {curves} {'curve' if curves == 1 else 'curves'}, to be used with --calibration {to}")
+    console = output(WIDE)
+    console.print(calibration_table(calibration))
+    say(console, f"{to}: {counted(len(calibration.curves), 'curve')}, to be used with --calibration {to}")
+    raise typer.Exit(DONE if enough(table, min_coverage) else COVERAGE_TOO_LOW)

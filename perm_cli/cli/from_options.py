@@ -1,4 +1,4 @@
-"""From options to what the layers below take."""
+"""The options of a command, turned into the values that the layers below take."""
 
 import shlex
 import sys
@@ -7,18 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
-from perm_cli.cli.names import files_of
-from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions
+from perm_cli.cli.inputs import files_of
+from perm_cli.cli.options import DialogueOptions, JudgeOptions, ReadingOptions, RewardOptions, SpendingOptions
 from perm_cli.dialogues.files.columns import read_columns
 from perm_cli.dialogues.files.reading import Reading
 from perm_cli.dialogues.files.roles import read_roles
 from perm_cli.dialogues.files.sources import Source, forget, source_of, with_unique_systems
 from perm_cli.errors import SettingsError
+from perm_cli.findings import expected_name
+from perm_cli.judges.budget import read_budget
 from perm_cli.judges.configuration import Configuration, load_configuration
-from perm_cli.judges.routes import detour_of, named_judge
+from perm_cli.judges.routes import check_judge, detour_of, named_judge, price_of
 from perm_cli.judges.settings import JudgeSettings
 from perm_cli.prompts.book import AnswerForm, PromptBook, open_book
-from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
+from perm_cli.prompts.rubrics import DEFAULT_PACK, Dimension, Pack, pack_folder
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import is_run
 from perm_cli.rewards.formula import Calibrator, Recipe, read_coefficients, read_weights
@@ -33,7 +35,7 @@ def command_line() -> str:
 
 @contextmanager
 def opened_sources(files: Sequence[str]) -> Iterator[list[Source]]:
-    """Open the inputs, with folders and patterns spelled out, for the time of the `with` block."""
+    """Open the inputs, folders and patterns resolved, for the time of the `with` block."""
     names = files_of(files)
     if run := next((name for name in names if is_run(Path(name))), None):
         raise SettingsError(f"{run}: a run folder found, expected dialogues; those of the run: {run}/dialogues.jsonl")
@@ -56,7 +58,7 @@ def reading_of(options: ReadingOptions) -> Reading:
 def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: JudgeOptions) -> Order:
     """Return what is to be rated."""
     if judge.score == "mean" and judge.samples == 1:
-        raise SettingsError("--score mean: one sample found, expected --samples 2 or more")
+        raise SettingsError("--score mean needs --samples 2 or more")
     return Order(
         sources=sources,
         reading=reading_of(dialogues),
@@ -70,7 +72,7 @@ def order_of(sources: Sequence[Source], dialogues: DialogueOptions, judge: Judge
 
 
 def settings_of(options: JudgeOptions) -> JudgeSettings:
-    """Return the judge with everything said about it, on the command line before what perm.toml says."""
+    """Return the settings of the judge; the command line takes precedence over perm.toml."""
     configuration = load_configuration(options.config)
     judge = named_judge(
         options.judge,
@@ -89,7 +91,7 @@ def announce_detour(judge: JudgeSettings, configuration: Configuration) -> None:
 
 
 def book_of(options: DialogueOptions, answer: AnswerForm) -> PromptBook:
-    """Return the prompts."""
+    """Return the prompts that the judge is asked with."""
     return open_book(rubrics_folder(options.rubrics), options.prompts, answer)
 
 
@@ -108,7 +110,7 @@ def recipe_of(options: RewardOptions, score: ScoreMode = "mode") -> Recipe:
 
 
 def _calibration(path: Path) -> Calibrator:
-    from perm_cli.rewards.calibration import read_calibration  # noqa: PLC0415 - arrays, for those who want it
+    from perm_cli.rewards.calibration import read_calibration
 
     return read_calibration(path)
 
@@ -116,3 +118,24 @@ def _calibration(path: Path) -> Calibrator:
 def rubrics_folder(chosen: str | None) -> Path:
     """Return the folder of the pack that is named, or of the default one."""
     return pack_folder(chosen) if chosen else shipped("rubrics") / DEFAULT_PACK
+
+
+def checked_dimension(pack: Pack, name: str, option: str) -> Dimension:
+    """Return a dimension of a pack; raise `SettingsError` if it has none of that name."""
+    if name not in pack.dimensions:
+        raise SettingsError(f"{option}: {name!r} found, expected {expected_name(name, pack.dimensions)}")
+    return pack.dimensions[name]
+
+
+def limit_of(options: SpendingOptions, judge: JudgeSettings, ray: str | None) -> tuple[float, str] | None:
+    """Return the budget; raise `SettingsError` if it could not be kept, or if the judge cannot be called."""
+    limit = read_budget(options.budget) if options.budget is not None else None
+    check_judge(judge)
+    if limit and limit[1] == "usd" and price_of(judge) is None:
+        raise SettingsError(
+            f"--budget {options.budget}: no price is known for {judge.name}, expected one in perm.toml: "
+            f"[judges.{judge.name!r}] price = {{ input = …, output = … }}, US dollars per million tokens"
+        )
+    if limit and ray is not None:
+        raise SettingsError("--budget cannot be used with --ray, whose workers share no account")
+    return limit

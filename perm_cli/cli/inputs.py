@@ -1,77 +1,87 @@
-"""What commands that compare are given: run folders, files of ratings, or dialogues still to be rated."""
+"""The inputs that names on the command line stand for: files, the files of folders and patterns, and run folders."""
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 
 from perm_cli.cli.console import messages, say
-from perm_cli.comparing.from_runs import Health, RunScores, read_runs
-from perm_cli.comparing.labels import is_ratings_file, read_ratings
-from perm_cli.comparing.table import Scores
-from perm_cli.dialogues.dialogue import Dialogue
+from perm_cli.dialogues.files.packing import bare_name
+from perm_cli.dialogues.files.sources import ENDINGS
 from perm_cli.errors import SettingsError
 from perm_cli.ratings.run_folder import is_run
-from perm_cli.rewards.formula import Recipe
 from perm_cli.text import one_line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """Hold a table of scores and where it is from; one from a file of ratings has no runs."""
-
-    scores: Scores
-    runs: RunScores | None = None
-    remarks: Sequence[str] = ()
-
-    @property
-    def health(self) -> Sequence[Health]:
-        """Return how the ratings went, as far as runs tell."""
-        return self.runs.health if self.runs else ()
-
-    @property
-    def caveats(self) -> list[str]:
-        """Return what judges are known not to be worth, each thing once."""
-        return list(dict.fromkeys(self.runs.caveats.values())) if self.runs else []
-
-    def dialogues(self) -> Iterable[Dialogue]:
-        """Return the dialogues, as far as runs hold them."""
-        return self.runs.dialogues() if self.runs else ()
-
-
-def enough(table: Table, min_coverage: float) -> bool:
-    """Say what is missing of the ratings that were asked for; return whether there are enough to go by."""
-    if table.runs is None:
-        return True
-    for line in table.runs.shortfalls():
-        say(messages(), one_line(line, 500))
-    lowest = min((each.coverage for each in table.health), default=1.0)
-    if lowest < min_coverage:
-        say(messages(), f"coverage {lowest:.1%} is below --min-coverage {min_coverage:.0%}")
-    return lowest >= min_coverage
-
-
-def table_of_runs(runs: RunScores) -> Table:
-    """Return the table of some runs."""
-    return Table(scores=runs.scores, runs=runs, remarks=runs.remarks)
-
-
-def read_table(
-    names: Sequence[str], recipe: Recipe, people: Sequence[str] = (), *, ratings: bool = True
-) -> Table | None:
+def files_of(names: Iterable[str]) -> list[str]:
     """
-    Return the scores in run folders or, unless they hold no `ratings`, in one file; None if these are dialogues.
+    Return the files that names, folders and patterns stand for, each once; run folders stay what they are.
 
-    Raise `SettingsError` if they are of several kinds.
+    A folder stands for all files below it whose names are those of dialogues, hidden ones and those of runs left out;
+    where it holds nothing but runs, it stands for these.
     """
-    runs = [Path(name) for name in names if is_run(Path(name))]
-    if runs and len(runs) < len(names):
-        other = next(name for name in names if not is_run(Path(name)))
-        raise SettingsError(f"{other}: found beside run folders, expected run folders only, or dialogues only")
-    if runs:
-        return table_of_runs(read_runs(runs, recipe))
-    files = [Path(name) for name in names if ratings and is_ratings_file(Path(name))]
-    if not files:
-        return None
-    if len(names) > 1:
-        raise SettingsError(f"{files[0]}: a file of ratings found beside other inputs, expected it alone")
-    return Table(scores=read_ratings(files[0], people))
+    found: dict[str, str] = {}
+    for name in names:
+        for each in _stood_for(name):
+            found.setdefault(os.path.abspath(each) if each else "", each)  # noqa: PTH100 - `..` counts as well
+    return list(found.values())
+
+
+def runs_of(names: Iterable[Path]) -> list[Path]:
+    """Return the run folders that names, folders above them and patterns stand for; other names are kept."""
+    matches = (Path(each) for name in names for each in _matches(str(name)) or [str(name)])
+    return list(dict.fromkeys(run for each in matches for run in _runs(each)))
+
+
+def _runs(path: Path) -> Sequence[Path]:
+    return [path] if is_run(path) or not path.is_dir() else sorted(_walked(path)[1]) or [path]
+
+
+def _stood_for(name: str) -> Sequence[str]:
+    path = Path(name)
+    if name and path.is_dir() and not is_run(path):
+        found = _below(path)
+    elif not path.exists() and any(sign in name for sign in "*?["):
+        found = [each for match in _matches(name) for each in _stood_for(match)]
+    else:
+        return [name]
+    if not found:
+        raise SettingsError(f"{one_line(name)}: no files found, expected dialogues in {', '.join(ENDINGS)}")
+    return found
+
+
+def _matches(name: str) -> list[str]:
+    return sorted(glob(name, recursive=True))  # noqa: PTH207 - takes every pattern
+
+
+def _below(folder: Path) -> Sequence[str]:
+    files, runs = _walked(folder)
+    read = sorted(each for each in files if _is_named_so(each)) or sorted(runs)
+    passed = sorted({*files, *runs} - {*read})
+    if read and passed:
+        more = f" and {len(passed) - 1:,} more" if len(passed) > 1 else ""
+        what = f"{one_line(passed[0].name, 60)}{more} passed over: not named like a file of dialogues"
+        say(messages(), f"{one_line(str(folder))}: {what}")
+    return list(map(str, read))
+
+
+def _walked(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files below a folder and the runs, hidden ones and what is inside of runs left out."""
+    files: list[Path] = []
+    runs: list[Path] = []
+    for root, folders, names in os.walk(folder, onerror=_refuse):
+        shown = [Path(root, name) for name in folders if not name.startswith(".")]
+        found = {each.name for each in shown if is_run(each)}
+        runs += (each for each in shown if each.name in found)
+        folders[:] = [each.name for each in shown if each.name not in found]
+        files += (Path(root, name) for name in names if not name.startswith("."))
+    return files, runs
+
+
+def _refuse(error: OSError) -> None:
+    """Raise an error that `os.walk` would otherwise ignore together with the folder."""
+    raise error
+
+
+def _is_named_so(path: Path) -> bool:
+    return bare_name(path.name).lower().endswith(ENDINGS)

@@ -1,38 +1,32 @@
-"""`perm judges`: who can judge here, and what an endpoint can do."""
+"""`perm judges`: the configured judges, and what an endpoint can do."""
 
-import asyncio
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import Annotated
 
-from perm_cli.cli.console import output, say
-from perm_cli.cli.from_options import announce_detour
-from perm_cli.dialogues.dialogue import Dialogue, Turn
-from perm_cli.errors import CallFailed, JudgeUnusable
-from perm_cli.judges.configuration import load_configuration
-from perm_cli.judges.dialects import Dialect
-from perm_cli.judges.judge import Reply, Request
-from perm_cli.judges.prices import retirement_note
-from perm_cli.judges.routes import OWN_NAMES, caveat_of, missing, named_judge, open_judge, route_of
-from perm_cli.judges.settings import JudgeSettings
-from perm_cli.prompts.book import open_book
-from perm_cli.prompts.rubrics import DEFAULT_PACK
-from perm_cli.prompts.shipped import shipped
-from perm_cli.ratings.rating import GROWTH, schema_of
-from perm_cli.ratings.verdicts import Verdict, read_verdict
+import typer
+
+from perm_cli.cli.options import Config, judge_names, with_options
+from perm_cli.errors import JudgeUnusable
 from perm_cli.text import one_line
 
-_TRIAL = Dialogue(
-    id="trial",
-    turns=(
-        Turn(role="seeker", text="I did not get the job, and I had already told everyone."),
-        Turn(role="supporter", text="That stings twice: the job, and now having to tell them."),
-    ),
-)
+app = typer.Typer(help="List and check the configured judges.", rich_markup_mode=None)
 
 
-def list_judges(config: Path | None) -> None:
-    """Print one line per judge: its model, what it lacks and where it is asked."""
+@app.callback(invoke_without_command=True)
+def judges(context: typer.Context, config: Config = None) -> None:
+    """List the configured judges, where each is reached and what it still lacks."""
+    if context.invoked_subcommand is None:
+        _list(config)
+
+
+def _list(config: Path | None) -> None:
+    from perm_cli.cli.console import output, say
+    from perm_cli.judges.configuration import load_configuration
+    from perm_cli.judges.prices import retirement_note
+    from perm_cli.judges.routes import OWN_NAMES, missing, route_of
+    from perm_cli.judges.settings import JudgeSettings
+
     configuration = load_configuration(config)
     own = (name for name in OWN_NAMES if not name.endswith("/"))  # where a model must follow, there is none to list
     judges = {**{name: JudgeSettings(name=name, model=name) for name in own}, **configuration.judges}
@@ -54,62 +48,43 @@ def list_judges(config: Path | None) -> None:
         )
 
 
-def check_judge(name: str, base_url: str | None, api_key_env: str | None, config: Path | None) -> None:
-    """Call the judge and print what came of it, a line each; raise `JudgeUnusable` if that is no verdict."""
+@app.command("check")
+@with_options
+def check(
+    name: Annotated[
+        str, typer.Argument(help="Configured judge, or a model as for --judge.", autocompletion=judge_names)
+    ],
+    base_url: Annotated[
+        str | None, typer.Option(help="Address of an OpenAI-compatible server.", show_default=False)
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the API key.", show_default=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Make one call and report what the endpoint can do."""
+    import asyncio
+
+    from perm_cli.cli.console import output, say
+    from perm_cli.cli.from_options import announce_detour
+    from perm_cli.judges.configuration import load_configuration
+    from perm_cli.judges.prices import retirement_note
+    from perm_cli.judges.routes import caveat_of, named_judge
+    from perm_cli.scoring.probing import probe
+
     configuration = load_configuration(config)
     settings = named_judge(name, configuration, base_url=base_url, api_key_env=api_key_env, logprobs=True)
     announce_detour(settings, configuration)
     started = perf_counter()
-    reply, verdict, dialect = asyncio.run(_try(settings))
+    found = asyncio.run(probe(settings))
+    reply, seconds = found.reply, perf_counter() - started
     console = output()
-    for line in _findings(reply, verdict, dialect):
+    for line in found.lines():
         say(console, line)
-    say(
-        console,
-        f"answer             {perf_counter() - started:.1f} s, {reply.tokens_in} tokens in, {reply.tokens_out} out",
-    )
+    say(console, f"answer             {seconds:.1f} s, {reply.tokens_in} tokens in, {reply.tokens_out} out")
     for note in filter(None, (caveat_of(settings), retirement_note(settings))):
         say(console, note)
-    if verdict.status != "scored":
+    if found.verdict.status != "scored":
         raise JudgeUnusable(
-            f"{one_line(settings.name)} gave no verdict but {one_line(reply.text, 120)!r}: {verdict.note}"
+            f"{one_line(settings.name)} gave no verdict but {one_line(reply.text, 120)!r}: {found.verdict.note}"
         )
-
-
-async def _try(settings: JudgeSettings) -> tuple[Reply, Verdict, Dialect]:
-    book = open_book(shipped("rubrics") / DEFAULT_PACK)
-    question = next(book.questions(_TRIAL, only=book.pack.trajectory_dimension))
-    request = Request(prompt=book.prompt(question), schema=schema_of(question.dimension))
-    async with open_judge(settings) as judge:
-        try:
-            reply = await judge.ask(request)
-            verdict = read_verdict(reply.text, question.dimension, reply.finish_reason)
-            if verdict.status == "truncated":  # a run gives it more room too
-                reply = await judge.ask(replace(request, max_tokens=settings.max_tokens * GROWTH))
-                verdict = read_verdict(reply.text, question.dimension, reply.finish_reason)
-        except CallFailed as failure:
-            raise JudgeUnusable(f"{settings.name}: {failure.message}") from failure
-        return reply, verdict, judge.dialect
-
-
-def _findings(reply: Reply, verdict: Verdict, dialect: Dialect) -> list[str]:
-    refused = "no, the endpoint refuses it"
-    forms = {
-        "schema": ("yes", "not tried, the schema is better"),
-        "json": (refused, "yes"),
-        "text": (refused, refused),
-    }
-    schema, json_mode = forms[dialect.form]
-    if verdict.status == "scored":
-        said = f"a score of {verdict.score}"
-    else:
-        said = f"no score: {verdict.status} ({verdict.note})"
-        schema = "accepted, but the reply does not follow it" if dialect.form == "schema" else schema
-    return [
-        f"model              {one_line(reply.model_served) or 'not named in the answer'}",
-        f"JSON schema        {schema}",
-        f"JSON mode          {json_mode}",
-        f"log-probabilities  {'yes' if reply.tokens else 'no: --score expected is not possible'}",
-        f"refused            {', '.join(sorted(dialect.dropped)) or 'no parameter'}",
-        f"verdict            {said}",
-    ]

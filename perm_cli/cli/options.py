@@ -19,9 +19,9 @@ from perm_cli.words import LARGEST_INTEGER, FormatName, FusionName, PanelName, P
 
 
 def judge_names(context: Context, incomplete: str) -> list[str]:
-    """Return the judges that may be meant by the beginning of a name: those of the settings file, and perm's own."""
-    from perm_cli.judges.configuration import load_configuration  # noqa: PLC0415 - the same
-    from perm_cli.judges.routes import OWN_NAMES  # noqa: PLC0415 - only when a shell completes a name
+    """Return the names of judges that begin so: of those in the settings file, and of perm's own."""
+    from perm_cli.judges.configuration import load_configuration
+    from perm_cli.judges.routes import OWN_NAMES
 
     config = context.params.get("config")
     configured: Iterable[str] = ()
@@ -31,7 +31,7 @@ def judge_names(context: Context, incomplete: str) -> list[str]:
 
 
 def _judge_option(name: str) -> Any:
-    """Return what the command line has for an option of the judge."""
+    """Return the command-line option for a setting of the judge."""
     _, known = OPTIONS[name]
     default = JudgeSettings.__dataclass_fields__[name].default
     usual = known.usual or (f"{default:g}" if isinstance(default, int | float) else "")
@@ -48,17 +48,21 @@ Files = Annotated[
         show_default=False,
     ),
 ]
-RunPath = Annotated[Path, Argument(metavar="RUN", help="A folder that `perm score` has written.", show_default=False)]
-AsJson = Annotated[bool, Option("--json", help="Print the summary as JSON, and nothing else, on standard output.")]
+RunPath = Annotated[Path, Argument(metavar="RUN", help="Run folder written by `perm score`.", show_default=False)]
+AsJson = Annotated[bool, Option("--json", help="Print JSON, and nothing else, on standard output.")]
 Runs = Annotated[
-    list[Path], Argument(metavar="RUN...", help="Folders that perm has written, or one above them.", show_default=False)
+    list[Path], Argument(metavar="RUN...", help="Run folders, or a folder above them.", show_default=False)
 ]
-Style = Annotated[PolicyStyle, Option(help="What the policy is asked for: `# Analysis` and `# Response`, or a reply.")]
+Style = Annotated[
+    PolicyStyle, Option(help="What the policy is asked for: `# Analysis` and `# Response`, or a plain reply.")
+]
+Overwrite = Annotated[bool, Option("--force", help="Overwrite an existing file.")]
+JsonLines = Annotated[str, Option("--out", help="JSON Lines file to write; `-` is standard output.")]
 Inputs = Annotated[
     list[str],
     Argument(
         metavar="INPUT...",
-        help="Files, folders or patterns of dialogues to be rated first, run folders, or a CSV file of ratings.",
+        help="Files, folders or patterns of dialogues to rate first, run folders, or a CSV file of ratings.",
         show_default=False,
     ),
 ]
@@ -66,21 +70,23 @@ Judges = Annotated[
     list[str] | None,
     Option(
         "--judge",
-        help="Judge to rate the dialogues; may be repeated.",
+        help="Judge that rates the dialogues; may be repeated.",
         show_default=False,
         autocompletion=judge_names,
     ),
 ]
 People = Annotated[
     list[str] | None,
-    Option(help="Rater of the file who is a person; may be repeated.  [default: by name]", show_default=False),
+    Option(help="Name of a human rater in the CSV file; may be repeated.  [default: told by name]", show_default=False),
 ]
-PanelOption = Annotated[PanelName | None, Option("--panel", help="Fuse all judges into one more.", show_default=False)]
+PanelOption = Annotated[
+    PanelName | None, Option("--panel", help="Combine all judges into one more rater.", show_default=False)
+]
 Tex = Annotated[
     Path | None,
-    Option("--tex", metavar="FILE", help="Write the tables for a paper, in LaTeX with booktabs.", show_default=False),
+    Option("--tex", metavar="FILE", help="File for the tables as LaTeX with booktabs.", show_default=False),
 ]
-RunsFolder = Annotated[Path, Option("--out", help="Folder for the run folders, one a judge.")]
+RunsFolder = Annotated[Path, Option("--out", help="Folder for the run folders, one per judge.")]
 Config = Annotated[
     Path | None,
     Option(help="Settings file.  [default: the nearest perm.toml or [tool.perm]]", show_default=False),
@@ -88,7 +94,7 @@ Config = Annotated[
 JudgeName = Annotated[
     str | None,
     Option(
-        help="A LiteLLM model name such as openai/gpt-5.4-mini, a name from perm.toml, `local`, `local:FILE.gguf`, or "
+        help="LiteLLM model name such as openai/gpt-5.4-mini, a name from perm.toml, `local`, `local:FILE.gguf`, or "
         "`baseline`, which counts words.",
         show_default=False,
         autocompletion=judge_names,
@@ -101,18 +107,22 @@ _JUDGE_OPTIONS: dict[str, Any] = {
     name: Annotated[get_args(kind)[0] | None, _judge_option(name)] for name, (kind, _) in OPTIONS.items()
 }
 Asked = Annotated[Mapping[str, Any], _JUDGE_OPTIONS]
-"""What the command line says of the judge, None where nothing: a field of this type is one option for each."""
+"""The judge's options as given, None where not given: a field of this type becomes one option per setting."""
 
 
 Rubrics = Annotated[
     str | None,
-    Option(metavar="NAME|DIR", help="Pack of rubrics, shipped or in a folder.  [default: perm]", show_default=False),
+    Option(
+        metavar="NAME|DIR",
+        help="Rubric pack: the name of a shipped one, or a folder.  [default: perm]",
+        show_default=False,
+    ),
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingOptions:
-    """How files become dialogues."""
+    """How files are read as dialogues."""
 
     format: Annotated[FormatName, Option(help="Format of the files.")] = "auto"
     roles: Annotated[
@@ -129,38 +139,40 @@ class ReadingOptions:
     strict: Annotated[bool, Option("--strict", help="Refuse empty replies instead of passing them over.")] = False
 
 
-MinCoverage = Annotated[float, Option(min=0, max=1, help="Exit with 3 if fewer of the ratings asked for have a score.")]
+MinCoverage = Annotated[float, Option(min=0, max=1, help="Exit with 3 if a smaller share of the ratings has a score.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialogueOptions(ReadingOptions):
-    """How dialogues are read, and what is asked about them."""
+    """How dialogues are read, and what the judge is asked about them."""
 
-    turns: Annotated[Turns, Option(help="Which supporter turns to judge, each with the talk up to it.")] = "all"
+    turns: Annotated[Turns, Option(help="Supporter turns to judge, each with the turns before it.")] = "all"
     rubrics: Rubrics = None
     prompts: Annotated[
-        Path | None, Option(help="Folder of templates.  [default: the pack's own]", show_default=False)
+        Path | None, Option(help="Folder of prompt templates.  [default: the pack's own]", show_default=False)
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOptions:
-    """Who judges, and how it is asked."""
+    """The judge, and how it is asked."""
 
     judge: JudgeName = None
     asked: Asked = field(default_factory=dict)
     score: Annotated[
         ScoreMode,
-        Option(help="mode: as stated; expected: weighed by log-probabilities; mean: of all samples."),
+        Option(help="mode: as stated; expected: weighted by log-probabilities; mean: of all samples."),
     ] = "mode"
-    samples: Annotated[int, Option(min=1, max=LARGEST_INTEGER, help="Ratings of each question.")] = 1
-    reask: Annotated[int, Option(min=0, max=LARGEST_INTEGER, help="How often an unreadable reply is asked again.")] = 1
+    samples: Annotated[int, Option(min=1, max=LARGEST_INTEGER, help="Ratings per question.")] = 1
+    reask: Annotated[
+        int, Option(min=0, max=LARGEST_INTEGER, help="How often to ask again after an unreadable reply.")
+    ] = 1
     config: Config = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessOptions:
-    """How the judge of a run is reached: the run's own record is not asked."""
+    """How the judge of a run is reached, whatever the run's record says."""
 
     base_url: BaseUrl = None
     api_key_env: ApiKeyEnv = None
@@ -178,27 +190,31 @@ class RewardOptions:
         str | None,
         Option(
             metavar="NAME=NUMBER,…",
-            help="Coefficients of the dimensions that take something off.  [default: the pack's]",
+            help="Coefficients of the dimensions that lower the reward.  [default: the pack's]",
             show_default=False,
         ),
     ] = None
     length_penalty: Annotated[
-        float, Option(min=0, max=100, help="Taken off for each token over the limit (0.001 in the paper).")
+        float, Option(min=0, max=100, help="Penalty per token over the limit (0.001 in the paper).")
     ] = 0.0
-    length_limit: Annotated[int, Option(min=0, max=LARGEST_INTEGER, help="Tokens a completion may have.")] = 768
-    tokenizer: Annotated[str, Option(help="What counts the tokens: cl100k_base or a tokenizer.json.")] = "cl100k_base"
+    length_limit: Annotated[
+        int, Option(min=0, max=LARGEST_INTEGER, help="Tokens a completion may have without a penalty.")
+    ] = 768
+    tokenizer: Annotated[str, Option(help="Tokenizer that counts them: cl100k_base or a tokenizer.json.")] = (
+        "cl100k_base"
+    )
     weights: Annotated[
         str | None,
         Option(metavar="NAME=NUMBER,…", help="Weights of the fused dimensions, for weighted-mean.", show_default=False),
     ] = None
     calibration: Annotated[
-        Path | None, Option(help="Put scores on people's levels, as `perm calibrate` has learned.", show_default=False)
+        Path | None, Option(help="File from `perm calibrate` that maps scores to people's levels.", show_default=False)
     ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelOptions:
-    """What people have said, and what it is about."""
+    """People's labels, and the dimensions they are compared with."""
 
     labels: Annotated[
         Path | None,
@@ -208,7 +224,7 @@ class LabelOptions:
         str | None,
         Option(
             metavar="NAME=LABEL,…",
-            help="Which dimension is held against which label; NAME=-LABEL where less is more.",
+            help="Label that each dimension is compared with; NAME=-LABEL for a reversed scale.",
             show_default=False,
         ),
     ] = None
@@ -216,14 +232,14 @@ class LabelOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendingOptions:
-    """What may be paid for, and what need not be."""
+    """How much may be spent, and which ratings are reused."""
 
     budget: Annotated[
         str | None,
-        Option(help="Most the run folder may cost: 5usd, 2M-tokens, 1000calls.", show_default=False),
+        Option(help="Most that the run folder may cost, as in 5usd, 2M-tokens or 1000calls.", show_default=False),
     ] = None
     reuse: Annotated[
-        list[Path] | None, Option(help="Run folder to take ratings from; may be repeated.", show_default=False)
+        list[Path] | None, Option(help="Run folder to reuse ratings from; may be repeated.", show_default=False)
     ] = None
 
 
@@ -235,13 +251,13 @@ _COEFFICIENT = re.compile(r"--([a-z][a-z0-9-]*)-coef(?:=(.*))?")
 
 class Spelled(TyperCommand):
     """
-    A command whose options may be written shorter.
+    A command whose options have shorter spellings.
 
     `--ray` without an address means this machine, and `--NAME-coef NUMBER` is `--coef NAME=NUMBER`.
     """
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
-        """Spell out what is written shorter."""
+        """Spell out the shorter forms, then parse."""
         spelled: list[str] = []
         coefficients: list[str] = []
         left = iter(arguments)
@@ -299,7 +315,7 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Group:
-    """A dataclass of options, as parameters of a command and made of their values."""
+    """A dataclass of options: its fields as parameters of a command, and the instance made of their values."""
 
     def __init__(self, kind: Any) -> None:
         hints = get_type_hints(kind, include_extras=True)
@@ -317,7 +333,7 @@ class _Group:
                 yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
     def made_of(self, given: dict[str, Any], own: Collection[str]) -> Any:
-        """Take the options' values out of those given and return the group; `own` are not the group's to take."""
+        """Remove the options' values from `given` and return the group made of them; names in `own` are left."""
         values: dict[str, Any] = {}
         for field_name, options in self._options.items():
             if options is _JUDGE_OPTIONS:

@@ -1,4 +1,4 @@
-"""What one sees while calls are made: a live line on a terminal, now and then a plain one in a log."""
+"""Progress while calls are made: a live line in a terminal, a plain line now and then in a log."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ _GROUND_S = 5.0
 
 
 class ProgressLine:
-    """How far a run is. Counting is cheap; words are made only when they are shown."""
+    """The progress of a run. Counting is cheap; the text is made only when it is shown."""
 
     def __init__(self, expected: int, write: Callable[[str], None] | None) -> None:
         self.spending = Spending()

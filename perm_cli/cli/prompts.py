@@ -1,27 +1,30 @@
 """`perm prompts`: exactly what the judge would be sent."""
 
 import sys
-from collections.abc import Sequence
+from typing import Annotated
 
-from perm_cli.cli.from_options import book_of, opened_sources, reading_of
-from perm_cli.cli.options import DialogueOptions
-from perm_cli.cli.rubrics import checked_dimension
-from perm_cli.dialogues.check import check_dialogues, read_dialogues
+import typer
+
+from perm_cli.cli.options import DialogueOptions, Files
 from perm_cli.errors import SettingsError
 from perm_cli.text import one_line
 
 
-def run(
-    files: Sequence[str],
-    options: DialogueOptions,
-    dimension: str | None,
-    dialogue_id: str | None,
-    *,
-    lines: bool,
+def prompts(
+    files: Files,
+    dialogues: DialogueOptions,
+    dimension: Annotated[str | None, typer.Option(help="Show this dimension only.", show_default=False)] = None,
+    dialogue_id: Annotated[
+        str | None, typer.Option("--id", help="Show this dialogue only.", show_default=False)
+    ] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Print what is sent with --structured text.")] = False,
 ) -> None:
-    """Do what the command says."""
-    reading = reading_of(options)
-    book = book_of(options, "lines" if lines else "json")
+    """Print exactly what would be sent to the judge."""
+    from perm_cli.cli.from_options import book_of, checked_dimension, opened_sources, reading_of
+    from perm_cli.dialogues.check import check_dialogues, read_dialogues
+
+    reading = reading_of(dialogues)
+    book = book_of(dialogues, "lines" if lines else "json")
     if dimension is not None:
         checked_dimension(book.pack, dimension, "--dimension")
     shown = False

@@ -1,18 +1,25 @@
 """`perm rubrics`: the dimensions, and what their levels mean."""
 
-from rich import box
-from rich.table import Table
+from typing import Annotated
 
-from perm_cli.cli.console import output, say
-from perm_cli.cli.from_options import rubrics_folder
-from perm_cli.errors import SettingsError
-from perm_cli.findings import expected_name
-from perm_cli.prompts.rubrics import Dimension, Pack, load_rubrics
+import typer
+
+from perm_cli.cli.options import Rubrics
+
+app = typer.Typer(help="Show the rubrics.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def list_dimensions(chosen: str | None) -> None:
-    """Print one line per dimension of a pack."""
-    pack = load_rubrics(rubrics_folder(chosen))
+@app.command("list")
+def list_rubrics(rubrics: Rubrics = None) -> None:
+    """List the dimensions, and the question that each one asks."""
+    from rich import box
+    from rich.table import Table
+
+    from perm_cli.cli.console import output, say
+    from perm_cli.cli.from_options import rubrics_folder
+    from perm_cli.prompts.rubrics import load_rubrics
+
+    pack = load_rubrics(rubrics_folder(rubrics))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("dimension", "perspective", "sees", "question"):
         table.add_column(name)
@@ -25,13 +32,15 @@ def list_dimensions(chosen: str | None) -> None:
     say(console, pack.note)
 
 
-def show_dimension(name: str, chosen: str | None) -> None:
-    """Print the rubric as it stands in its file."""
-    say(output(), checked_dimension(load_rubrics(rubrics_folder(chosen)), name, "DIMENSION").text.rstrip())
+@app.command("show")
+def show_rubric(
+    dimension: Annotated[str, typer.Argument(help="The dimension to show.")],
+    rubrics: Rubrics = None,
+) -> None:
+    """Print a dimension's rubric."""
+    from perm_cli.cli.console import output, say
+    from perm_cli.cli.from_options import checked_dimension, rubrics_folder
+    from perm_cli.prompts.rubrics import load_rubrics
 
-
-def checked_dimension(pack: Pack, name: str, option: str) -> Dimension:
-    """Return a dimension of a pack; raise `SettingsError` if it has none of that name."""
-    if name not in pack.dimensions:
-        raise SettingsError(f"{option}: {name!r} found, expected {expected_name(name, pack.dimensions)}")
-    return pack.dimensions[name]
+    pack = load_rubrics(rubrics_folder(rubrics))
+    say(output(), checked_dimension(pack, dimension, "DIMENSION").text.rstrip())

@@ -1,14 +1,14 @@
-"""What a run comes to, as commands print it."""
+"""The summary of a run, as commands print it."""
 
 import sys
 
-from perm_cli.cli.console import messages, output, say
+from perm_cli.cli.console import output, say
 from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import closing_lines, notes, summary_table, trajectory_table
 from perm_cli.rewards.summary import Summary, summary_json
 
 
-def show(summary: Summary, *, as_json: bool, made: Spending | None = None) -> None:
+def show_summary(summary: Summary, *, as_json: bool, made: Spending | None = None) -> None:
     """Print a summary on standard output; `made` is what this command made of the ratings."""
     if as_json:
         sys.stdout.write(summary_json(summary).decode())
@@ -22,10 +22,3 @@ def show(summary: Summary, *, as_json: bool, made: Spending | None = None) -> No
         say(console, line)
     for caveat in [] if summary.contrasts else summary.caveats:
         say(console, caveat, "bold")
-
-
-def enough_of(summary: Summary, min_coverage: float) -> bool:
-    """Return whether enough of the ratings asked for have a score, and say so if not."""
-    if summary.coverage < min_coverage:
-        say(messages(), f"coverage {summary.coverage:.1%} is below --min-coverage {min_coverage:.0%}")
-    return summary.coverage >= min_coverage

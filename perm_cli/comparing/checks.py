@@ -32,6 +32,14 @@ class Check:
     rater: str = ""
 
 
+def checks_of(board: Leaderboard, scores: Scores, before: Scores | None, threshold: float | None) -> list[Check]:
+    """Return the checks of a leaderboard: against a threshold, and against its own scores `before`, where given."""
+    return [
+        *(check_threshold(board, threshold) if threshold is not None else ()),
+        *(check_against(scores, before, board.rater, board.dimensions[-1]) if before else ()),
+    ]
+
+
 def check_threshold(board: Leaderboard, threshold: float) -> list[Check]:
     """Return one check per system, of its mean in the leaderboard's last dimension against a threshold."""
     return [_against_threshold(standing, board, threshold) for standing in board.standings]

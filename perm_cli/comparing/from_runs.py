@@ -86,6 +86,21 @@ class RunScores:
         named = [each.rater for each in alike if each.judge == judge]
         return named[0] if named else alike[0].rater if len(alike) == 1 else None
 
+    def rationales(self, items: Iterable[Rated]) -> dict[tuple[Rated, str, str], str]:
+        """Return what the raters said of these items, by item, dimension and rater."""
+        wanted = set(items)
+        found = {}
+        for run in self.runs:
+            for row in RunFolder(run).rows():
+                item = Rated(row["dialogue_id"], row["system"], row["turn"])
+                if item in wanted and row["status"] == "scored":
+                    found[item, row["dimension"], row["judge"], row["settings"]] = row["rationale"]
+        return {
+            (item, dimension, rater): text
+            for (item, dimension, judge, settings), text in found.items()
+            if (rater := self.rater_of(judge, settings))
+        }
+
     def shortfalls(self) -> Iterator[str]:
         """Yield what is missing of the requested ratings, and which systems have no reward at all."""
         yield from filter(None, (each.shortfall for each in self.health))
@@ -143,18 +158,6 @@ def read_runs(
     left_out = [_remark(differing)] if differing else []
     remarks = [*left_out, *_on_packs(list(packs.values())), *_shared(health.values())]
     return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks, asked=asked or {})
-
-
-def rationales(runs: Iterable[Path], items: Iterable[Rated]) -> dict[tuple[Rated, str, str, str], str]:
-    """Return the judges' rationales for these items, by item, dimension, judge and settings."""
-    wanted = set(items)
-    found = {}
-    for run in runs:
-        for row in RunFolder(run).rows():
-            item = Rated(row["dialogue_id"], row["system"], row["turn"])
-            if item in wanted and row["status"] == "scored":
-                found[item, row["dimension"], row["judge"], row["settings"]] = row["rationale"]
-    return found
 
 
 def _opened(run: Path) -> RunFolder:

@@ -77,6 +77,13 @@ def panel_of(scores: Scores, how: PanelName, recipe: Recipe, resamples: Resample
     return panel, replace(scores, raters=[*scores.raters, name], tables=tables)
 
 
+def with_panel_of(scores: Scores, seated: Scores, how: PanelName, recipe: Recipe) -> Scores:
+    """Return a table with a panel of those judges in it that are `seated` as one more rater."""
+    panel, fused = panel_of(seated, how, recipe, Resamples(scores.clusters))
+    tables = {name: np.hstack((table, fused.of(name, [panel.name]))) for name, table in scores.tables.items()}
+    return replace(scores, raters=[*scores.raters, panel.name], tables=tables)
+
+
 def _weights(scores: Scores, how: PanelName) -> Floats:
     """Return the judges' weights, which sum to 1: by mean rho with the mean of the other judges, at least 0."""
     judges = scores.judges

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.table import Scores, numbered
 from perm_cli.statistics.contrasts import Contrasts, differences
 from perm_cli.statistics.means import column_means, means_by
@@ -80,6 +81,12 @@ def contrasts_of(scores: Scores, rater: str, dimension: str) -> Contrasts:
     """Return the paired differences of all systems in one rater's scores on a dimension."""
     names, grid = scores.systems[0], by_dialogue(scores, dimension, rater)
     return Contrasts(rater=rater, systems=names, differences=differences(names, grid, Resamples(np.arange(len(grid)))))
+
+
+def main_leaderboard(scores: Scores, rater: str) -> Leaderboard:
+    """Return the systems ranked by the reward or, in a file without one, by its first dimension."""
+    main = REWARD if REWARD in scores.tables else next(iter(scores.tables))
+    return leaderboard(scores, rater, [*(name for name in scores.tables if name != main), main])
 
 
 def by_dialogue(scores: Scores, dimension: str, rater: str) -> Floats:
