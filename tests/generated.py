@@ -1,24 +1,24 @@
 """
 The parts of the documents that the program itself writes.
 
-A block between `<!-- run: COMMAND -->` and `<!-- end -->` holds the command and its real output;
-`docs/commands.md` is written whole. `make docs` renews them, and a test fails while one is stale.
+A block between `<!-- run: COMMAND -->` and `<!-- end -->` has the command and its real output, one that begins with
+`<!-- file: PATH -->` the text of a YAML file; `docs/commands.md` is written whole. `make docs` renews them, and a test
+fails while one is stale.
 """
 
 import os
 import re
 import shlex
-import subprocess
-import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 from perm_cli.cli import app
+from tests.programs import perm
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ROOT / "docs" / "commands.md"
-_BLOCK = re.compile(r"(<!-- run: (?P<command>[^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (?P<what>run|file): (?P<name>[^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _PAGES = (
     "perm",
     "perm score",
@@ -69,17 +69,9 @@ def _help(program: str, arguments: list[str]) -> str:
 
 
 def _printed(arguments: list[str]) -> str:
-    environment = {"PATH": os.environ["PATH"], "COLUMNS": "100", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
-    done = subprocess.run(
-        [sys.executable, "-m", "perm_cli", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        check=True,
-    )
-    return done.stdout
+    done = perm(*arguments, cwd=ROOT, HOME="/nonexistent", LANG="C.UTF-8")
+    assert done.code == 0, done.err
+    return done.out
 
 
 def renewed(document: Path) -> str:
@@ -88,10 +80,14 @@ def renewed(document: Path) -> str:
         pages = (f"## {page}\n\n```console\n$ {page} --help\n{output_of(f'{page} --help')}\n```\n" for page in _PAGES)
         return "# Commands\n\nWritten by `make docs` from the program's own help.\n\n" + "\n".join(pages)
     text = document.read_text(encoding="utf-8")
-    return _BLOCK.sub(
-        lambda block: f"{block[1]}```console\n$ {block['command']}\n{output_of(block['command'])}\n```\n{block[3]}",
-        text,
-    )
+    return _BLOCK.sub(lambda block: f"{block[1]}{_content(block['what'], block['name'])}\n```\n{block[4]}", text)
+
+
+def _content(what: str, name: str) -> str:
+    """Return the fence that opens a block, and what stands in it."""
+    if what == "file":
+        return f"```yaml\n{(ROOT / name).read_text(encoding='utf-8').rstrip()}"
+    return f"```console\n$ {name}\n{output_of(name)}"
 
 
 def documents() -> list[Path]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from perm_cli.prompts.rubrics import default_pack
 from perm_cli.ratings.rating import Rating
-from perm_cli.rewards import reward
-from perm_cli.rewards.reward import Recipe, formula_of
+from perm_cli.rewards import formula
+from perm_cli.rewards.formula import Recipe, formula_of
 from perm_cli.words import FusionName
 
 EMPATHY = ("resonation", "expression", "reception")
@@ -19,12 +19,12 @@ BOUNDS = {name: each.bounds for name, each in default_pack().dimensions.items()}
 
 def empathy_of(scores: Sequence[float], fusion: FusionName, weights: Sequence[float] = ()) -> float:
     """Fuse scores of 1 to 5 as the paper does."""
-    return reward.empathy_of([score / 5 for score in scores], fusion, weights)
+    return formula.empathy_of([score / 5 for score in scores], fusion, weights)
 
 
 def bystander_term(score: float, coefficient: float) -> float:
     """Return what the bystander's 0 to 100 take off."""
-    return reward.term_of(score / 100, coefficient)
+    return formula.term_of(score / 100, coefficient)
 
 
 def row(place: int = 0, **changes: Any) -> dict[str, Any]:

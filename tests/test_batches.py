@@ -23,7 +23,6 @@ import httpx
 import openai
 import pytest
 from tenacity import wait_none
-from typer.main import get_command
 
 from perm_cli import cli
 from perm_cli.cli.batch import collect
@@ -163,14 +162,8 @@ def swift(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(AnthropicBatches._tried.retry, "wait", wait_none())  # type: ignore[attr-defined]
     monkeypatch.setattr("httpx._transports.default.create_ssl_context", _no_certificates)
     monkeypatch.setattr(httpx.Client, "__init__", _remembered)
-    monkeypatch.setattr(cli, "app", _command())
     monkeypatch.setenv("JUDGE_KEY", KEY)
     written(tmp_path / "d.jsonl", [row(place) for place in range(DIALOGUES)])
-
-
-@cache
-def _command() -> Any:
-    return get_command(cli.app)
 
 
 _clients: list[httpx.Client] = []
@@ -480,7 +473,9 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            pytest.param({"rubrics": "nowhere"}, "pack.yaml: the rubric cannot be read: No such file", id="no-rubrics"),
+            pytest.param(
+                {"rubrics": "nowhere"}, "nowhere/pack.yaml: the rubric cannot be read: No such file", id="no-rubrics"
+            ),
             pytest.param({"settings": "another"}, "expected those of the batch", id="no-settings"),
             pytest.param(
                 {"number": 7}, "0007.calls.jsonl: the calls of the batch cannot be read: No such file", id="no-calls"

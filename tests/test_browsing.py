@@ -176,11 +176,11 @@ def test_ratings_stand_in_the_order_of_the_rubrics_with_their_scales(tmp_path: P
 
     (shown,) = shelf_of(tmp_path, [dialogue], arrived[::-1]).dialogues
 
-    assert [(each["dimension"], each["score"], each["top"]) for each in shown["ratings"]] == [
-        ("resonation", 3.0, 5.0),
-        ("expression", 3.0, 5.0),
-        ("reception", 3.0, 5.0),
-        ("bystander", 62.0, 100.0),
+    assert [(each["dimension"], each["score"], each["ends"]) for each in shown["ratings"]] == [
+        ("resonation", 3.0, (1, 5)),
+        ("expression", 3.0, (1, 5)),
+        ("reception", 3.0, (1, 5)),
+        ("bystander", 62.0, (0, 100)),
     ]
     assert shown["ratings"][-1]["items"] == list(items.items())
 
@@ -213,8 +213,8 @@ def test_a_run_s_own_rubrics_say_the_order_and_the_scale(tmp_path: Path) -> None
 
     (shown,) = browsable(read_runs([run])).dialogues
 
-    assert [(each["dimension"], each["top"]) for each in shown["ratings"]] == [
-        ("bystander", 60), ("reception", 7), ("expression", 5), ("resonation", None),
+    assert [(each["dimension"], each["ends"]) for each in shown["ratings"]] == [
+        ("bystander", (0, 60)), ("reception", (1, 7)), ("expression", (1, 5)), ("resonation", None),
     ]  # fmt: skip
 
 

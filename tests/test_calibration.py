@@ -20,7 +20,8 @@ from perm_cli.rewards.calibration import (
     read_calibration,
     write_calibration,
 )
-from perm_cli.rewards.reward import Recipe, rewards_of
+from perm_cli.rewards.formula import Recipe
+from perm_cli.rewards.reward import rewards_of
 from perm_cli.rewards.summary import read_summary, summarise, summary_json
 from tests.makers import BOUNDS, DIMENSIONS, bystander_term, empathy_of, rating
 

@@ -27,20 +27,17 @@ from tests.chaos import (
     FAULTS,
     KEY,
     REASONS,
-    Ended,
     Judge,
     dice,
-    environment,
     free_port,
     lines_of,
     outcome_of,
-    perm,
     ratings_of,
     sized,
-    started,
 )
 from tests.loopback import Answer, verdict
 from tests.makers import row, written
+from tests.programs import Ended, environment, perm, started
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals, limits and mounts are those of Unix")
 
@@ -616,7 +613,7 @@ class TestClock:
         (tmp_path / "sitecustomize.py").write_text(BACKWARDS)
         path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
         with Judge(faults={"429": 0.2}) as judge:
-            ended = perm(*order(10, judge.url), PYTHONPATH=path)
+            ended = perm(*order(10, judge.url), before=["env", f"PYTHONPATH={path}"])
 
         stamps = [rating["at"] for rating in ratings_of(RUN)]
         assert ended.code == 0, ended.err
@@ -626,7 +623,6 @@ class TestClock:
 
 BACKWARDS = """\
 import datetime, time
-import pandas  # its compiled part wants the real class
 
 began, calls = time.time(), 0
 

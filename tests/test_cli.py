@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from perm_cli.prompts.shipped import shipped
 from tests.commands import AT_ONCE, Perm, runner
 from tests.loopback import Answer, Answering, Loopback, loopback, refusal, verdict
 from tests.makers import bystander_term, empathy_of, row, written
+from tests.programs import Program, started
 
 KEY = "sk-never-to-be-seen"
 
@@ -451,43 +453,41 @@ def test_the_embedded_judge_says_that_it_is_not_to_be_believed(perm: Perm, dialo
 class TestInterrupts:
     """Ctrl-C, in a process of its own."""
 
-    def started(self, dialogues: Path, server: Loopback) -> subprocess.Popen[str]:
+    @contextmanager
+    def asking(self, dialogues: Path, server: Loopback) -> Iterator[Program]:
         """Start a run and wait until it has asked something."""
-        command = [sys.executable, "-m", "perm_cli", "score", str(dialogues), *judged_by(server), "--out", "run"]
-        process = subprocess.Popen([*command, "--concurrency", "2"], stderr=subprocess.PIPE, text=True)
-        while not server.requests and process.poll() is None:
-            pass
-        return process
+        with started("score", dialogues, *judged_by(server), "--out", "run", "--concurrency", "2") as program:
+            assert program.until(lambda: server.requests)
+            yield program
 
     def test_once_drains_what_is_in_flight(self, perm: Perm, dialogues: Path) -> None:
         """Exit code 130, a line on how to go on, and going on asks only for the rest."""
         with loopback(latency_s=0.15) as server:
-            process = self.started(dialogues, server)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate()
+            with self.asking(dialogues, server) as program:
+                program.process.send_signal(signal.SIGINT)
+                ended = program.ended()
             asked = len(server.requests)
             result = perm("score", dialogues, *judged_by(server), "--out", "run", "--json")
 
-        assert process.returncode == 130
-        assert "To go on: perm score" in err.replace(f"{sys.executable} -m ", "")
+        assert ended.code == 130
+        assert ended.way_on[0] == "score"
         assert asked < 24
         assert len(server.requests) == 24
         assert json.loads(result.out)["coverage"] == 1.0
 
     def test_twice_stops_at_once(self, dialogues: Path) -> None:
         """Nobody has to wait for a judge that hangs."""
-        with loopback(latency_s=5) as server:
-            process = self.started(dialogues, server)
-            process.send_signal(signal.SIGINT)
-            assert process.stderr
-            while "finishing the calls in flight" not in process.stderr.readline():
-                pass
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate()
+        with loopback(latency_s=5) as server, self.asking(dialogues, server) as program:
+            program.process.send_signal(signal.SIGINT)
+            assert program.until(lambda: "finishing the calls in flight" in program.err)
+            program.process.send_signal(signal.SIGINT)
+            ended = program.ended()
 
-        assert process.returncode == 130
-        assert err.splitlines()[0] == "dropping the calls in flight"
-        assert "finishing" not in err
+        assert ended.code == 130
+        before, _, after = ended.err.partition("finishing the calls in flight")
+        assert "dropping" not in before
+        assert after.splitlines()[1] == "dropping the calls in flight"
+        assert "finishing" not in after
 
 
 def test_help_loads_nothing_heavy() -> None:

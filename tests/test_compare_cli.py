@@ -4,8 +4,8 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from perm_cli.reports.compared import CLOSING
 from tests.commands import AT_ONCE, Perm, a_run, by_habit, judges, runner, tickets
 from tests.loopback import Answer, Loopback, loopback
 from tests.makers import row, written
+from tests.programs import Program, started
 
 
 @pytest.fixture
@@ -289,41 +290,38 @@ def test_runs_over_other_texts_are_not_compared(perm: Perm) -> None:
 class TestInterrupts:
     """Ctrl-C, in a process of its own."""
 
-    def started(self, server: Loopback) -> subprocess.Popen[str]:
+    @contextmanager
+    def asking(self, server: Loopback) -> Iterator[Program]:
         """Start a comparison and wait until both judges have been asked something."""
-        command = [sys.executable, "-m", "perm_cli", "compare", "d.jsonl", *judges(server, "fair", "kind")]
-        process = subprocess.Popen([*command, "--concurrency", "2"], stderr=subprocess.PIPE, text=True)
-        while len({request["model"] for request in server.requests}) < 2 and process.poll() is None:
-            pass
-        return process
+        with started("compare", "d.jsonl", *judges(server, "fair", "kind"), "--concurrency", "2") as program:
+            assert program.until(lambda: len({request["model"] for request in server.requests}) == 2)
+            yield program
 
     def test_once_keeps_what_is_rated(self, perm: Perm) -> None:
         """Exit code 130, a line, and going on asks only for the rest."""
         tickets(Path("d.jsonl"), 4)
         with loopback(by_habit, latency_s=0.15) as server:
-            process = self.started(server)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate()
+            with self.asking(server) as program:
+                program.process.send_signal(signal.SIGINT)
+                ended = program.ended()
             asked = len(server.requests)
             result = perm("compare", "d.jsonl", *judges(server, "fair", "kind"), "--json")
 
-        assert (process.returncode, "Traceback" in err) == (130, False)
-        assert "stopped; what is rated is kept, the same command goes on" in err
+        assert (ended.code, "Traceback" in ended.err) == (130, False)
+        assert "stopped; what is rated is kept, the same command goes on" in ended.err
         assert asked < len(server.requests) == 64
         assert [each["coverage"] for each in json.loads(result.out)["health"]] == [1.0, 1.0]
 
     def test_twice_stops_at_once(self) -> None:
         """Nobody has to wait for a judge that hangs, and there is no traceback."""
         tickets(Path("d.jsonl"), 4)
-        with loopback(by_habit, latency_s=2) as server:
-            process = self.started(server)
-            process.send_signal(signal.SIGINT)
-            assert process.stderr
-            assert any("finishing the calls in flight" in line for line in process.stderr)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate()
+        with loopback(by_habit, latency_s=2) as server, self.asking(server) as program:
+            program.process.send_signal(signal.SIGINT)
+            assert program.until(lambda: "finishing the calls in flight" in program.err)
+            program.process.send_signal(signal.SIGINT)
+            ended = program.ended()
 
-        assert (process.returncode, "Traceback" in err) == (130, False)
+        assert (ended.code, "Traceback" in ended.err) == (130, False)
 
 
 def test_a_broken_row_stops_everything_before_a_call(perm: Perm) -> None:

@@ -24,7 +24,7 @@ from perm_cli.reports.compared import (
     pair_table,
     use_table,
 )
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.statistics.resampling import Resamples
 
 HOSTILE = "\x1b[2J[red]\x00\u202e\n=1+1"

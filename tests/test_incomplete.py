@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +23,7 @@ from perm_cli.scoring.job import Order, entered, prepare
 from tests.commands import Perm, runner
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written
+from tests.programs import started
 
 
 @pytest.fixture
@@ -221,23 +220,22 @@ def without_usage(body: dict[str, Any]) -> Answer:
 
 def calls_of(command: Sequence[str], path: Path, kills: int) -> int:
     """Return how many calls a command makes that is killed at its every eighth call, so often, and then let end."""
-    child: subprocess.Popen[bytes] | None = None
-    asked = 0
+    pid = asked = 0
 
     def answering(body: dict[str, Any]) -> Answer:
         nonlocal asked, kills
         asked += 1
-        if kills and asked % 8 == 0 and child:
+        if kills and asked % 8 == 0:
             kills -= 1
-            os.kill(child.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         return without_usage(body)
 
     with loopback(answering) as server:
-        ended = -signal.SIGKILL
-        while ended == -signal.SIGKILL:
-            full = [sys.executable, "-m", "perm_cli", *command, *judged_by(server), "--concurrency", "4"]
-            with subprocess.Popen(full, cwd=path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
-                ended = child.wait()
+        code = -signal.SIGKILL
+        while code == -signal.SIGKILL:
+            with started(*command, *judged_by(server), "--concurrency", "4", cwd=path) as program:
+                pid = program.process.pid
+                code = program.ended().code
     return asked
 
 

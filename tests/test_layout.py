@@ -1,13 +1,10 @@
 """Tables in windows of any width: nothing is cut, and what has no room is said."""
 
-import fcntl
 import os
 import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,17 +68,21 @@ def test_a_table_without_rows_has_its_heads() -> None:
 # --- the commands, in a real terminal ---
 
 
-def in_terminal(width: int, *commands: Sequence[str]) -> list[str]:
-    """Return what each command shows in a terminal of that width."""
+WIDTHS = (40, 80, 120)
+
+
+def in_terminal(folder: Path, *commands: Sequence[str]) -> list[str]:
+    """Return what the commands show, one after the other, in a terminal of each width."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     script = (
-        "import sys\nfrom perm_cli.cli import main\n"
-        f"for arguments in {[list(each) for each in commands]!r}:\n"
-        "    sys.argv = ['perm', *arguments]\n"
-        "    try:\n        main()\n"
-        "    except SystemExit as stop:\n        assert not stop.code, stop.code\n"
-        "    print('=' * 9)\n"
+        "import fcntl, struct, sys, termios\nfrom perm_cli.cli import main\n"
+        f"for width in {WIDTHS}:\n"
+        "    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 50, width, 0, 0))\n"
+        f"    for arguments in {[list(each) for each in commands]!r}:\n"
+        "        sys.argv = ['perm', *arguments]\n"
+        "        try:\n            main()\n"
+        "        except SystemExit as stop:\n            assert not stop.code, stop.code\n"
+        "        print('=' * 9)\n"
     )
     environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     process = subprocess.Popen(
@@ -89,6 +90,7 @@ def in_terminal(width: int, *commands: Sequence[str]) -> list[str]:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
+        cwd=folder,
         env=environment | {"PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm"},
     )
     os.close(theirs)
@@ -114,26 +116,33 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-def test_names_and_figures_are_whole_in_a_terminal(width: int) -> None:
-    """Of score, grade, compare and validate, with names as long as models have, some of them of wide letters."""
+@pytest.fixture(scope="module")
+def in_terminals(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
+    """Return what score, grade, compare and validate show by the width of the terminal, all from one start."""
+    folder = tmp_path_factory.mktemp("terminals")
     levels = {(f"d{n}", name): [level, level, level + n % 2, 60.0] for n in range(9) for name, level in LEVELS.items()}
-    a_run(Path("run"), levels, judge="openai/gpt-4o-mini-2024-07-18")
-    a_run(Path("other"), levels, judge="another-judge")
+    a_run(folder / "run", levels, judge="openai/gpt-4o-mini-2024-07-18")
+    a_run(folder / "other", levels, judge="another-judge")
     talks = [
         row(n, system=name, labels={"ann": {"reception": n % 5 + 1}, "bob": {"reception": n % 4 + 1}}, turns=said(n))
         for n in range(9)
         for name in NAMES
     ]
-    written(Path("labelled.jsonl"), talks)
-
-    scored, graded, compared, validated = in_terminal(
-        width,
+    written(folder / "labelled.jsonl", talks)
+    commands = (
         ["score", "labelled.jsonl", "--judge", "baseline", "--out", "scored"],
         ["grade", "run"],
         ["compare", "run", "other"],
         ["validate", "scored"],
     )
+    shown = in_terminal(folder, *commands)
+    return {width: shown[len(commands) * n : len(commands) * (n + 1)] for n, width in enumerate(WIDTHS)}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_names_and_figures_are_whole_in_a_terminal(in_terminals: dict[int, list[str]], width: int) -> None:
+    """Of each command, with names as long as models have, some of them of wide letters."""
+    scored, graded, compared, validated = in_terminals[width]
 
     folded = "".join(scored.split())
     assert all(name in folded for name in NAMES)

@@ -9,9 +9,10 @@ from perm_cli.comparing.from_runs import read_runs
 from perm_cli.prompts.rubrics import default_pack, wording_of
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_record import SettingsRecord
-from perm_cli.reports.making import recipe_facts, wording_tables, written
+from perm_cli.reports.making import recipe_facts, wording_tables
 from perm_cli.reports.report import report_of
-from perm_cli.rewards.reward import Recipe, formula_of, rewards_of
+from perm_cli.rewards.formula import Recipe, formula_of
+from perm_cli.rewards.reward import rewards_of
 from tests.makers import rating
 from tests.test_browsing import talk, whole, written_run
 
@@ -33,7 +34,7 @@ def test_the_formula_gives_the_reward(recipe: Recipe) -> None:
     ratings = [rating(dimension=name, score=score) for name, score in SCORES.items()]
 
     (reward,) = rewards_of(ratings, recipe, lambda *_: 900)
-    said = written(formula_of(default_pack(), recipe), recipe).removeprefix("reward = ")
+    said = formula_of(default_pack(), recipe).text(recipe).removeprefix("reward = ")
     python = said.translate({ord("×"): "*", ord("−"): "-", ord("^"): "**"})
 
     assert eval(python, {"tokens": 900, "max": max, **SCORES}) == pytest.approx(reward.reward)  # noqa: S307 - ours

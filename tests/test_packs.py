@@ -9,6 +9,7 @@ import csv
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,22 @@ def test_a_finished_run_is_fused_another_way(perm: Command, pack: Path) -> None:
     assert wrong.code == 1
     assert "'warmth' found, expected " in wrong.err
     assert "for the reward of" in wrong.err
+
+
+def test_rewards_follow_the_pack_where_ratings_stay(perm: Command, tmp_path: Path) -> None:
+    """How a reward is made is in no prompt: an edited pack costs no call, and makes other rewards."""
+    pack = Path(shutil.copytree(PACKS / "two", tmp_path / "mine"))
+    with loopback() as server:
+        before = scored(perm, server, pack)
+        asked = len(server.requests)
+        text = (pack / "pack.yaml").read_text("utf-8")
+        (pack / "pack.yaml").write_text(text.replace("by: mean", "by: geometric"), "utf-8")
+        after = scored(perm, server, pack)
+
+        assert len(server.requests) == asked
+    assert [each["reward"] for each in after] == pytest.approx([by_hand(pack, each) for each in after])
+    assert [each["warmth"] for each in after] == [each["warmth"] for each in before]
+    assert after != before
 
 
 def test_systems_are_ranked_and_judges_compared(perm: Command, pack: Path) -> None:
@@ -334,5 +351,6 @@ def test_runs_of_two_packs_stand_side_by_side_unless_a_name_means_two_things(per
 
     names = [*read(PACKS / "two")["dimensions"], *read(PACKS / "seven")["dimensions"], "reward"]
     assert [each["name"] for each in json.loads(both.out)["dimensions"]] == names
+    assert "rewards are made by the formulas of several packs of rubrics (two, seven)" in both.err
     assert panel.err.endswith("runs with the rubrics two and seven found, expected one pack of rubrics\n")
     assert clash.err == "perm: c: warmth from 0 to 2 found beside 0 to 3; compare these runs apart\n"

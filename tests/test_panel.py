@@ -10,7 +10,7 @@ from scipy import stats
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.panel import convene
 from perm_cli.comparing.table import Given, Rated, Scores, table_of
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.statistics.agreement import intraclass
 from perm_cli.statistics.resampling import Floats, Resamples
 from perm_cli.words import PanelName

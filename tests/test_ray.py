@@ -3,11 +3,7 @@
 import asyncio
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +18,24 @@ from perm_cli.ratings.run_folder import open_run, remove_work
 from perm_cli.ratings.shards import read_shard, write_shard
 from perm_cli.scoring.job import Order, entered, prepare
 from perm_cli.scoring.on_ray import RayWorker, _brief, _rows, _shards
+from tests.chaos import SOAK
 from tests.loopback import Answer, Loopback, loopback, refusal, verdict
 from tests.makers import rating, row, written
+from tests.programs import Ended, perm, started
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 KEY = "sk-never-to-be-seen"
 
 
-def started(
-    server: Loopback, files: Path, out: Path, *options: str, output: int = subprocess.PIPE
-) -> subprocess.Popen[str]:
-    """Start a run."""
-    command = [sys.executable, "-m", "perm_cli", "score", str(files), "--judge", "openai/m", "--base-url", server.url]
-    return subprocess.Popen(
-        [*command, "--out", str(out), "--api-key-env", "JUDGE_KEY", "--json", *options],
-        env=os.environ | {"JUDGE_KEY": KEY},
-        stdout=output,
-        stderr=output,
-        text=True,
-    )
+def order(server: Loopback, files: Path, out: Path, *options: str) -> list[str]:
+    """Return the arguments of a run."""
+    command = ["score", str(files), "--judge", "openai/m", "--base-url", server.url, "--out", str(out)]
+    return [*command, "--api-key-env", "JUDGE_KEY", "--json", *options]
 
 
-def scored(server: Loopback, files: Path, out: Path, *options: str) -> tuple[int, str, str]:
-    """Run to the end; return exit code and what was printed."""
-    process = started(server, files, out, *options)
-    printed, said = process.communicate(timeout=120)
-    return process.returncode, printed, said
+def scored(server: Loopback, files: Path, out: Path, *options: str) -> Ended:
+    """Run to the end."""
+    return perm(*order(server, files, out, *options), JUDGE_KEY=KEY)
 
 
 def scores_in(out: Path) -> dict[tuple[str, str], Any]:
@@ -61,14 +49,14 @@ def test_ray_makes_the_ratings_and_rewards_of_one_process_and_resumes(tmp_path: 
     """Where a number was made must not be seen in it; a key must not be seen at all."""
     files = written(tmp_path / "d.jsonl", [row(place) for place in range(60)])
     with loopback(verdict, latency_s=0.02) as server:
-        alone, _, _ = scored(server, files, tmp_path / "alone")
+        alone = scored(server, files, tmp_path / "alone")
         asked = len(server.requests)
-        code, printed, said = scored(server, files, tmp_path / "ray", "--ray")
-        again, _, _ = scored(server, files, tmp_path / "ray", "--ray", "local")
+        made = scored(server, files, tmp_path / "ray", "--ray")
+        again = scored(server, files, tmp_path / "ray", "--ray", "local")
 
-        assert (alone, code, again) == (0, 0, 0), said
+        assert (alone.code, made.code, again.code) == (0, 0, 0), made.err
         assert (asked, len(server.requests)) == (240, 480)
-    assert json.loads(printed)["coverage"] == 1.0  # nothing but the summary stands on standard output
+    assert json.loads(made.out)["coverage"] == 1.0  # nothing but the summary stands on standard output
     rewards = [(tmp_path / name / "rewards.jsonl").read_bytes() for name in ("alone", "ray")]
     assert rewards[0] == rewards[1]
     found = [path.read_bytes() for path in (tmp_path / "ray").rglob("*") if path.is_file()]
@@ -76,24 +64,27 @@ def test_ray_makes_the_ratings_and_rewards_of_one_process_and_resumes(tmp_path: 
     assert not (tmp_path / "ray" / "todo").exists()
 
 
+@pytest.mark.skipif(not SOAK, reason="one more Ray takes long: make soak")
 def test_a_killed_job_goes_on_from_what_was_written(tmp_path: Path) -> None:
     """A shard that is on disk is not paid for again, whether the rest is made on Ray or here."""
     files = written(tmp_path / "d.jsonl", [row(place) for place in range(48)])
     with loopback(latency_s=0.1) as server:
-        # Without pipes: Ray's own processes outlive the kill for a while, and would hold them open.
-        process = started(server, files, tmp_path / "run", "--ray", "--concurrency", "8", output=subprocess.DEVNULL)
-        while not list((tmp_path / "run" / "ratings").glob("*.parquet")) and process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.05)
-        process.kill()
-        process.wait()
+        command = order(server, files, tmp_path / "run", "--ray", "--concurrency", "8")
+        with started(*command, JUDGE_KEY=KEY) as program:
+            program.until(lambda: list((tmp_path / "run" / "ratings").glob("*.parquet")))
         kept = scores_in(tmp_path / "run")
-        code, _, said = scored(server, files, tmp_path / "run")
 
-    assert code == 0, said
-    lines = (tmp_path / "run" / "ratings.jsonl").read_text().splitlines()
+        assert_goes_on(server, files, tmp_path / "run", kept)
+
+
+def assert_goes_on(server: Loopback, files: Path, out: Path, kept: dict[tuple[str, str], Any]) -> None:
+    """Make sure that a run makes the rest of its 192 ratings, and no other."""
+    ended = scored(server, files, out)
+
+    assert ended.code == 0, ended.err
+    lines = (out / "ratings.jsonl").read_text().splitlines()
     made = {(line["dialogue_id"], line["dimension"]) for line in map(json.loads, lines)}
-    shards = scores_in(tmp_path / "run")
+    shards = scores_in(out)
     assert kept.items() <= shards.items()
     assert not made & shards.keys()
     assert len(made) + len(shards) == 192
@@ -133,6 +124,18 @@ class _Nobody:
 
     def kept(self, ratings: int = 1) -> None:
         """Take no note."""
+
+
+def test_what_a_killed_driver_leaves_is_not_paid_for_again(tmp_path: Path) -> None:
+    """One shard is on disk, the others are still to do; the rest may be made on Ray or here."""
+    files = written(tmp_path / "d.jsonl", [row(place) for place in range(48)])
+    with loopback() as server:
+        graded(server, files, tmp_path / "run")
+        kept, asked = scores_in(tmp_path / "run"), len(server.requests)
+
+        assert 0 < len(kept) == asked < 192
+        assert_goes_on(server, files, tmp_path / "run", kept)
+        assert len(server.requests) == 192
 
 
 def test_a_wrong_key_costs_a_worker_one_call_and_ends_the_work_of_all(tmp_path: Path) -> None:
@@ -210,10 +213,10 @@ def test_what_cannot_be_is_said_in_a_line(tmp_path: Path, options: tuple[str, ..
     """Ray itself would wait for minutes, or print a page."""
     files = written(tmp_path / "d.jsonl", [row()])
     with loopback() as server:
-        code, _, said = scored(server, files, tmp_path / "run", *options)
+        ended = scored(server, files, tmp_path / "run", *options)
 
-    assert code == 1
-    assert expected in said.splitlines()[-1]
+    assert ended.code == 1
+    assert expected in ended.err.splitlines()[-1]
     assert server.requests == []
 
 

@@ -9,7 +9,8 @@ import pytest
 from perm_cli.errors import RewardMissing
 from perm_cli.integrations.rows import rationale_of
 from perm_cli.reward import Item
-from perm_cli.rewards.reward import Recipe, rewards_of, unrated
+from perm_cli.rewards.formula import Recipe
+from perm_cli.rewards.reward import rewards_of, unrated
 from perm_cli.training.items import Result
 from perm_cli.training.stand_ins import Memory, filled
 from perm_cli.words import OnMissing

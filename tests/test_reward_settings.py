@@ -11,7 +11,7 @@ import pytest
 from perm_cli.errors import PermError, SettingsError
 from perm_cli.integrations.trl import make_reward
 from perm_cli.reward import Item, Perm, reward_settings
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.training.perm import _warn_of_thinking
 from tests.loopback import loopback
 from tests.rewarding import asking

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from perm_cli.errors import SettingsError
 from perm_cli.prompts.rubrics import default_pack
 from perm_cli.ratings.rating import Rating
-from perm_cli.rewards.reward import Recipe, Reward, formula_of, length_term, read_coefficients, read_weights, rewards_of
+from perm_cli.rewards.formula import Recipe, formula_of, length_term, read_coefficients, read_weights
+from perm_cli.rewards.reward import Reward, rewards_of
 from perm_cli.words import FUSIONS, FusionName
 from tests.makers import DIMENSIONS, EMPATHY, bystander_term, empathy_of, rating
 

@@ -14,7 +14,8 @@ from perm_cli.integrations import verifiers
 from perm_cli.integrations.openrlhf import _warn_of_label, about_of, items_of, without_specials
 from perm_cli.integrations.rows import _warn_of_nothing, finite, group_of, item_of, rationale_of, reply_in, turns_in
 from perm_cli.reward import Item, Perm, Result
-from perm_cli.rewards.reward import Recipe, unrated
+from perm_cli.rewards.formula import Recipe
+from perm_cli.rewards.reward import unrated
 from perm_cli.training.items import dialogue_of
 
 SEEKER = Turn(role="seeker", text="I failed.")

@@ -11,7 +11,7 @@ from perm_cli.comparing.from_runs import REWARD, rationales, read_runs
 from perm_cli.comparing.table import Rated
 from perm_cli.errors import RunError
 from perm_cli.ratings.rating import rating_line
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from tests.commands import a_run, kept
 from tests.makers import bystander_term, empathy_of, rating
 

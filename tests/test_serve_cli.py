@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pytest
 
 from tests.commands import Perm, runner
 from tests.loopback import loopback, refusal
+from tests.programs import Program, started
 from tests.serving import NO_TLS, Patient, until
 
 ITEM = {"items": [{"query": "I failed.", "reply": "That hurts."}]}
@@ -30,22 +30,15 @@ def perm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 
 @contextmanager
-def served(
-    url: str, *more: str, variables: Mapping[str, str] | None = None
-) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+def served(url: str, *more: str, variables: Mapping[str, str] | None = None) -> Iterator[tuple[Program, httpx.Client]]:
     """Start the server on a free port, and yield it with a client as soon as it says that it listens."""
-    command = [sys.executable, "-m", "perm_cli", "serve", "--judge", "m", "--base-url", url, "--port", "0", *more]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | (variables or {})
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        try:
-            said = process.stderr.readline()
-            where = re.match(r"listening on (http://127.0.0.1:\d+), judged by m; /docs says more\n", said)
-            assert where, said + process.stderr.read()
-            with httpx.Client(base_url=where[1], timeout=30, verify=NO_TLS) as client:
-                yield process, client
-        finally:
-            process.kill()
+    command = ("serve", "--judge", "m", "--base-url", url, "--port", 0, *more)
+    with started(*command, **variables or {}) as program:
+        program.until(lambda: "\n" in program.err)
+        where = re.fullmatch(r"listening on (http://127.0.0.1:\d+), judged by m; /docs says more\n", program.err)
+        assert where, program.err
+        with httpx.Client(base_url=where[1], timeout=30, verify=NO_TLS) as client:
+            yield program, client
 
 
 @contextmanager
@@ -63,20 +56,20 @@ def test_whoever_waits_when_it_is_told_to_stop_gets_an_answer(number: signal.Sig
         Patient("") as patient,
         loopback(patient) as judge,
         ThreadPoolExecutor(1) as aside,
-        served(judge.url) as (process, client),
+        served(judge.url) as (program, client),
         patient,
     ):
         waiting = aside.submit(client.post, "/score", json=ITEM)
         assert patient.asked.wait(20)
-        process.send_signal(number)
+        program.process.send_signal(number)
         until(lambda: is_closed(client))
         patient.may.set()
         answer = waiting.result()
-        _, err = process.communicate(timeout=20)
+        ended = program.ended(20)
 
     assert answer.status_code == 200
     assert answer.json()["results"][0]["missing"] == {}
-    assert (process.returncode, err) == (0, "stopped\n")
+    assert (ended.code, ended.err.splitlines()[1:]) == (0, ["stopped"])
 
 
 def is_closed(client: httpx.Client) -> bool:
@@ -94,15 +87,15 @@ def test_key_and_token_are_not_in_what_it_says() -> None:
 
     with (
         loopback(lambda _: refusal(401, f"Incorrect API key provided: {KEY}")) as judge,
-        served(judge.url, "--token-env", "TOKEN", variables=secrets) as (process, client),
+        served(judge.url, "--token-env", "TOKEN", variables=secrets) as (program, client),
     ):
         refused = client.post("/score", json=ITEM)
         answer = client.post(
             "/get_reward", json={"query": ["a"], "prompts": [""]}, headers={"Authorization": f"Bearer {TOKEN}"}
         )
         health = client.get("/healthz")
-        process.terminate()
-        _, err = process.communicate(timeout=20)
+        program.process.send_signal(signal.SIGTERM)
+        err = program.ended(20).err
 
     assert [each.status_code for each in (refused, answer, health)] == [401, 200, 503]
     assert judge.headers[0]["Authorization"] == f"Bearer {KEY}"

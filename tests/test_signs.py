@@ -15,7 +15,8 @@ from scipy.stats import spearmanr
 
 from perm_cli.dialogues.features import NAMES, Features
 from perm_cli.reward import Item
-from perm_cli.rewards.reward import Recipe, unrated
+from perm_cli.rewards.formula import Recipe
+from perm_cli.rewards.reward import unrated
 from perm_cli.training.items import Result
 from perm_cli.training.signs import Seen, Signs, signs_of, warnings_of
 from perm_cli.training.watching import Watch

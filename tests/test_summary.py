@@ -12,7 +12,8 @@ import pytest
 
 from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import notes
-from perm_cli.rewards.reward import Recipe, Reward
+from perm_cli.rewards.formula import Recipe
+from perm_cli.rewards.reward import Reward
 from perm_cli.rewards.summary import Measure, Summary, read_summary, summarise, summary_csv, summary_json
 from tests.makers import DIMENSIONS, rating
 

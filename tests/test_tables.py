@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from perm_cli.ratings.spending import Spending
 from perm_cli.reports.tables import closing_lines, summary_table, trajectory_table
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.rewards.summary import MEASURES, Measure, Summary, SystemSummary, Trajectory
 from perm_cli.statistics.resampling import Statistic
 

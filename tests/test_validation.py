@@ -22,7 +22,7 @@ from perm_cli.comparing.panel import convene
 from perm_cli.comparing.table import Given, Rated, Scores, table_of
 from perm_cli.dialogues.features import NAMES
 from perm_cli.reports.validated import findings
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.statistics.calibrating import folds_of
 from perm_cli.statistics.means import row_means
 from perm_cli.statistics.prediction import powered_mean

@@ -45,18 +45,19 @@ def test_rubrics_and_prompts_travel_with_the_package(installed: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "Put yourself in the seeker's place" in done.stdout
     for folder in ("prompts", "rubrics"):
-        shipped = {each.name for each in (ROOT / folder).iterdir()}
-        assert shipped == {each.name for each in (installed / "perm_cli" / "shipped" / folder).iterdir()}
+        shipped = {each.relative_to(ROOT) for each in (ROOT / folder).rglob("*")}
+        inside = installed / "perm_cli" / "shipped"
+        assert shipped == {each.relative_to(inside) for each in (inside / folder).rglob("*")}
 
 
 def test_the_installed_package_is_the_one_under_test(installed: Path, tmp_path: Path) -> None:
     """An error names files of the installed package, which proves that the checkout plays no part."""
-    (installed / "perm_cli" / "shipped" / "rubrics" / "reception.yaml").rename(installed / "gone.yaml")
+    (installed / "perm_cli" / "shipped" / "rubrics" / "perm" / "reception.yaml").rename(installed / "gone.yaml")
 
     done = perm(installed, tmp_path, "rubrics", "list")
-    (installed / "gone.yaml").rename(installed / "perm_cli" / "shipped" / "rubrics" / "reception.yaml")
+    (installed / "gone.yaml").rename(installed / "perm_cli" / "shipped" / "rubrics" / "perm" / "reception.yaml")
 
-    assert str(installed / "perm_cli" / "shipped" / "rubrics" / "reception.yaml") in done.stderr
+    assert str(installed / "perm_cli" / "shipped" / "rubrics" / "perm" / "reception.yaml") in done.stderr
 
 
 def test_no_tests_and_no_samples_are_installed(installed: Path) -> None:

@@ -14,11 +14,14 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from perm_cli import __version__
 from perm_cli.cli.options import (
@@ -103,9 +106,15 @@ def main() -> None:
         sys.exit(1)
 
 
+@cache
+def _command() -> Callable[[], object]:
+    """Return all commands with their options, which takes a while and is done once in a process."""
+    return get_command(app)
+
+
 def _run() -> None:
     try:
-        app()
+        _command()()
     except SystemExit:
         sys.stdout.flush()  # on the way out, nobody could say that it failed
         raise

@@ -32,7 +32,7 @@ from perm_cli.reports.compared import (
 )
 from perm_cli.reports.graded import board_record
 from perm_cli.reports.latex import compared_latex, judged_by
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.statistics.resampling import Resamples
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, PanelName
 

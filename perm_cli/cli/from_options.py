@@ -21,7 +21,7 @@ from perm_cli.prompts.book import AnswerForm, PromptBook, open_book
 from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
 from perm_cli.ratings.run_folder import is_run
-from perm_cli.rewards.reward import Calibrator, Recipe, read_coefficients, read_weights
+from perm_cli.rewards.formula import Calibrator, Recipe, read_coefficients, read_weights
 from perm_cli.scoring.job import Order
 from perm_cli.words import ScoreMode
 

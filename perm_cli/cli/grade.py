@@ -24,7 +24,7 @@ from perm_cli.reports.compared import health_table
 from perm_cli.reports.contrasted import difference_table, shown_differences, verdict_lines
 from perm_cli.reports.graded import board_record, junit, remarks_on, standings_table
 from perm_cli.reports.latex import graded_latex, judged_by
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.text import one_line
 from perm_cli.words import CHECK_FAILED, COVERAGE_TOO_LOW, DONE
 

@@ -11,7 +11,7 @@ from perm_cli.comparing.table import Scores
 from perm_cli.dialogues.dialogue import Dialogue
 from perm_cli.errors import SettingsError
 from perm_cli.ratings.run_folder import is_run
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.text import one_line
 
 

@@ -15,8 +15,8 @@ from perm_cli.cli.progress import shown_progress
 from perm_cli.judges.routes import check_judge
 from perm_cli.ratings.run_folder import open_run
 from perm_cli.ratings.run_record import CommandRecord
+from perm_cli.rewards.formula import Recipe, formula_of
 from perm_cli.rewards.fusing import fuse_once, fused_before
-from perm_cli.rewards.reward import Recipe, formula_of
 from perm_cli.scoring.job import Job, prepare
 from perm_cli.scoring.making import make_runs
 

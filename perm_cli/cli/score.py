@@ -24,7 +24,7 @@ from perm_cli.judges.settings import JudgeSettings
 from perm_cli.ratings.reserve import Reserve
 from perm_cli.ratings.run_folder import RunFolder, open_run
 from perm_cli.ratings.spending import Spending
-from perm_cli.rewards.reward import Recipe, formula_of
+from perm_cli.rewards.formula import Recipe, formula_of
 from perm_cli.scoring.job import Job, entered, prepare
 from perm_cli.scoring.making import Ended, Resources, close_record, make_run
 from perm_cli.words import COVERAGE_TOO_LOW, DONE, INTERRUPTED

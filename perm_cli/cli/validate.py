@@ -35,7 +35,7 @@ from perm_cli.reports.validated import (
     titled_findings,
 )
 from perm_cli.rewards.calibration import Calibration, read_calibration
-from perm_cli.rewards.reward import Recipe
+from perm_cli.rewards.formula import Recipe
 from perm_cli.statistics.resampling import Resamples
 from perm_cli.text import one_line
 from perm_cli.words import COVERAGE_TOO_LOW, DONE

@@ -18,8 +18,9 @@ from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder, is_run, run_folders
 from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
+from perm_cli.rewards.formula import Recipe
 from perm_cli.rewards.lengths import lengths_in
-from perm_cli.rewards.reward import Recipe, Reward, rewards_of
+from perm_cli.rewards.reward import Reward, rewards_of
 
 REWARD = "reward"
 _Rater = tuple[str, str]  # judge and settings
@@ -141,7 +142,11 @@ def read_runs(
     scores = _reward_last(table_of(given, packs=list(packs.values())))
     if not scores.items:
         raise RunError(f"{', '.join(map(str, runs))}: no ratings found, expected some to compare")
-    remarks = [*([_remark(differing)] if differing else []), *_shared(health.values())]
+    remarks = [
+        *([_remark(differing)] if differing else []),
+        *_on_packs(list(packs.values())),
+        *_shared(health.values()),
+    ]
     return RunScores(runs=runs, scores=scores, health=list(health.values()), remarks=remarks, asked=asked or {})
 
 
@@ -233,6 +238,13 @@ def _differing(runs: Sequence[Path]) -> set[tuple[str, str]]:
         }
         differing |= {name for name, text in last.items() if texts.setdefault(name, text) != text}
     return differing
+
+
+def _on_packs(packs: Sequence[Pack]) -> Iterator[str]:
+    """Yield that rewards of several packs are no more comparable than their formulas are the same."""
+    if len(packs) > 1:
+        names = ", ".join(dict.fromkeys(pack.name for pack in packs))
+        yield f"rewards are made by the formulas of several packs of rubrics ({names}) and cannot be compared"
 
 
 def _shared(health: Iterable[Health]) -> Iterator[str]:

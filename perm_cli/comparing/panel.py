@@ -12,7 +12,7 @@ import numpy as np
 from perm_cli.comparing.from_runs import REWARD
 from perm_cli.comparing.table import Scores
 from perm_cli.errors import SettingsError
-from perm_cli.rewards.reward import Formula, Recipe, formula_of
+from perm_cli.rewards.formula import Formula, Recipe, formula_of
 from perm_cli.statistics.agreement import intraclass, intraclass_with_intervals, spearman
 from perm_cli.statistics.resampling import Floats, Resamples, Statistic
 from perm_cli.words import PanelName

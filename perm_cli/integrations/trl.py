@@ -16,7 +16,7 @@ from typing import Any
 from perm_cli.errors import SettingsError
 from perm_cli.integrations.rows import item_of, rationale_of
 from perm_cli.reward import Item, Perm, Result, reward_settings
-from perm_cli.rewards.reward import Formula
+from perm_cli.rewards.formula import Formula
 from perm_cli.training.signs import signs_of
 from perm_cli.training.watching import seen
 

@@ -6,7 +6,7 @@ A judge that agrees with people no better than this one has not shown that it do
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -78,11 +78,18 @@ class _Reading:
 
 
 def _verdict(features: Features, request: Request) -> str:
-    names = [name for name in request.schema["properties"] if name != "rationale"]
-    levels = request.schema["properties"][names[0]]["enum"]
-    score = round(min(levels) + (max(levels) - min(levels)) * _share(features))
+    fields = {name: rule["enum"] for name, rule in request.schema["properties"].items() if name != "rationale"}
+    share = _share(features)
     counts = ", ".join(f"{says} {getattr(features, name):.2f}" for name, says in SAYS.items())
-    return orjson.dumps({"rationale": f"counted: {counts}"} | dict.fromkeys(names, score)).decode()
+    stated = {name: _at(values, share) for name, values in fields.items()}
+    return orjson.dumps({"rationale": f"counted: {counts}"} | stated).decode()
+
+
+def _at(values: Sequence[Any], share: float) -> Any:
+    """Return the value at `share` of the way from the first value to the last; they may be of any type."""
+    # Halves are rounded to an even value, not to an even position.
+    first = values[0] if isinstance(values[0], int) else 0
+    return values[round(first + (len(values) - 1) * share) - first]
 
 
 def _share(features: Features) -> float:

@@ -9,18 +9,22 @@ what a perspective must not see or leave a fence out.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any, Literal
 
 from jinja2 import (
+    BytecodeCache,
+    Environment,
     FileSystemLoader,
     StrictUndefined,
     TemplateNotFound,
     TemplateSyntaxError,
     meta,
 )
+from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from perm_cli.dialogues.dialogue import Dialogue, Turn, judged_turns
@@ -84,6 +88,32 @@ def open_book(rubrics: Path, prompts: Path | None = None, answer: AnswerForm = "
     return PromptBook(pack, prompts or templates_of(pack, rubrics), answer)
 
 
+class _Compiled(BytecodeCache):
+    """A cache of compiled templates by file and text, so that a process with several books compiles each once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Set the code of a template, if it is cached."""
+        bucket.code = self._known.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Cache the code of a template."""
+        if bucket.code:
+            self._known[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
+
+
+@cache
+def _referenced(text: str) -> tuple[str, ...]:
+    """Return the names of the templates that a template imports, includes or extends."""
+    syntax = Environment(autoescape=True).parse(text)
+    return tuple(filter(None, meta.find_referenced_templates(syntax)))
+
+
 class PromptBook:
     """
     A renderer of prompts from a rubric pack and a folder of templates.
@@ -98,6 +128,7 @@ class PromptBook:
             undefined=StrictUndefined,
             autoescape=False,
             keep_trailing_newline=True,
+            bytecode_cache=_COMPILED,
         )
         self.templates: dict[str, str] = {}
         self.pack = pack
@@ -173,8 +204,7 @@ class PromptBook:
         names, texts = [dimension.template], [self.instructions[dimension.name]]
         for name in names:  # the list grows during the loop, by what each template imports
             texts.append(self._source(name))
-            referenced = meta.find_referenced_templates(self._environment.parse(texts[-1]))
-            names += [each for each in referenced if each and each not in names]
+            names += [each for each in _referenced(texts[-1]) if each not in names]
         return blake2b("\x00".join(texts).encode(), digest_size=16).digest()
 
     def _instructions(self, dimension: Dimension, answer: AnswerForm) -> str:

@@ -166,7 +166,7 @@ class _PackFile:
     __pydantic_config__ = STRICT
     name: Words
     title: Words
-    dimensions: Annotated[list[_Name], Field(min_length=1)]
+    dimensions: Annotated[list[_Name], Field(min_length=1, max_length=50)]
     sources: list[Words]
     note: Words
     language: Words = "en"

@@ -130,6 +130,10 @@ class Scale(Protocol):
         """Return the items, empty if the scale has levels."""
 
     @property
+    def text(self) -> str:
+        """Return the scale in words, such as `1 to 5`."""
+
+    @property
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
         """Return the wording as a table: its column names and its rows."""
 
@@ -153,6 +157,11 @@ class Levels:
     def bounds(self) -> tuple[float, float]:
         """Return the lowest and the highest level."""
         return self.levels[0].score, self.levels[-1].score
+
+    @property
+    def text(self) -> str:
+        """Return the lowest and the highest level in words."""
+        return f"{self.levels[0].score} to {self.levels[-1].score}"
 
     @property
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -182,6 +191,12 @@ class Items:
     def bounds(self) -> tuple[float, float]:
         """Return the lowest and the highest sum."""
         return self.lowest * len(self.items), self.highest * len(self.items)
+
+    @property
+    def text(self) -> str:
+        """Return the range of the sum, and of what it is made of, in words."""
+        low, high = self.bounds
+        return f"{low:g} to {high:g}, the sum of {len(self.items)} items of {self.lowest} to {self.highest}"
 
     @property
     def table(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

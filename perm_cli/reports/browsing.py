@@ -86,7 +86,7 @@ def _ratings(runs: RunScores, places: Collection[_Place]) -> dict[_Place, list[_
     """
     Return the ratings of some dialogues, of each the latest, and one that is settled before others.
 
-    Each knows its `rater`, the `rank` of its dimension among the rubrics, and the `top` of the dimension's scale.
+    Each knows its `rater`, the `rank` of its dimension among the rubrics, and the `ends` of the dimension's scale.
     """
     found: dict[_Place, dict[tuple[Any, ...], _Row]] = defaultdict(dict)
     for run in runs.runs:
@@ -107,7 +107,7 @@ def _scale(dimension: str, pack: Pack | None) -> dict[str, Any]:
     dimensions = (pack or default_pack()).dimensions
     known = dimensions.get(dimension)
     rank = list(dimensions).index(dimension) if known else len(dimensions)
-    return {"rank": rank, "top": known.bounds[1] if known else None}
+    return {"rank": rank, "ends": known.bounds if known else None}
 
 
 def _is_settled(row: _Row) -> bool:
@@ -177,7 +177,7 @@ def _rating(dialogue: Dialogue, row: _Row) -> _Seen:
         "judge": row["rater"] + sample,
         "dimension": row["dimension"],
         "score": row["score"],
-        "top": row["top"],
+        "ends": row["ends"],
         "items": list((row["items"] or {}).items()),
         "status": row["status"],
         "why": why if len(why) <= _LONGEST else why[:_LONGEST] + "…",

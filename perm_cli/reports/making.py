@@ -5,15 +5,9 @@ from collections.abc import Iterable, Iterator
 from perm_cli.prompts.rubrics import Wording, Wordings
 from perm_cli.reports.figures import listed, number
 from perm_cli.reports.page import Fact, Table
-from perm_cli.rewards.reward import Formula, Recipe
+from perm_cli.rewards.formula import Formula, Recipe
 from perm_cli.words import ScoreMode
 
-_FUSIONS = {
-    "harmonic": "harmonic mean",
-    "mean": "mean",
-    "weighted-mean": "weighted mean",
-    "geometric": "geometric mean",
-}
 _MODES = {
     "mode": "as the judge states it; of several samples the most frequent",
     "expected": "the mean of all levels, weighed by the judge's log-probabilities",
@@ -21,59 +15,14 @@ _MODES = {
 }
 
 
-def written(formula: Formula, recipe: Recipe) -> str:
-    """Return the reward as a formula over the names of the scores."""
-    said = f"reward = {_fused(formula)}"
-    for name, coefficient in formula.terms.items():
-        if coefficient:
-            said += f" + {coefficient:g} × ({_share(formula, name)} − 1)"
-    if recipe.length_penalty:
-        said += f" − {recipe.length_penalty:g} × max(0, tokens − {recipe.length_limit})"
-    return said
-
-
-def _fused(formula: Formula) -> str:
-    names, count = formula.fused, len(formula.fused)
-    shares = [_share(formula, name) for name in names]
-    match formula.fusion:
-        case "harmonic":
-            return f"{count} / ({' + '.join(_inverse(formula, name) for name in names)})"
-        case "geometric":
-            return f"({' × '.join(shares)}) ^ (1 / {count})"
-        case "mean":
-            return f"({' + '.join(shares)}) / {count}"
-        case "weighted-mean":
-            terms = " + ".join(f"{weight:g} × {share}" for weight, share in zip(formula.weights, shares, strict=True))
-            return f"({terms}) / {sum(formula.weights):g}"
-
-
-def _share(formula: Formula, name: str) -> str:
-    """Return the share of 1 that a score is."""
-    top, bottom = _over(formula, name)
-    return f"{top} / {bottom}"
-
-
-def _inverse(formula: Formula, name: str) -> str:
-    top, bottom = _over(formula, name)
-    return f"{bottom} / {top}"
-
-
-def _over(formula: Formula, name: str) -> tuple[str, str]:
-    """Return what is above and what below the line in a share."""
-    dimension = formula.dimensions[name]
-    low, high = dimension.bounds
-    if dimension.share == "top" or not low:
-        return name, f"{high:g}"
-    return f"({name} − {low:g})" if low > 0 else f"({name} + {-low:g})", f"{high - low:g}"
-
-
 def recipe_facts(formula: Formula, recipe: Recipe, modes: Iterable[ScoreMode]) -> Iterator[Fact]:
     """Yield how scores become a reward."""
     low, high = (number(end, 3, signed=True) for end in formula.ends)
-    yield Fact(name="Formula", value=written(formula, recipe))
+    yield Fact(name="Formula", value=formula.text(recipe))
     yield Fact(name="Range", value=f"{low} to {high}" + ", less what length takes off" * bool(recipe.length_penalty))
-    shares = [_share(formula, name).replace(" / ", "/") for name in formula.fused]
-    yield Fact(name="Fusion", value=f"{_FUSIONS[formula.fusion]} of {listed(shares)}")
+    shares = [formula.share_text(name).replace(" / ", "/") for name in formula.fused]
+    mean = formula.fusion.replace("-", " ").removesuffix("mean").strip()
+    yield Fact(name="Fusion", value=f"{mean} mean of {listed(shares)}".lstrip())
     if formula.fusion == "weighted-mean":
         weights = zip(formula.fused, formula.weights, strict=True)
         yield Fact(name="Weights", value=", ".join(f"{name} {weight:g}" for name, weight in weights))

@@ -35,7 +35,7 @@ from perm_cli.reports.making import recipe_facts, wording_tables
 from perm_cli.reports.page import Fact, Page, Table
 from perm_cli.reports.terms import grouped
 from perm_cli.reports.validated import titled_findings as validated
-from perm_cli.rewards.reward import Recipe, formula_of
+from perm_cli.rewards.formula import Recipe, formula_of
 from perm_cli.statistics.means import row_means
 from perm_cli.statistics.resampling import Floats
 from perm_cli.words import ScoreMode

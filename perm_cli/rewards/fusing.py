@@ -12,8 +12,9 @@ from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.run_folder import RunFolder
 from perm_cli.ratings.run_record import CommandRecord
 from perm_cli.ratings.spending import Spending
+from perm_cli.rewards.formula import Recipe
 from perm_cli.rewards.lengths import lengths_in
-from perm_cli.rewards.reward import Recipe, Reward, rewards_of
+from perm_cli.rewards.reward import Reward, rewards_of
 from perm_cli.rewards.summary import Summary, read_summary, summarise, summary_csv, summary_json
 from perm_cli.scoring.job import Job
 
@@ -71,9 +72,10 @@ def _fused(
 
 
 def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
-    made_of = orjson.dumps(
-        [job.settings, job.asked.as_written(), recipe, _caveats(folder), str(folder.path), folder.digest()]
-    )
+    # No prompt contains the shape of a pack: if it is edited, the ratings stay the same but the rewards change.
+    packs = {name: repr(pack.shape) for name, pack in folder.packs().items()}
+    asked = [job.settings, job.asked.as_written(), recipe, packs]
+    made_of = orjson.dumps([*asked, _caveats(folder), str(folder.path), folder.digest()])
     return blake2b(made_of, digest_size=16).hexdigest()
 
 

@@ -8,7 +8,8 @@ from perm_cli.dialogues.tokens import completion_text, token_counter
 from perm_cli.disk import scratch_database
 from perm_cli.errors import RunError
 from perm_cli.ratings.run_folder import RunFolder
-from perm_cli.rewards.reward import Lengths, Recipe
+from perm_cli.rewards.formula import Recipe
+from perm_cli.rewards.reward import Lengths
 
 
 @contextmanager

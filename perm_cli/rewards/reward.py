@@ -1,131 +1,24 @@
 """
-The reward: scores on several dimensions and the length, fused into one number per supporter turn.
-
-The pack says which dimensions are fused and which are penalty terms. The formulas are PERM's (arXiv 2601.10532, section
-on reward modeling, and its released code), where `share` is a score divided by the highest one of its scale:
-
-    empathy = n / Σ(1 / share), the harmonic mean of the fused shares    (also: mean, weighted-mean, geometric)
-    term    = c · (share - 1), for each dimension that is a penalty term
-    length  = -p · max(0, t - 768)                                        p = 0.001, off unless asked for
-    reward  = empathy + terms + length
+Rewards: one judge's ratings of a supporter turn, fused by the formula of their pack.
 
 A missing score is never guessed: the record then has the lowest and highest reward that it allows.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
-from perm_cli.errors import SettingsError
-from perm_cli.prompts.rubrics import Dimension, Pack, default_pack
+from perm_cli.prompts.rubrics import Pack, default_pack
 from perm_cli.ratings.ledger import Outcome
 from perm_cli.ratings.rating import Rating
-from perm_cli.words import FusionName, ScoreMode, Status
+from perm_cli.rewards.formula import Formula, Recipe, formula_of, length_term
+from perm_cli.words import ScoreMode, Status
 
 Lengths = Callable[[str, str, int], int]
-
-
-class Calibrator(Protocol):
-    """A map from a judge's scores to people's levels, such as `calibration.Calibration`."""
-
-    def calibrated(self, judge: str, settings: str) -> Sequence[str]:
-        """Return the dimensions that it maps for a judge under these settings."""
-
-    def check(self, bounds: Mapping[str, tuple[float, float]]) -> None:
-        """Raise `SettingsError` if a mapped score can be outside `bounds`, the scale of its dimension."""
-
-    def level(self, judge: str, settings: str, dimension: str, score: float) -> float:
-        """Return the score mapped to people's levels, unchanged if the dimension is not mapped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """
-    The user's choices of how scores become a reward; the pack decides the rest.
-
-    `fusion`, `coefficients` (of the terms) and `weights` (of the fused dimensions) override the pack's. A coefficient
-    of 0 leaves its dimension out, so that the reward does not need its score. `length_penalty` is the cost of each
-    token over `length_limit`; 0 leaves the length out. A `calibration` maps scores to people's levels first.
-    """
-
-    fusion: FusionName | None = None
-    coefficients: Mapping[str, float] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    length_penalty: float = 0.0
-    length_limit: int = 768
-    tokenizer: str = "cl100k_base"
-    score: ScoreMode = "mode"
-    calibration: Calibrator | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Formula:
-    """
-    The formula by which the scores of one pack become a reward.
-
-    `weights` are those of the `fused` dimensions, in the same order; `terms` has the coefficient of each penalty term
-    by dimension.
-    """
-
-    dimensions: Mapping[str, Dimension]
-    fused: Sequence[str]
-    fusion: FusionName
-    weights: Sequence[float]
-    terms: Mapping[str, float]
-
-    @property
-    def needed(self) -> set[str]:
-        """Return the dimensions whose scores the reward needs."""
-        return {*self.fused, *(name for name, coefficient in self.terms.items() if coefficient)}
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Return the lowest and the highest reward, without the length term."""
-        lowest, highest = ({name: each.bounds[end] for name, each in self.dimensions.items()} for end in (0, 1))
-        return self.total(lowest), self.total(highest)
-
-    def empathy(self, scores: Mapping[str, float]) -> float:
-        """Return the fused dimensions as one number between 0 and 1."""
-        shares = [self.dimensions[name].share_of(scores[name]) for name in self.fused]
-        return empathy_of(shares, self.fusion, self.weights)
-
-    def term(self, name: str, score: float) -> float:
-        """Return the penalty term of one dimension, at most 0."""
-        return term_of(self.dimensions[name].share_of(score), self.terms[name])
-
-    def total(self, scores: Mapping[str, float]) -> float:
-        """Return the reward of a complete set of scores, without the length term."""
-        return self.empathy(scores) + sum(self.term(name, scores[name]) for name in self.terms)
-
-
-def formula_of(pack: Pack, recipe: Recipe) -> Formula:
-    """Return the formula of a pack with a recipe; raise `SettingsError` if the recipe does not fit the pack."""
-    rule = pack.reward
-    terms = {term.of: term.coefficient for term in rule.terms}
-    if unknown := next((name for name in recipe.coefficients if name not in terms), None):
-        expected = f"one of {', '.join(terms)}" if terms else "no coefficient"
-        raise SettingsError(f"--coef: {unknown!r} found, expected {expected} for the reward of {pack.name}")
-    fusion = recipe.fusion or rule.empathy.by
-    if recipe.weights and fusion != "weighted-mean":
-        raise SettingsError(f"--weights cannot be used with the fusion {fusion}; add --fusion weighted-mean")
-    if recipe.weights and set(recipe.weights) != set(rule.empathy.of):
-        found = ",".join(f"{name}={weight:g}" for name, weight in recipe.weights.items())
-        expected = ",".join(f"{name}=NUMBER" for name in rule.empathy.of)
-        raise SettingsError(f"--weights: {found!r} found, expected {expected}")
-    if recipe.calibration:
-        recipe.calibration.check({name: each.bounds for name, each in pack.dimensions.items()})
-    return Formula(
-        dimensions=pack.dimensions,
-        fused=rule.empathy.of,
-        fusion=fusion,
-        weights=[recipe.weights.get(name, 1.0) for name in rule.empathy.of],
-        terms={**terms, **recipe.coefficients},
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,60 +70,6 @@ class Reward:
             "completion_tokens": self.completion_tokens,
             "caveat": self.caveat,
         }
-
-
-def empathy_of(shares: Sequence[float], fusion: FusionName, weights: Sequence[float] = ()) -> float:
-    """Return the mean of shares between 0 and 1; the harmonic and geometric means are 0 if one of the shares is."""
-    match fusion:
-        case "harmonic":
-            return len(shares) / sum(1 / share for share in shares) if all(shares) else 0.0
-        case "geometric":
-            return math.prod(shares) ** (1 / len(shares))
-        case "mean":
-            return sum(shares) / len(shares)
-        case "weighted-mean":
-            return sum(w * share for w, share in zip(weights, shares, strict=True)) / sum(weights)
-
-
-def term_of(share: float, coefficient: float) -> float:
-    """Return the penalty of a share, from minus the coefficient to 0."""
-    return coefficient * (share - 1)
-
-
-def length_term(completion_tokens: int, recipe: Recipe) -> float:
-    """Return the penalty for the tokens over the limit, at most 0."""
-    return -recipe.length_penalty * max(0, completion_tokens - recipe.length_limit)
-
-
-def read_weights(text: str) -> dict[str, float]:
-    """Return the positive weights in `NAME=1,NAME=2` by dimension; raise `SettingsError` for anything else."""
-    weights = read_numbers(text)
-    if not all(0 < weight < math.inf for weight in weights.values()):
-        raise SettingsError(f"--weights: {text!r} found, expected DIMENSION=NUMBER,… with numbers above 0")
-    return weights
-
-
-def read_coefficients(text: str) -> dict[str, float]:
-    """Return the coefficients in `NAME=0.5` by dimension; raise `SettingsError` for anything else."""
-    coefficients = read_numbers(text)
-    if not all(0 <= coefficient <= _LARGEST for coefficient in coefficients.values()):
-        raise SettingsError(f"--coef: {text!r} found, expected DIMENSION=NUMBER,… with numbers from 0 to {_LARGEST}")
-    return coefficients
-
-
-def read_numbers(text: str) -> dict[str, float]:
-    """Return the numbers in `NAME=NUMBER,…` by name, NaN for anything that is not a number."""
-    numbers: dict[str, float] = {}
-    for pair in text.split(","):
-        name, _, number = pair.partition("=")
-        try:
-            numbers[name.strip()] = float(number)
-        except ValueError:
-            numbers[name.strip()] = math.nan
-    return numbers
-
-
-_LARGEST = 100
 
 
 def rewards_of(

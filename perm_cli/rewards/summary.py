@@ -24,7 +24,8 @@ from perm_cli.dialogues.files.cells import write_guarded
 from perm_cli.prompts.rubrics import Pack, default_pack
 from perm_cli.ratings.spending import Spending
 from perm_cli.rewards.calibration import calibration_of
-from perm_cli.rewards.reward import Recipe, Reward, formula_of
+from perm_cli.rewards.formula import Recipe, formula_of
+from perm_cli.rewards.reward import Reward
 from perm_cli.statistics.contrasts import Contrasts, Difference, differences
 from perm_cli.statistics.means import CHUNK_ROWS, chunked_means, mean_statistic
 from perm_cli.statistics.resampling import Resamples, Statistic

@@ -14,7 +14,7 @@ from perm_cli.scoring.job import Job, calls_of
 
 _FEWER, _MORE = 0.9, 1.3
 _CHAT_OVERHEAD = 12  # role and end marks of the two messages
-_SHORTEST_VERDICT = {"levels": 15, "items": 45}
+_FRAME, _FIELD = 7.5, 7.5  # tokens of a bare verdict: its brackets, and each number with its name
 # OpenAI and Anthropic cache prefixes of this many tokens or more; some of their smaller models need longer ones.
 CACHED_FROM = 1024
 
@@ -43,15 +43,15 @@ def plan_of(job: Job) -> Plan:
     """Return the estimate for a job, made by rendering and counting everything that it would send."""
     count = token_counter(SHIPPED)
     static = {name: count(text) + _CHAT_OVERHEAD for name, text in job.book.instructions.items()}
-    calls = tokens = shortest = 0
+    calls, tokens, shortest = 0, 0, 0.0
     for call in calls_of(job):
         name = call.question.dimension.name
         calls += 1
         tokens += static[name] + count(job.book.prompt(call.question).case)
-        shortest += _SHORTEST_VERDICT["items" if call.question.dimension.items else "levels"]
+        shortest += _FRAME + _FIELD * len(call.question.dimension.scale.fields)
     repeated = sum(static[name] for name in static) * (calls // len(static) - 1)
     tokens_in = (round(tokens * _FEWER), round(tokens * _MORE))
-    tokens_out = (shortest, calls * job.order.judge.max_tokens)
+    tokens_out = (round(shortest), calls * job.order.judge.max_tokens)
     price = price_of(job.order.judge)
     return Plan(
         dialogues=job.dialogues,

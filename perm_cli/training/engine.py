@@ -30,7 +30,8 @@ from perm_cli.judges.route import OpenJudge
 from perm_cli.judges.routes import caveat_of, default_concurrency, identity_of, open_judge, route_of
 from perm_cli.prompts.book import Question
 from perm_cli.ratings.rating import Call, Rating, RatingRules, is_settled, key_of, rate
-from perm_cli.rewards.reward import Lengths, Recipe, Reward, formula_of, rewards_of, unrated
+from perm_cli.rewards.formula import Recipe, formula_of
+from perm_cli.rewards.reward import Lengths, Reward, rewards_of, unrated
 from perm_cli.scoring.job import book_for, settings_id
 from perm_cli.scoring.trials import FirstAlone, check_chances
 from perm_cli.text import one_line

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from perm_cli.rewards.reward import Formula
+from perm_cli.rewards.formula import Formula
 from perm_cli.text import closes_unopened_thinking
 from perm_cli.training.engine import Engine, check_settings, close_engine, engine_of
 from perm_cli.training.items import Item, Result

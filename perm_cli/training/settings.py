@@ -26,7 +26,7 @@ from perm_cli.judges.routes import check_judge, detour_of, gives_logprobs, named
 from perm_cli.judges.settings import OPTIONS, JudgeSettings
 from perm_cli.prompts.rubrics import DEFAULT_PACK, pack_folder
 from perm_cli.prompts.shipped import shipped
-from perm_cli.rewards.reward import Recipe, read_coefficients, read_weights
+from perm_cli.rewards.formula import Recipe, read_coefficients, read_weights
 from perm_cli.text import begins_thinking, one_line
 from perm_cli.training.policy import generation_prompt
 from perm_cli.words import LARGEST_INTEGER, FusionName, OnMissing, ScoreMode, Thinking

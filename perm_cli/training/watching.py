@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from perm_cli.dialogues.features import features_of
-from perm_cli.rewards.reward import Formula
+from perm_cli.rewards.formula import Formula
 from perm_cli.training.items import Item, Result, dialogue_of
 from perm_cli.training.signs import Seen, Signs, signs_of, warnings_of
 

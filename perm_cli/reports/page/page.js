@@ -91,9 +91,9 @@
     add("reward", rewards, ...ends);
     for (const dimension of new Set(dialogue.ratings.map((rating) => rating.dimension))) {
       const scored = dialogue.ratings.filter((rating) => rating.dimension === dimension && rating.score !== null);
-      if (!scored.length || scored[0].top === null) continue;
+      if (!scored.length || scored[0].ends === null) continue;
       const series = byJudge(scored.map((rating) => [rating.judge, rating.turn, rating.score]));
-      add(dimension, series, scored[0].items.length ? 0 : 1, scored[0].top);
+      add(dimension, series, ...scored[0].ends);
     }
     if (box.childElementCount && judges.length > 1) {
       const legend = element("div", "legend note");
@@ -136,13 +136,13 @@
     return box;
   }
 
-  function scoreOf({ score, status, top }) {
+  function scoreOf({ score, status, ends }) {
     if (score === null) return status;
-    return `${+score.toFixed(2)}${top === null ? "" : ` of ${top}`}`;
+    return `${+score.toFixed(2)}${ends === null ? "" : ` of ${ends[1]}`}`;
   }
 
-  function itemsOf({ items, top }) {
-    const each = top === null ? "" : ` of ${top / items.length}`;
+  function itemsOf({ items, ends }) {
+    const each = ends === null ? "" : ` of ${ends[1] / items.length}`;
     return element("div", "items", items.map(([name, score]) => `${name} ${score}${each}`).join(" · "));
   }
 
