@@ -105,7 +105,9 @@ def test_the_file_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reward_settings().run == Path("one").absolute()
     assert reward_settings("two.toml").run == Path("two").absolute()
     monkeypatch.setenv("PERM_CONFIG", "three.toml")
-    with pytest.raises(SettingsError, match=r"three\.toml: No such file or directory found"):
+    with pytest.raises(
+        SettingsError, match=r"three\.toml: the settings file cannot be read: No such file or directory"
+    ):
         reward_settings()
 
 
@@ -230,7 +232,11 @@ def test_true_is_no_number_as_an_argument_either() -> None:
         pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "weights: 'a=1' found", id="weights"),
         pytest.param({"tokenizer": "no.json", "length_penalty": "0.1"}, "tokenizer: 'no.json' found", id="tokenizer"),
         pytest.param({"calibration": "c.json"}, "calibration: c.json", id="calibration"),
-        pytest.param({"judge": "openai/m", "base_url": "http://a:b@c"}, "expected a key in api_key_env", id="address"),
+        pytest.param(
+            {"judge": "openai/m", "base_url": "http://a:b@c"},
+            "name a variable with the key as api_key_env",
+            id="address",
+        ),
     ],
 )
 def test_messages_speak_of_settings_and_not_of_options(wishes: dict[str, str], said: str) -> None:
@@ -259,9 +265,7 @@ def test_other_variables_of_that_beginning_are_nobodys_business(monkeypatch: pyt
         pytest.param({"score": "mean"}, "score: mean of one sample found, expected samples of 2", id="mean of one"),
         pytest.param({"budget": "5"}, "'5' found, expected an amount such as 5usd", id="no budget"),
         pytest.param({"weights": "a=1", "fusion": "weighted-mean"}, "'a=1' found, expected resonation=", id="weights"),
-        pytest.param(
-            {"weights": "resonation=1,expression=1,reception=1"}, "expected fusion weighted-mean", id="unused"
-        ),
+        pytest.param({"weights": "resonation=1,expression=1,reception=1"}, "add fusion weighted-mean", id="unused"),
         pytest.param({"calibration": "c.json"}, "c.json", id="no calibration"),
         pytest.param({"judge": "openai/m", "base_url": URL, "budget": "5usd"}, "no price is known", id="no price"),
     ],
@@ -275,7 +279,7 @@ def test_no_judge_at_all_is_said() -> None:
     """With an example of one."""
     Path("perm.toml").unlink()
 
-    assert "expected a model such as openai/gpt-5.4-mini" in problem()
+    assert "pass judge with a model such as openai/gpt-5.4-mini" in problem()
 
 
 def test_the_policys_own_count_is_taken() -> None:
