@@ -471,7 +471,9 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            pytest.param({"rubrics": "nowhere"}, "pack.yaml: the rubric cannot be read: No such file", id="no-rubrics"),
+            pytest.param(
+                {"rubrics": "nowhere"}, "nowhere/pack.yaml: the rubric cannot be read: No such file", id="no-rubrics"
+            ),
             pytest.param({"settings": "another"}, "expected those of the batch", id="no-settings"),
             pytest.param(
                 {"number": 7}, "0007.calls.jsonl: the calls of the batch cannot be read: No such file", id="no-calls"

@@ -173,7 +173,7 @@ def test_negative_labels_are_turned_round(perm: Perm) -> None:
         (["--people", "eve"], "--people: eve not found in the labels, expected one or more of crowd, e0, e1, e2"),
         (["--labels", "none.csv"], "none.csv: no such file, expected"),
         (["--judge", "baseline"], "--judge cannot be used with ratings that are made"),
-        (["--calibration", "none.json"], "none.json: No such file or directory found"),
+        (["--calibration", "none.json"], "none.json: No such file or directory; expected a file"),
     ],
 )
 def test_a_slip_is_one_line(perm: Perm, options: list[str], said: str) -> None:

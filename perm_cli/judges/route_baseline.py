@@ -86,8 +86,9 @@ def _verdict(features: Features, request: Request) -> str:
 
 
 def _at(values: Sequence[Any], share: float) -> Any:
-    """Return the value at a share of the way from the first to the last, whatever the values are."""
-    first = values[0] if isinstance(values[0], int) else 0  # halves are rounded to an even number, not place
+    """Return the value at `share` of the way from the first value to the last; they may be of any type."""
+    # Halves are rounded to an even value, not to an even position.
+    first = values[0] if isinstance(values[0], int) else 0
     return values[round(first + (len(values) - 1) * share) - first]
 
 

@@ -89,17 +89,17 @@ def open_book(rubrics: Path, prompts: Path | None = None, answer: AnswerForm = "
 
 
 class _Compiled(BytecodeCache):
-    """What templates compile to, by file and text: a process that opens several books compiles each once."""
+    """A cache of compiled templates by file and text, so that a process with several books compiles each once."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], CodeType] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        """Give a template its code, if that is known."""
+        """Set the code of a template, if it is cached."""
         bucket.code = self._known.get((bucket.key, bucket.checksum))
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep the code of a template."""
+        """Cache the code of a template."""
         if bucket.code:
             self._known[bucket.key, bucket.checksum] = bucket.code
 

@@ -9,7 +9,7 @@ on reward modeling, and its released code), where `share` is a score divided by 
     length  = -p · max(0, t - 768)                                        p = 0.001, off unless asked for
     reward  = empathy + terms + length
 
-Each of them stands here once as arithmetic and once as text, side by side.
+Each formula is here once as arithmetic and once as text, so that they stay the same.
 """
 
 import math
@@ -105,7 +105,7 @@ class Formula:
         return " + ".join(parts)
 
     def share_text(self, name: str) -> str:
-        """Return how a score becomes a share of 1, as a formula."""
+        """Return the formula by which a score becomes a share."""
         return " / ".join(_over(self.dimensions[name]))
 
 
@@ -148,7 +148,7 @@ def empathy_of(shares: Sequence[float], fusion: FusionName, weights: Sequence[fl
 
 
 def empathy_text(formula: Formula) -> str:
-    """Return what `empathy_of` works out, as a formula over the names of the dimensions."""
+    """Return the calculation of `empathy_of` as a formula over the names of the dimensions."""
     count, shares = len(formula.fused), [formula.share_text(name) for name in formula.fused]
     match formula.fusion:
         case "harmonic":
@@ -164,7 +164,7 @@ def empathy_text(formula: Formula) -> str:
 
 
 def _over(dimension: Dimension) -> tuple[str, str]:
-    """Return what is above and what below the line in the share of a score."""
+    """Return the numerator and the denominator of the share of a score, as text."""
     low, high = dimension.bounds
     if dimension.share == "top" or not low:
         return dimension.name, f"{high:g}"

@@ -72,7 +72,7 @@ def _fused(
 
 
 def _state(folder: RunFolder, job: Job, recipe: Recipe) -> str:
-    # The shape of a pack is in no prompt, so that ratings stay what they are where it is edited, and rewards do not.
+    # No prompt contains the shape of a pack: if it is edited, the ratings stay the same but the rewards change.
     packs = {name: repr(pack.shape) for name, pack in folder.packs().items()}
     asked = [job.settings, job.asked.as_written(), recipe, packs]
     made_of = orjson.dumps([*asked, _caveats(folder), str(folder.path), folder.digest()])

@@ -1,5 +1,5 @@
 """
-Rewards: the ratings of a supporter turn by one judge, fused by the formula of their pack.
+Rewards: one judge's ratings of a supporter turn, fused by the formula of their pack.
 
 A missing score is never guessed: the record then has the lowest and highest reward that it allows.
 """
