@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perm_cli.comparing.from_runs import REWARD, rationales, read_runs
+from perm_cli.comparing.from_runs import REWARD, read_runs
 from perm_cli.comparing.table import Rated
 from perm_cli.errors import RunError
 from perm_cli.ratings.rating import rating_line
@@ -113,14 +113,16 @@ def test_of_a_dialogue_that_was_edited_the_last_version_counts() -> None:
     assert len(list(found.dialogues())) == 3
 
 
-def test_rationales_are_found_by_item_dimension_judge_and_settings() -> None:
-    """Those of other items are left where they are."""
+def test_rationales_are_found_by_item_dimension_and_rater() -> None:
+    """Those of other items are left where they are, and each judge's are its own."""
     path = a_run(Path("run"), TWO, rationale="It names the loss.")
+    other = a_run(Path("other"), TWO, judge="k", rationale="It does not.")
 
-    found = rationales([path], [Rated("d1", "s", 2)])
+    found = read_runs([path, other]).rationales([Rated("d1", "s", 2)])
 
-    assert len(found) == 4
-    assert found[Rated("d1", "s", 2), "reception", "j", "0123456789ab"] == "It names the loss."
+    assert len(found) == 8
+    assert found[Rated("d1", "s", 2), "reception", "j"] == "It names the loss."
+    assert found[Rated("d1", "s", 2), "reception", "k"] == "It does not."
 
 
 @pytest.mark.parametrize("empty", [True, False])

@@ -16,9 +16,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from perm_cli import __version__
 from perm_cli.cli import (
@@ -85,9 +87,15 @@ def main() -> None:
         sys.exit(1)
 
 
+@cache
+def _program() -> Callable[[], object]:
+    """Return all commands with their options; building them takes a while, so it is done once per process."""
+    return get_command(app)
+
+
 def _run() -> None:
     try:
-        app()
+        _program()()
     except SystemExit:
         sys.stdout.flush()  # on the way out, nobody could say that it failed
         raise
