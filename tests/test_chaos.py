@@ -445,7 +445,7 @@ class TestDisk:
             again = perm(*command)
 
         assert (ended.code, asked) == (1, 0)
-        assert "run/ratings.jsonl: Permission denied" in ended.complaint
+        assert "run/ratings.jsonl: the run folder cannot be written: Permission denied" in ended.complaint
         assert again.code == 0
 
     def test_a_folder_made_read_only_keeps_what_is_rated(self) -> None:

@@ -232,7 +232,11 @@ def test_a_wrong_key_is_one_line_and_no_key(perm: Perm, dialogues: Path, monkeyp
             id="weights",
         ),
         pytest.param(["--judge", "m", "--roles", "x"], "'x' found, expected seeker=NAME", id="roles"),
-        pytest.param(["--judge", "m", "--config", "no.toml"], "no.toml: No such file", id="config"),
+        pytest.param(
+            ["--judge", "m", "--config", "no.toml"],
+            "no.toml: the settings file cannot be read: No such file",
+            id="config",
+        ),
         pytest.param(
             ["--judge", "local", "--rubrics", "no"],
             "expected a folder with a pack.yaml, or one of perm",
@@ -584,8 +588,8 @@ def test_a_configured_key_is_not_sent_to_another_host(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        pytest.param('params = { api_key = "sk" }', "judges.h.params: api_key found", id="key-in-params"),
-        pytest.param("params = { messages = 1 }", "judges.h.params: messages found", id="reserved"),
+        pytest.param('params = { api_key = "sk" }', "judges.h.params: api_key cannot be set here", id="key-in-params"),
+        pytest.param("params = { messages = 1 }", "judges.h.params: messages cannot be set here", id="reserved"),
         pytest.param(
             'base_url = "http://h/v1?key=sk"',
             "must not contain a user, password or query",

@@ -86,7 +86,9 @@ def test_columns_are_chosen(perm: Perm) -> None:
             "--measures: 'warmth' found, expected one or more of",
             id="unknown",
         ),
-        pytest.param(["--measures", "reward"], "--measures chooses the columns of --tex", id="nothing-to-choose-for"),
+        pytest.param(
+            ["--measures", "reward"], "--measures needs --tex, whose columns it chooses", id="nothing-to-choose-for"
+        ),
     ],
 )
 def test_columns_that_cannot_be_chosen_are_a_line(perm: Perm, options: list[str], said: str) -> None:

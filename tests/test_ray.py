@@ -204,7 +204,7 @@ def test_a_worker_whose_work_was_taken_away_writes_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        pytest.param(("--ray", "--budget", "5calls"), "--budget: found with --ray", id="budget"),
+        pytest.param(("--ray", "--budget", "5calls"), "--budget cannot be used with --ray", id="budget"),
         pytest.param(("--ray", "127.0.0.1:9"), "expected local, auto or HOST:PORT", id="nobody-there"),
         pytest.param(("--ray=moon",), "expected local, auto or HOST:PORT", id="no-address"),
     ],

@@ -172,7 +172,7 @@ def test_no_judge_stops_it(perm: Perm) -> None:
     done = perm("serve")
 
     assert done.code == 1
-    assert "expected a model such as" in done.err
+    assert "no judge is named; pass judge with a model such as" in done.err
 
 
 def test_broken_rubrics_stop_it(perm: Perm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
