@@ -15,15 +15,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from pkgutil import walk_packages
 from tempfile import NamedTemporaryFile
 from time import monotonic, sleep
 from typing import IO, NamedTuple
 
+import perm_cli
 from perm_cli.cli import main
 
 PATIENCE_S = 600.0 if os.environ.get("PERM_SOAK") else 120.0
 
-_LOADED = [*(f"perm_cli.cli.{name}" for name in ("score", "summary", "grade", "compare", "validate")), "uvloop"]
+# Commands import what they need when they run; here all of it is there before, but for what only some trainer has.
+_APART = ("perm_cli.integrations", "perm_cli.serving", "perm_cli.__main__")
+_LOADED = [
+    *(each.name for each in walk_packages(perm_cli.__path__, "perm_cli.") if not each.name.startswith(_APART)),
+    "uvloop",
+]
 
 
 class Forked:

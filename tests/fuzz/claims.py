@@ -17,7 +17,7 @@ from perm_cli.dialogues.files.sources import Source, source_of
 from perm_cli.errors import CallFailed, InputError, RunError
 from perm_cli.judges.replies import read_reply
 from perm_cli.judges.settings import Price
-from perm_cli.prompts.rubrics import Dimension
+from perm_cli.prompts.rubrics import Dimension, default_pack
 from perm_cli.ratings.rating import Rating, level_chances, rating_line, read_rating
 from perm_cli.ratings.run_folder import open_run
 from perm_cli.ratings.verdicts import Verdict, VerdictStatus, read_verdict
@@ -107,12 +107,14 @@ def run_opens_or_is_refused(path: Path, files: Mapping[str, bytes]) -> None:
     try:
         with open_run(path) as folder:
             ratings = list(folder.ratings())
+            known = set(folder.record.settings)
         with open_run(path) as folder:
             assert list(folder.ratings()) == ratings
     except RunError as error:
         _is_plain_line(str(error), str(path))
         return
-    assert {rating.key for rating in ratings} == {rating.key for rating in whole if rating}
+    expected = [each for each in whole if each and (each.settings not in known or _is_on_scale(each))]
+    assert {rating.key for rating in ratings} == {rating.key for rating in expected}
     assert all(_is_typed(rating) for rating in ratings)
 
 
@@ -135,13 +137,21 @@ def _is_plain_line(text: str, place: str) -> None:
     assert not {unicodedata.category(character) for character in text} & {"Cc", "Cs", "Zl", "Zp"}, repr(text)
 
 
+def _is_on_scale(rating: Rating) -> bool:
+    """Return whether a score lies on the scale of its dimension in the default pack, or there is none to lie on."""
+    known = default_pack().dimensions.get(rating.dimension)
+    if known is None or rating.score is None:
+        return True
+    low, high = known.bounds
+    return low - _ROUNDING <= rating.score <= high + _ROUNDING
+
+
 def _is_typed(rating: Rating) -> bool:
     """Tell whether every field is what `Rating` says, and small enough for the ledger and the tables."""
-    low, high = (0, 100) if rating.dimension == "bystander" else (1, 5)
     counts = (rating.turn, rating.sample, rating.tokens_in, rating.tokens_out, rating.cached_tokens, rating.attempts)
     return (
         _RATING.validate_json(rating_line(rating), strict=True) == rating
-        and (rating.score is None or low - _ROUNDING <= rating.score <= high + _ROUNDING)
+        and (rating.score is None or math.isfinite(rating.score))
         and all(abs(count) < _TOO_LARGE for count in counts)
     )
 
