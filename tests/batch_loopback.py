@@ -203,11 +203,11 @@ def batch_loopback(
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        ready.set()
         return runner
 
     def serve() -> None:
         runner = loop.run_until_complete(start())
+        loop.call_soon(ready.set)  # in the loop that `stop` is to end, and not before it
         loop.run_forever()
         loop.run_until_complete(runner.cleanup())
         loop.close()
