@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -141,19 +142,19 @@ class Scale(Protocol):
         """Return the score for the stated numbers by field name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Levels:
     """A scale that describes every score in words; a verdict is one of its levels."""
 
     levels: Sequence[Level]
     items: Sequence[Item] = ()
 
-    @property
+    @cached_property
     def fields(self) -> Sequence[Number]:
         """Return the one field."""
         return (Number(name=SCORE, low=self.levels[0].score, high=self.levels[-1].score),)
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[float, float]:
         """Return the lowest and the highest level."""
         return self.levels[0].score, self.levels[-1].score
@@ -173,7 +174,7 @@ class Levels:
         return stated[SCORE]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Items:
     """A scale of several items, each rated from `lowest` to `highest`; the score is their sum."""
 
@@ -182,12 +183,12 @@ class Items:
     highest: int
     levels: Sequence[Level] = ()
 
-    @property
+    @cached_property
     def fields(self) -> Sequence[Number]:
         """Return one field per item."""
         return tuple(Number(name=item.name, low=self.lowest, high=self.highest) for item in self.items)
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[float, float]:
         """Return the lowest and the highest sum."""
         return self.lowest * len(self.items), self.highest * len(self.items)
