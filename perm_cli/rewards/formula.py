@@ -117,13 +117,13 @@ def formula_of(pack: Pack, recipe: Recipe) -> Formula:
         expected = f"one of {', '.join(terms)}" if terms else "no coefficient"
         raise SettingsError(f"--coef: {unknown!r} found, expected {expected} for the reward of {pack.name}")
     fusion = recipe.fusion or rule.empathy.by
-    if recipe.weights and fusion != "weighted-mean":
+    if recipe.weights and fusion != "weighted-mean":  # any other mean would ignore them in silence
         raise SettingsError(f"--weights cannot be used with the fusion {fusion}; add --fusion weighted-mean")
     if recipe.weights and set(recipe.weights) != set(rule.empathy.of):
         found = ",".join(f"{name}={weight:g}" for name, weight in recipe.weights.items())
         expected = ",".join(f"{name}=NUMBER" for name in rule.empathy.of)
         raise SettingsError(f"--weights: {found!r} found, expected {expected}")
-    if recipe.calibration:
+    if recipe.calibration:  # a level beyond the scale would make a share below 0 or above 1
         recipe.calibration.check({name: each.bounds for name, each in pack.dimensions.items()})
     return Formula(
         dimensions=pack.dimensions,
@@ -137,7 +137,7 @@ def formula_of(pack: Pack, recipe: Recipe) -> Formula:
 def empathy_of(shares: Sequence[float], fusion: FusionName, weights: Sequence[float] = ()) -> float:
     """Return the mean of shares between 0 and 1; the harmonic and geometric means are 0 if one of the shares is."""
     match fusion:
-        case "harmonic":
+        case "harmonic":  # 0 is its limit as a share approaches 0
             return len(shares) / sum(1 / share for share in shares) if all(shares) else 0.0
         case "geometric":
             return math.prod(shares) ** (1 / len(shares))

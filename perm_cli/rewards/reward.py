@@ -87,6 +87,7 @@ def rewards_of(
     settings id; a reward's caveat also names the dimensions that a calibration leaves unchanged. `packs` has the packs
     by settings id; settings without one use the default pack.
     """
+    # Both are found once: a run has few settings and may have millions of turns.
     said: dict[tuple[str, str], str | None] = {}
     formulas: dict[str, Formula] = {}
     for cell, group in groupby(ratings, _cell):
@@ -148,6 +149,7 @@ def _reward(
         turn=turn,
         judge=judge,
         settings=settings,
+        # A score that no part of the reward uses may be missing.
         reward=None if formula.needed & missing.keys() else low,
         reward_low=low,
         reward_high=high,
@@ -180,6 +182,7 @@ def _one_score(outcomes: Sequence[_Outcome], mode: ScoreMode) -> float | None:
     if mode != "mode":
         return fmean(scores)
     counts = Counter(scores)
+    # The lowest in a tie, as the prompts ask of a judge that hesitates between two levels.
     return min(counts, key=lambda score: (-counts[score], score))
 
 
