@@ -211,9 +211,11 @@ def default_pack() -> Pack:
 
 def load_rubrics(folder: Path) -> Pack:
     """Read and check a folder of rubrics; raise `AssetError` with the file, the line and the reason."""
-    names = _read(folder / "pack.yaml", _text_of(folder / "pack.yaml"), _PACK).dimensions
+    path = folder / "pack.yaml"
+    text = _text_of(path)
+    names = _read(path, text, _PACK).dimensions
     texts = {name: _text_of(folder / f"{name}.yaml") for name in dict.fromkeys(names)}
-    return pack_of(_text_of(folder / "pack.yaml"), texts, str(folder))
+    return pack_of(text, texts, str(folder))
 
 
 def pack_of(text: str, texts: Mapping[str, str], place: str) -> Pack:
